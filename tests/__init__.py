@@ -1,0 +1,1 @@
+"""Tests: laws over the registries, and exact oracles."""

@@ -1,0 +1,103 @@
+"""What is known about one image, or a batch of them: the measurement, and how it was made."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uqrestore.noise import SampleNoise
+from uqrestore.operators.base import LinearOperator, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """``y = A x + noise_std * n`` with ``n`` unit Gaussian.
+
+    Args:
+        operator: ``A``; its own batch is the batch of problems.
+        y: Measurement, shape ``(*problem, *operator.out_shape)``, in network intensity.
+        noise_std: Standard deviation of the measurement noise in the units of ``y`` (per real
+            component where ``y`` is complex); one value, or one per problem.
+
+    Raises:
+        ValueError: If ``y`` does not fit the operator, or either holds NaN or infinity, or
+            ``noise_std`` is negative.
+    """
+
+    operator: LinearOperator
+    y: Tensor
+    noise_std: float | Tensor = 0.0
+
+    def __post_init__(self) -> None:
+        want = self.operator.out_shape
+        if tuple(self.y.shape[self.y.ndim - len(want) :]) != want:
+            raise ValueError(
+                f"the measurement y has shape {tuple(self.y.shape)} but {self.operator.name} "
+                f"measures (*problem, {', '.join(map(str, want))})."
+            )
+        if not torch.isfinite(self.y).all():
+            bad = int((~torch.isfinite(self.y)).sum())
+            raise ValueError(
+                f"the measurement y of {self.operator.name} holds {bad} values that are NaN or "
+                "infinite; mask them out of the operator instead of passing them on."
+            )
+        noise_std = torch.as_tensor(self.noise_std)
+        if not (torch.isfinite(noise_std) & (noise_std >= 0)).all():
+            raise ValueError(f"noise_std must be finite and at least 0, got {self.noise_std}.")
+
+    @property
+    def problem_shape(self) -> Shape:
+        """The batch of problems: ``()`` for one, ``(b,)`` for several."""
+        return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
+
+    @property
+    def in_shape(self) -> Shape:
+        """The shape of one image, ``(channel, *space)``."""
+        return self.operator.in_shape
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether any problem of the batch has measurement noise."""
+        return bool((torch.as_tensor(self.noise_std) > 0).any())
+
+    def noise_std_like(self, y: Tensor) -> Tensor:
+        """Return ``noise_std`` as a tensor that broadcasts against ``(*problem, *out_shape)``."""
+        noise_std = torch.as_tensor(self.noise_std, dtype=y.dtype, device=y.device)
+        return noise_std.reshape(*noise_std.shape, *[1] * len(self.operator.out_shape))
+
+    def to(self, device: torch.device | str) -> "Problem":
+        """Return a copy whose tensors live on ``device``."""
+        noise_std = self.noise_std
+        if isinstance(noise_std, Tensor):
+            noise_std = noise_std.to(device)
+        return Problem(self.operator.to(device), self.y.to(device), noise_std)
+
+
+def simulate(
+    operator: LinearOperator,
+    x: Tensor,
+    *,
+    noise_std: float | Tensor = 0.0,
+    noise: SampleNoise | None = None,
+) -> Problem:
+    """Measure images: ``y = A x + noise_std * n`` on the rows that the operator measures.
+
+    Args:
+        operator: ``A``.
+        x: Images, shape ``(*problem, *operator.in_shape)``, in network intensity.
+        noise_std: Standard deviation of the measurement noise, in the units of ``A x``.
+        noise: Streams of the noise, one sample wide; needed when ``noise_std > 0``.
+
+    Raises:
+        ValueError: If noise is wanted but no streams are given.
+    """
+    y = operator(x)
+    problem = Problem(operator, y, noise_std)
+    if not problem.is_noisy:
+        return problem
+    if noise is None:
+        raise ValueError("simulate needs noise=SampleNoise(...) when noise_std is above 0.")
+    drawn = problem.noise_std_like(y) * noise.like(y[None])[0]
+    if operator.row_mask is not None:
+        drawn = drawn * operator.row_mask
+    return Problem(operator, y + drawn, noise_std)
