@@ -1,0 +1,416 @@
+"""What a linear operator is: a map, its adjoint, a pseudo-inverse, and what they do to noise."""
+
+import abc
+import contextlib
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uqrestore.operators.cg import conjugate_gradient, expand_to, inner
+
+Shape = tuple[int, ...]
+# Metadata of a tensor field that is the same for every problem of the batch. Fields with
+# ``init=False`` are computed once, at construction.
+SHARED = {"shared": True}
+Index = int | slice | Sequence[int] | Tensor
+Method = TypeVar("Method", bound=Callable[..., Tensor])
+
+
+@dataclass(frozen=True)
+class SolveInfo:
+    """How well a least-squares or Wiener problem was solved.
+
+    Attributes:
+        residual: ``||A^T (y - A x) - noise_std^2 x|| / ||A^T y||``, one per image of the batch;
+            0 for an exact least-squares solution even where ``y`` is not in the range of ``A``.
+        iterations: Steps of conjugate gradients; 0 for a closed form.
+        rank: Singular values kept, shape ``(*problem,)``; None where they are not known.
+    """
+
+    residual: Tensor
+    iterations: int
+    rank: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """A thin singular value decomposition ``A = U S V^T`` as maps, never as stored matrices.
+
+    ``c`` are coefficients ``(*batch, *problem, p)``. Entries where ``s`` is 0 are padding:
+    ``vt`` and ``ut`` return 0 there; ``v`` and ``u`` ignore what they find there.
+
+    Attributes:
+        s: Singular values, shape ``(*problem, p)``, in no particular order.
+        vt: Image to coefficients.
+        v: Coefficients to image.
+        ut: Measurement to coefficients.
+        u: Coefficients to measurement.
+    """
+
+    s: Tensor
+    vt: Callable[[Tensor], Tensor]
+    v: Callable[[Tensor], Tensor]
+    ut: Callable[[Tensor], Tensor]
+    u: Callable[[Tensor], Tensor]
+
+
+class LinearOperator(abc.ABC):
+    r"""A real linear map :math:`A` from images to measurements, as a frozen value.
+
+    Shapes: images ``(*batch, *problem, *in_shape)``, measurements ``(*batch, *problem,
+    *out_shape)``. ``problem`` is the operator's own batch, of different parameters; anything may
+    stand before it: posterior samples, or the activations of a network. Complex images are two
+    real channels (real, imaginary), so every operator is real and has one kind of adjoint.
+
+    Subclasses are frozen dataclasses of tensors, whose leading dimensions are ``problem``
+    (unless their field says ``metadata=SHARED``), and of plain values.
+
+    Attributes:
+        name: Name in the registry.
+        exact_pinv: Whether :meth:`pinv` is a closed form, exact to rounding.
+        in_shape: Image shape without batch, ``(channel, *space)``.
+        out_shape: Measurement shape without batch.
+        problem_shape: ``()`` for one operator, ``(b,)`` for a batch of them.
+    """
+
+    name: ClassVar[str]
+    exact_pinv: ClassVar[bool] = True
+
+    @property
+    @abc.abstractmethod
+    def in_shape(self) -> Shape: ...
+
+    @property
+    @abc.abstractmethod
+    def out_shape(self) -> Shape: ...
+
+    @property
+    @abc.abstractmethod
+    def problem_shape(self) -> Shape: ...
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images ``(*batch, *problem, *in_shape)`` to measurements."""
+
+    @abc.abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Apply the transpose: ``<A x, y> == <x, A^T y>`` for all x, y."""
+
+    @abc.abstractmethod
+    def pinv(self, y: Tensor) -> Tensor:
+        """Return the minimum-norm least-squares image of ``y``."""
+
+    @property
+    def row_mask(self) -> Tensor | None:
+        """Boolean, broadcastable to ``(*problem, *out_shape)``: False where ``y`` is padding.
+
+        None means that every entry of ``y`` is a measurement. Padding is exactly 0 in
+        :meth:`forward` and ignored by :meth:`adjoint` and :meth:`pinv`.
+        """
+        return None
+
+    @property
+    def singular_value(self) -> float | None:
+        """The one nonzero singular value, where all of them are equal over the whole batch."""
+        return None
+
+    def spectral(self) -> Spectrum | None:
+        """Return the singular value decomposition, or None where there is no cheap one."""
+        return None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map images to measurements after checking their shape."""
+        check_shape(self, x)
+        return self.forward(x)
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        r"""Return :math:`x - A^+(A x - y)`, the nearest image that explains ``y``."""
+        return x - self.pinv(self(x) - y)
+
+    def solve(
+        self,
+        y: Tensor,
+        *,
+        noise_std: float | Tensor | None = None,
+        tol: float = 1e-6,
+        max_iter: int = 200,
+    ) -> tuple[Tensor, SolveInfo]:
+        r"""Invert a measurement and say how well it went.
+
+        Without ``noise_std``, the pseudo-inverse. With it, the Wiener estimate under a prior of
+        zero mean and unit variance, :math:`A^T (A A^T + \sigma^2 I)^{-1} y`, which never
+        amplifies noise by more than :math:`1 / 2\sigma`.
+
+        Args:
+            y: Measurement, shape ``(*batch, *problem, *out_shape)``.
+            noise_std: Standard deviation of the noise in the units of ``y``; one value, or one
+                per problem.
+            tol: Relative residual at which an iterative solver stops; closed forms ignore it.
+            max_iter: Most iterations of an iterative solver.
+
+        Returns:
+            The image, and the residual, iterations and rank.
+        """
+        _check_measurement(self, y)
+        variance = _variance(self, noise_std, y)
+        spectrum = self.spectral()
+        iterations = 0
+        if noise_std is None and self.exact_pinv:
+            x = self.pinv(y)
+        elif spectrum is not None:
+            power = spectrum.s.to(y.dtype) ** 2 + variance[..., None]
+            weight = torch.where(spectrum.s > 0, spectrum.s.to(y.dtype) / power, 0)
+            x = spectrum.v(weight * spectrum.ut(y))
+        else:
+            x, iterations = self._solve_normal(self.adjoint(y), variance, tol, max_iter)
+        rank = None if spectrum is None else (spectrum.s > 0).sum(-1)
+        return x, SolveInfo(self._residual(x, y, variance), iterations, rank)
+
+    def noise_gain(self) -> Tensor:
+        r"""Return how much :meth:`pinv` amplifies a unit of white measurement noise.
+
+        .. math:: g = \|A^+\|_F / \sqrt{\mathrm{rank} A}
+
+        the root mean square, over the directions that are measured, of the standard deviation of
+        ``pinv(n)`` for white ``n`` of unit variance; shape ``(*problem,)``. From the spectrum
+        where there is one; else from eight fixed probes, good to some percent.
+        """
+        spectrum = self.spectral()
+        if spectrum is not None:
+            kept = spectrum.s > 0
+            inverse = torch.where(kept, 1 / torch.where(kept, spectrum.s, 1), 0)
+            return (inverse.square().sum(-1) / kept.sum(-1).clamp(min=1)).sqrt()
+        shape = (8, *self.problem_shape, *self.out_shape)
+        n = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        n = n.to(self.device, self.dtype)
+        if self.row_mask is not None:
+            n = n * self.row_mask
+        x = self.pinv(n)
+        power = inner(x, x, len(self.in_shape)).mean(0)
+        rank = inner(n, self.forward(x), len(self.out_shape)).mean(0)
+        return (power / rank.clamp(min=1)).sqrt()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors of the operator live; the CPU if it has none."""
+        tensors = (v for v in vars(self).values() if isinstance(v, Tensor))
+        return next((v.device for v in tensors), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of what was computed at construction; float32 if nothing was.
+
+        Images of any floating-point type are welcome whatever this is; it is the type of
+        :attr:`Spectrum.s` and the precision of the stored numbers.
+        """
+        tensors = (v for v in vars(self).values() if isinstance(v, Tensor))
+        kinds = (v.dtype for v in tensors if v.is_floating_point() or v.is_complex())
+        return next((kind.to_real() for kind in kinds), torch.float32)
+
+    def to(self, target: torch.device | torch.dtype | str) -> "LinearOperator":
+        """Return a copy on a device, or with its numbers in another floating-point type."""
+        if not isinstance(target, torch.dtype):
+            return self._with_tensors(lambda _, value: value.to(target))
+
+        def convert(_: str, value: Tensor) -> Tensor:
+            if value.is_complex():
+                return value.to(target.to_complex())
+            return value.to(target) if value.is_floating_point() else value
+
+        return self._with_tensors(convert)
+
+    def select(self, index: Index) -> "LinearOperator":
+        """Return the operator of one problem (an int) or of a sub-batch (slice, list, tensor)."""
+        if not self.problem_shape:
+            raise IndexError(f"{self.name} is a single operator; it has no problems to select.")
+        own = {f.name for f in _fields(self) if not f.metadata.get("shared")}
+        at = index if isinstance(index, int | slice | Tensor) else list(index)
+        return self._with_tensors(lambda name, value: value[at] if name in own else value)
+
+    def __getitem__(self, index: Index) -> "LinearOperator":
+        return self.select(index)
+
+    @classmethod
+    def concatenate(cls, operators: Sequence["LinearOperator"]) -> "LinearOperator":
+        """Join batches of this kind along the problem axis; see :func:`stack_operators`."""
+        first = operators[0]
+        changes: dict[str, Any] = {}
+        for field in _fields(first):
+            values = [getattr(operator, field.name) for operator in operators]
+            if not field.init or field.metadata.get("shared"):
+                continue
+            if isinstance(values[0], Tensor):
+                rows = [_batched(o, v) for o, v in zip(operators, values, strict=True)]
+                _check_same(cls.name, field.name, [tuple(row.shape[1:]) for row in rows])
+                changes[field.name] = torch.cat(rows)
+            else:
+                _check_same(cls.name, field.name, values)
+        return dataclasses.replace(first, **changes)  # type: ignore[type-var]
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return plain parameters and arrays from which ``operators.from_data`` rebuilds this."""
+        params, arrays = {}, {}
+        for field in _fields(self):
+            value = getattr(self, field.name)
+            if not field.init:
+                continue
+            if isinstance(value, Tensor):
+                arrays[field.name] = value.detach().cpu().numpy()
+            else:
+                params[field.name] = value
+        return params, arrays
+
+    @classmethod
+    def from_data(
+        cls, params: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> "LinearOperator":
+        """Rebuild an operator of this kind from :meth:`to_data`."""
+        plain = {key: _tuples(value) for key, value in params.items()}
+        return cls(**plain, **{key: torch.as_tensor(value) for key, value in arrays.items()})
+
+    def _with_tensors(self, change: Callable[[str, Tensor], Tensor]) -> "LinearOperator":
+        """Copy with every tensor changed; what was computed at construction is not redone."""
+        new = copy.copy(self)
+        vars(new).clear()
+        for field in _fields(self):
+            value = getattr(self, field.name)
+            value = change(field.name, value) if isinstance(value, Tensor) else value
+            object.__setattr__(new, field.name, value)
+        return new
+
+    def _precondition(self, r: Tensor) -> Tensor:
+        """Approximate ``(A^T A)^-1 r`` for the iterative solver; a positive definite map."""
+        return r
+
+    def _solve_normal(
+        self, b: Tensor, variance: Tensor, tol: float, max_iter: int
+    ) -> tuple[Tensor, int]:
+        """Solve ``(A^T A + variance) x = b`` by conjugate gradients from 0."""
+        shift = expand_to(variance, len(self.in_shape))
+        return conjugate_gradient(
+            lambda p: self.adjoint(self.forward(p)) + shift * p,
+            b,
+            dims=len(self.in_shape),
+            precondition=self._precondition,
+            tol=tol,
+            max_iter=max_iter,
+        )
+
+    def _residual(self, x: Tensor, y: Tensor, variance: Tensor) -> Tensor:
+        dims = len(self.in_shape)
+        b = self.adjoint(y)
+        r = b - self.adjoint(self.forward(x)) - expand_to(variance, dims) * x
+        scale = inner(b, b, dims)
+        return torch.where(scale > 0, inner(r, r, dims) / scale.clamp(min=1e-300), 0).sqrt()
+
+
+def full_precision(method: Method) -> Method:
+    """Run a map in float32 or better, and give back the type that came in.
+
+    Transforms and solves lose their exactness in half precision, so they leave autocast.
+    """
+
+    @functools.wraps(method)
+    def run(self: LinearOperator, value: Tensor) -> Tensor:
+        kind = value.device.type
+        half = value.dtype in (torch.float16, torch.bfloat16)
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        if not (half or autocast):
+            return method(self, value)
+        with torch.autocast(kind, enabled=False) if autocast else contextlib.nullcontext():
+            return method(self, value.float() if half else value).to(value.dtype)
+
+    return cast(Method, run)
+
+
+def check_shape(operator: LinearOperator, x: Tensor) -> None:
+    """Raise if ``x`` is not a real image of the operator's shape and batch.
+
+    Raises:
+        ValueError: If the last dimensions do not match, or ``x`` is not floating-point.
+    """
+    want = (*operator.problem_shape, *operator.in_shape)
+    if tuple(x.shape[-len(want) :]) != want:
+        raise ValueError(
+            f"{type(operator).__name__} acts on images of shape (*batch, "
+            f"{', '.join(map(str, want))}) but got {tuple(x.shape)}. Leading dimensions are "
+            f"free; the last {len(want)} must match. Was the channel dimension dropped?"
+        )
+    if not x.is_floating_point():
+        raise ValueError(
+            f"{type(operator).__name__} acts on real floating-point images but got {x.dtype}; "
+            "write complex images as two channels (real, imaginary)."
+        )
+
+
+def stack_operators(operators: Sequence[LinearOperator]) -> LinearOperator:
+    """Make one operator of many of the same kind; problem ``i`` is row ``i`` of the batch.
+
+    Operators that are themselves batches are joined along their problem axis. For different
+    kinds in one batch see :class:`uqrestore.operators.Mixed`.
+
+    Raises:
+        ValueError: If there are none, or they differ in kind, shape or plain parameters.
+    """
+    if not operators:
+        raise ValueError("stack_operators needs at least one operator, got none.")
+    kind = type(operators[0])
+    others = sorted({type(operator).name for operator in operators} - {kind.name})
+    if others:
+        raise ValueError(
+            f"stack_operators joins operators of one kind but got {kind.name} and "
+            f"{', '.join(others)}; use Mixed for a batch of different kinds."
+        )
+    return kind.concatenate(operators)
+
+
+def require(condition: bool | Tensor, operator: str, message: str) -> None:
+    """Raise ``ValueError`` naming the operator unless the condition holds everywhere."""
+    if not (bool(condition.all()) if isinstance(condition, Tensor) else condition):
+        raise ValueError(f"{operator}: {message}")
+
+
+def _fields(operator: LinearOperator) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(operator)  # type: ignore[arg-type]
+
+
+def _batched(operator: LinearOperator, value: Tensor) -> Tensor:
+    return value if operator.problem_shape else value[None]
+
+
+def _check_same(operator: str, field: str, values: Sequence[Any]) -> None:
+    if any(value != values[0] for value in values):
+        raise ValueError(
+            f"{operator}: operators of one batch must share {field} but it is "
+            f"{', '.join(map(str, dict.fromkeys(values)))}; put them in a Mixed batch instead."
+        )
+
+
+def _check_measurement(operator: LinearOperator, y: Tensor) -> None:
+    want = (*operator.problem_shape, *operator.out_shape)
+    if tuple(y.shape[y.ndim - len(want) :]) != want:
+        raise ValueError(
+            f"{type(operator).__name__} measures (*batch, {', '.join(map(str, want))}) but got "
+            f"{tuple(y.shape)}."
+        )
+
+
+def _variance(operator: LinearOperator, noise_std: float | Tensor | None, y: Tensor) -> Tensor:
+    variance = torch.as_tensor(0.0 if noise_std is None else noise_std).to(y) ** 2
+    if variance.ndim and tuple(variance.shape) != operator.problem_shape:
+        raise ValueError(
+            f"{type(operator).__name__}: noise_std must be one value or one per problem, shape "
+            f"{operator.problem_shape}, but got {tuple(variance.shape)}."
+        )
+    return variance
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - JSON
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,120 @@
+"""The two operators without parameters: see everything, and see nothing."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from uqrestore.operators.base import Index, LinearOperator, Shape, Spectrum, require
+
+
+@dataclass(frozen=True, eq=False)
+class _Plain(LinearOperator):
+    """An operator that knows only its shape.
+
+    Args:
+        shape: Image shape without batch.
+        problems: Batch of problems, ``()`` or ``(b,)``.
+    """
+
+    shape: Shape
+    problems: Shape = ()
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.shape) >= 2 and min(self.shape) > 0 and len(self.problems) <= 1,
+            self.name,
+            "wants an image shape (channel, *space) of positive lengths and problems () or "
+            f"(b,), but got {self.shape} and {self.problems}.",
+        )
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.shape
+
+    @property
+    def problem_shape(self) -> Shape:
+        return self.problems
+
+    def select(self, index: Index) -> LinearOperator:
+        if not self.problems:
+            raise IndexError(f"{self.name} is a single operator; it has no problems to select.")
+        at = index if isinstance(index, int | slice | Tensor) else list(index)
+        return dataclasses.replace(self, problems=tuple(torch.zeros(self.problems)[at].shape))
+
+    @classmethod
+    def concatenate(cls, operators: Sequence[LinearOperator]) -> LinearOperator:
+        shapes = {operator.in_shape for operator in operators}
+        require(len(shapes) == 1, cls.name, f"one batch has one image shape but got {shapes}.")
+        count = sum(
+            operator.problem_shape[0] if operator.problem_shape else 1 for operator in operators
+        )
+        return cls(shapes.pop(), (count,))
+
+    def _spectrum(self, value: float) -> Spectrum:
+        count = torch.Size(self.shape).numel()
+
+        def flat(x: Tensor) -> Tensor:
+            return value * x.flatten(x.ndim - len(self.shape))
+
+        def image(c: Tensor) -> Tensor:
+            return value * c.unflatten(-1, self.shape)
+
+        return Spectrum(torch.full((*self.problems, count), value), flat, image, flat, image)
+
+
+@dataclass(frozen=True, eq=False)
+class Identity(_Plain):
+    """Measure the image itself: with noise, denoising."""
+
+    name: ClassVar[str] = "identity"
+
+    @property
+    def singular_value(self) -> float:
+        return 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return y
+
+    def spectral(self) -> Spectrum:
+        return self._spectrum(1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Zero(_Plain):
+    """Measure nothing: the unconditional problem, whose posterior is the prior.
+
+    The maps multiply by 0 instead of making zeros, so that gradients, all 0, still reach every
+    parameter of a network that runs through them.
+    """
+
+    name: ClassVar[str] = "zero"
+
+    @property
+    def row_mask(self) -> Tensor:
+        return torch.zeros([1] * len(self.shape), dtype=torch.bool)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0 * x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return 0 * y
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return 0 * y
+
+    def spectral(self) -> Spectrum:
+        return self._spectrum(0.0)

@@ -1,0 +1,172 @@
+"""Single-coil compressed sensing: an orthonormal 2-D Fourier transform, then a mask."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from uqrestore.operators.base import (
+    SHARED,
+    LinearOperator,
+    Shape,
+    Spectrum,
+    full_precision,
+    require,
+)
+from uqrestore.operators.fourier import (
+    as_pairs,
+    centre_sign,
+    fft2c,
+    fold_sign,
+    ifft2c,
+    reflect,
+    times,
+)
+from uqrestore.operators.inpainting import check_mask
+
+Image = Float[Tensor, "*batch channel row column"]
+KSpace = Float[Tensor, "*batch 2 row column"]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedFourier(LinearOperator):
+    r"""Sample the k-space of an image on a mask.
+
+    .. math:: A x = M \odot F x
+
+    with :math:`F` the orthonormal DFT and :math:`M` the sampling mask.
+
+    Complex images (two channels): the kept rows of :math:`F` are orthonormal, so
+    :math:`A^+ = A^T`. Real images (one channel): frequencies :math:`k` and :math:`-k` say the
+    same, :math:`X(-k) = \overline{X(k)}`, so :math:`A^T A` multiplies each frequency by
+    :math:`S(k) = (M(k) + M(-k)) / 2` and
+
+    .. math:: A^+ y = \mathrm{Re}\, F^H (M / S) \odot y,
+
+    which fills in the conjugate where one of the two was sampled and averages where both were.
+
+    Args:
+        mask: Sampled locations, zero frequency at the centre. Leading dimensions make the
+            operator a batch of operators.
+        channels: 2 for complex images (real, imaginary), 1 for real images.
+
+    Raises:
+        ValueError: If the mask samples nothing, or there are neither one nor two channels.
+
+    References:
+        Lustig, Donoho & Pauly, "Sparse MRI", Magn. Reson. Med. 58:1182-1195, 2007.
+        doi:10.1002/mrm.21391
+    """
+
+    name: ClassVar[str] = "masked_fourier"
+
+    mask: Bool[Tensor, "*problem row column"]
+    channels: Literal[1, 2] = 2
+    _sign: Float[Tensor, "row column"] | None = field(init=False, repr=False, metadata=SHARED)
+    _sample: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
+    _fill: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_mask(self.name, self.mask, 2)
+        require(
+            self.channels in (1, 2),
+            self.name,
+            f"channels must be 1 (real images) or 2 (real, imaginary), got {self.channels}.",
+        )
+        sign = centre_sign(*self.mask.shape[-2:])
+        sign = None if sign is None else sign.to(self.mask.device)
+        sample = fold_sign(self.mask.float(), sign)
+        seen_twice = self.mask & reflect(self.mask)
+        fill = sample if self.channels == 2 else torch.where(seen_twice, sample, 2 * sample)
+        object.__setattr__(self, "_sign", sign)
+        object.__setattr__(self, "_sample", sample)
+        object.__setattr__(self, "_fill", fill)
+
+    @property
+    def in_shape(self) -> Shape:
+        return (self.channels, *self.mask.shape[-2:])
+
+    @property
+    def out_shape(self) -> Shape:
+        return (2, *self.mask.shape[-2:])
+
+    @property
+    def problem_shape(self) -> Shape:
+        return tuple(self.mask.shape[:-2])
+
+    @property
+    def row_mask(self) -> Tensor:
+        return self.mask.unsqueeze(-3)
+
+    @property
+    def singular_value(self) -> float | None:
+        equal = self.channels == 2 or bool((self.mask == reflect(self.mask)).all())
+        return 1.0 if equal else None
+
+    @full_precision
+    def forward(self, x: Image) -> KSpace:
+        return self._to_kspace(x) * self._sample.to(x.dtype).unsqueeze(-3)
+
+    @full_precision
+    def adjoint(self, y: KSpace) -> Image:
+        return self._to_image(times(self._sample, y))
+
+    @full_precision
+    def pinv(self, y: KSpace) -> Image:
+        return self._to_image(times(self._fill, y))
+
+    def spectral(self) -> Spectrum:
+        if self.channels == 2:
+            sampled = self.mask.unsqueeze(-3).expand(*self.problem_shape, *self.out_shape)
+            scale = s = sampled.to(self.dtype)
+        else:
+            scale, s = self._real_modes()
+        kept = (s > 0).flatten(-3)
+        inverse = torch.where(kept, 1 / torch.where(kept, s.flatten(-3), 1), 0)
+        weight = scale if self._sign is None else fold_sign(scale, self._sign)
+
+        def vt(x: Tensor) -> Tensor:
+            return (self._to_kspace(x) * weight.to(x.dtype)).flatten(-3)
+
+        def v(c: Tensor) -> Tensor:
+            pairs = c.unflatten(-1, self.out_shape) * weight.to(c.dtype)
+            return self._to_image(times(None, pairs))
+
+        def ut(y: Tensor) -> Tensor:
+            return inverse.to(y.dtype) * vt(self.adjoint(y))
+
+        def u(c: Tensor) -> Tensor:
+            return self.forward(v(inverse.to(c.dtype) * c))
+
+        return Spectrum(s.flatten(-3), vt, v, ut, u)
+
+    def _real_modes(self) -> tuple[Tensor, Tensor]:
+        r"""Scale and singular value of each cosine and sine, ``(*problem, 2, row, column)``.
+
+        A pair of opposite frequencies is kept at the first of the two, where
+        :math:`\sqrt 2 (\mathrm{Re}, \mathrm{Im}) X(k)` are coordinates in an orthonormal basis;
+        a frequency that is its own opposite has a real part alone, and no factor.
+        """
+        row, column = self.mask.shape[-2:]
+        order = torch.arange(row * column, device=self.mask.device).reshape(row, column)
+        opposite = reflect(order)
+        first = torch.stack([order <= opposite, order < opposite])
+        density = (self.mask.double() + reflect(self.mask).double()) / 2
+        s = first * density.sqrt().unsqueeze(-3)
+        scale = torch.where(order == opposite, density.new_tensor(1), density.new_tensor(2).sqrt())
+        return ((s > 0) * scale).to(self.dtype), s.to(self.dtype)
+
+    def _to_kspace(self, x: Image) -> KSpace:
+        """Transform; the folded sign is still to be multiplied."""
+        if self.channels == 2:
+            return as_pairs(fft2c(times(self._sign, x), self._sign))
+        x = x.squeeze(-3)
+        x = x if self._sign is None else x * self._sign.to(x.dtype)
+        return as_pairs(fft2c(x, self._sign))
+
+    def _to_image(self, z: Tensor) -> Image:
+        z = ifft2c(z, self._sign)
+        x = as_pairs(z) if self.channels == 2 else z.real.unsqueeze(-3)
+        return x if self._sign is None else x * self._sign.to(x.dtype)
