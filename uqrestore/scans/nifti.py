@@ -1,0 +1,156 @@
+"""NIfTI files: read into a Scan, write maps that lie where the scan lay."""
+
+import hashlib
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from uqrestore.scans.errors import ScanError
+from uqrestore.scans.grid import Grid
+from uqrestore.scans.scan import Scan, Source, scan_from_array
+
+
+def read_nifti(path: Path, *, mask: Path | None = None, volume: int | None = None) -> Scan:
+    """Read one NIfTI file.
+
+    Args:
+        path: ``.nii`` or ``.nii.gz``.
+        mask: NIfTI file on the same grid, above zero in the brain; needed where the scan is not
+            skull-stripped.
+        volume: Which volume of a 4-D file to take, from 0.
+
+    Returns:
+        The scan in RAS+ order, values with the header's slope and intercept applied.
+
+    Raises:
+        ScanError: If the file is missing, a folder, not NIfTI, cut short, not 3-D (2-D is one
+            slice), without a usable affine, or holds values that cannot be restored.
+    """
+    image = _load(path)
+    voxels, note = _one_volume(image, path.name, volume)
+    inside = None
+    if mask is not None:
+        mask_image = _load(mask)
+        inside, _ = _one_volume(mask_image, mask.name, None)
+        if not np.allclose(mask_image.affine, image.affine, atol=1e-2):
+            raise ScanError(
+                f"{mask.name}: its affine is not that of {path.name}, so it covers another place; "
+                "give a mask on the scan's own grid."
+            )
+    header = image.header
+    source = Source(
+        name=path.name,
+        format="NIfTI",
+        sha256=_sha256(path),
+        space_code=int(header["sform_code"]) or int(header["qform_code"]),
+        note=note,
+    )
+    return scan_from_array(voxels, image.affine, source=source, mask=inside)
+
+
+def write_nifti(
+    path: Path,
+    values: Shaped[np.ndarray, "*shape"],
+    grid: Grid,
+    *,
+    space_code: int = 1,
+    description: str = "",
+) -> Path:
+    """Write one map (3-D, or 4-D with the maps last) as float32 NIfTI.
+
+    The file appears under its name only once it is whole.
+
+    Args:
+        path: Ends in ``.nii`` or ``.nii.gz``.
+        values: In the axis order of ``grid``.
+        grid: Place of the voxels.
+        space_code: NIfTI code of the space, see ``Source.space_code``.
+        description: At most 79 characters are kept by the format.
+
+    Raises:
+        ValueError: If the shape of ``values`` is not that of ``grid``, or the affine does not
+            come back from the header as it went in.
+    """
+    import nibabel as nib
+
+    if values.shape[:3] != grid.shape:
+        raise ValueError(f"{path.name}: values {values.shape} do not lie on a grid {grid.shape}.")
+    image = nib.Nifti1Image(np.asarray(values, np.float32), grid.affine)
+    image.set_sform(grid.affine, code=space_code or 1)
+    image.set_qform(grid.affine, code=space_code or 1, strip_shears=True)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = description.encode("ascii", "replace")[:79]
+    stored = np.asarray(image.header.get_sform(), np.float64)
+    if not np.allclose(stored, grid.affine, rtol=1e-6, atol=1e-4):
+        raise ValueError(f"{path.name}: the affine does not survive the NIfTI header.")
+    # The suffix must stay last: nibabel chooses gzip by it.
+    temporary = path.with_name(f".writing-{path.name}")
+    try:
+        nib.save(image, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401  (nibabel is typed loosely)
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    if path.is_dir():
+        raise ScanError(f"{path}: is a folder; give one .nii or .nii.gz file.")
+    if not path.exists():
+        raise ScanError(f"{path}: does not exist; check the path.")
+    try:
+        image = nib.load(path)
+    except PermissionError as error:
+        raise ScanError(f"{path}: may not be read ({error.strerror}); check its rights.") from error
+    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise ScanError(
+            f"{path}: is not a NIfTI file or is cut short ({_first_line(error)}); copy it again or "
+            "convert the scan to .nii.gz."
+        ) from error
+    if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
+        raise ScanError(f"{path}: is {type(image).__name__}, not NIfTI; convert it to .nii.gz.")
+    return image
+
+
+def _one_volume(image: Any, name: str, volume: int | None) -> tuple[np.ndarray, str]:  # noqa: ANN401
+    """Return a 3-D array and what had to be chosen to get one."""
+    shape = tuple(int(n) for n in image.shape)
+    if len(shape) not in (2, 3, 4):
+        raise ScanError(
+            f"{name}: a scan has 3 axes (or 4 with several volumes) but this file has "
+            f"{len(shape)}: {shape}; export one volume."
+        )
+    try:
+        voxels = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error) as error:
+        raise ScanError(
+            f"{name}: is cut short or damaged: its header promises {shape} voxels "
+            f"({_first_line(error)}); copy it again."
+        ) from error
+    if voxels.ndim == 2:
+        return voxels[..., None], ""
+    if voxels.ndim == 3:
+        return voxels, ""
+    count = voxels.shape[3]
+    if volume is None and count != 1:
+        raise ScanError(f"{name}: holds {count} volumes; say which with volume=0 to {count - 1}.")
+    chosen = volume or 0
+    if not 0 <= chosen < count:
+        raise ScanError(f"{name}: holds {count} volumes, so volume={volume} does not exist.")
+    return voxels[..., chosen], f"volume {chosen} of {count}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

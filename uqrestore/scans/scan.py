@@ -1,0 +1,242 @@
+"""One scan in memory: voxels in patient order, their place, their units."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from uqrestore.scans.errors import ScanError
+from uqrestore.scans.grid import Affine, Grid, Orientation, affine_fault, nearest_ras
+
+Values = TypeVar("Values")  # a float, a numpy array or a torch tensor
+
+BRIGHT_PERCENTILE = 99.9  # inside the mask; a few bright vessels must not set the scale
+
+
+@dataclass(frozen=True)
+class Intensity:
+    r"""The affine map between a file's units and the network's :math:`[-1, 1]`.
+
+    .. math:: x_{file} = shift + scale \cdot x_{net}
+
+    A measurement therefore maps as :math:`y_{net} = (y - A(shift)) / scale`, and a standard
+    deviation is scaled, never shifted.
+
+    Attributes:
+        shift: In the file's units.
+        scale: In the file's units; positive.
+        unit: Name of the file's unit; ``"a.u."`` where it has none.
+    """
+
+    shift: float
+    scale: float
+    unit: str = "a.u."
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.shift) and np.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(
+                f"an intensity needs a finite shift and a scale above 0 but got "
+                f"shift={self.shift}, scale={self.scale}."
+            )
+
+    @staticmethod
+    def from_range(low: float, high: float, unit: str = "a.u.") -> "Intensity":
+        """Map ``low`` to -1 and ``high`` to 1."""
+        return Intensity((high + low) / 2, (high - low) / 2, unit)
+
+    def to_network(self, x: Values) -> Values:
+        """Bring image values from the file's units to the network's."""
+        return (x - self.shift) / self.scale  # type: ignore[operator]
+
+    def to_file(self, x: Values) -> Values:
+        """Bring image values from the network's units to the file's."""
+        return x * self.scale + self.shift  # type: ignore[operator]
+
+    def std_to_network(self, std: Values) -> Values:
+        """Bring a standard deviation (of an image or of noise) to the network's units."""
+        return std / self.scale  # type: ignore[operator]
+
+    def std_to_file(self, std: Values) -> Values:
+        """Bring a standard deviation from the network's units to the file's."""
+        return std * self.scale  # type: ignore[operator]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"shift": self.shift, "scale": self.scale, "unit": self.unit}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a scan came from; a name without its folder, since folders name people and machines.
+
+    Attributes:
+        name: File name.
+        format: ``"NIfTI"``, ``"DICOM"`` or ``"none"``.
+        sha256: Of the file's bytes; empty for an array.
+        space_code: NIfTI code of the space the affine leads to: 0 unknown, 1 scanner, 2 aligned
+            to another scan, 3 Talairach, 4 MNI.
+        given_mask: Whether the mask came from a file of its own.
+        note: Anything the reader was told to do, such as the volume taken from a 4-D file.
+    """
+
+    name: str
+    format: str = "none"
+    sha256: str = ""
+    space_code: int = 1
+    given_mask: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A scan in patient order: axis 0 to the right, 1 to anterior, 2 to superior.
+
+    Attributes:
+        voxels: Values in the file's units.
+        affine: Voxel index to millimetres, RAS+.
+        mask: Where the brain (or the object) is.
+        intensity: Map between the file's units and the network's.
+        source: Where the scan came from.
+        native: The grid as it stands in the file.
+        orientation: How the file's axes became patient axes.
+    """
+
+    voxels: Float[np.ndarray, "x y z"]
+    affine: Affine
+    mask: Bool[np.ndarray, "x y z"]
+    intensity: Intensity
+    source: Source
+    native: Grid
+    orientation: Orientation
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels to the right, to anterior, to superior."""
+        return self.grid.shape
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm."""
+        return self.grid.spacing
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Place of the voxels."""
+        x, y, z = self.voxels.shape
+        return Grid((x, y, z), self.affine)
+
+    @cached_property
+    def key(self) -> int:
+        """First eight bytes of the SHA-256 of voxels and affine, for ``SampleNoise(scan=...)``.
+
+        The name of the file, its header's other fields and its compression do not matter.
+        """
+        digest = hashlib.sha256(np.asarray(self.voxels.shape, "<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.voxels, "<f4").tobytes())
+        digest.update((self.affine + 0.0).astype("<f8").tobytes())  # + 0.0: no negative zero
+        return int.from_bytes(digest.digest()[:8], "little")
+
+    def strip(self) -> "Scan":
+        """Return the scan with everything outside the mask set to its darkest value."""
+        voxels = np.where(self.mask, self.voxels, self.voxels.min())
+        return replace(self, voxels=voxels)
+
+
+def scan_from_array(
+    voxels: Shaped[np.ndarray, "_ _ _"],
+    affine: Shaped[np.ndarray, "4 4"],
+    *,
+    source: Source,
+    mask: Shaped[np.ndarray, "_ _ _"] | None = None,
+    unit: str = "a.u.",
+) -> Scan:
+    """Check an array, turn it to RAS+ and find its mask and intensity.
+
+    Args:
+        voxels: Any real dtype, any axis order.
+        affine: Voxel index to millimetres, RAS+.
+        source: Named in every complaint.
+        mask: Brain mask on the same grid. Without one the brain is where a skull-stripped scan
+            is above zero, holes filled.
+        unit: Unit of the voxel values.
+
+    Raises:
+        ScanError: For NaN or infinite voxels, a constant volume, a zero or singular affine, a
+            mask of another shape or an empty one.
+    """
+    name = source.name
+    fault = affine_fault(np.asarray(affine, np.float64))
+    if fault:
+        raise ScanError(f"{name}: {fault}; set its sform or qform and try again.")
+    if voxels.size == 0:
+        raise ScanError(f"{name}: holds no voxels (shape {voxels.shape}); export it again.")
+    values = _finite_float32(voxels, name)
+    if values.min() == values.max():
+        raise ScanError(
+            f"{name}: every voxel is {values.flat[0]:g}; a constant volume holds nothing to "
+            "restore. Is this the right file?"
+        )
+    native = Grid(voxels.shape, np.asarray(affine, np.float64))
+    orientation = nearest_ras(native.affine)
+    values = np.ascontiguousarray(orientation.apply(values))
+    inside = _brain(values) if mask is None else _checked_mask(mask, voxels.shape, name)
+    if mask is not None:
+        inside = np.ascontiguousarray(orientation.apply(inside))
+    low, high = float(values.min()), float(np.percentile(values[inside], BRIGHT_PERCENTILE))
+    if not high > low:
+        raise ScanError(
+            f"{name}: inside the mask the brightest value is {high:g}, the darkest value of the "
+            "scan; does the mask belong to this scan?"
+        )
+    return Scan(
+        voxels=values,
+        affine=orientation.apply_to_grid(native).affine,
+        mask=inside,
+        intensity=Intensity.from_range(low, high, unit),
+        source=replace(source, given_mask=mask is not None),
+        native=native,
+        orientation=orientation,
+    )
+
+
+def _finite_float32(voxels: np.ndarray, name: str) -> np.ndarray:
+    if voxels.dtype.kind not in "fiub":
+        raise ScanError(
+            f"{name}: voxels are of type {voxels.dtype}, not real numbers; export one grey "
+            "value per voxel (for complex data, the magnitude)."
+        )
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf and is reported
+        values = voxels.astype(np.float32)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ScanError(
+            f"{name}: {int(bad.sum())} of {bad.size} voxels are NaN or infinite, the first at "
+            f"{first}; replace them, for example by 0 outside the head."
+        )
+    return values
+
+
+def _brain(voxels: np.ndarray) -> np.ndarray:
+    """Return where a skull-stripped scan is above zero, holes (dark ventricles) filled."""
+    from scipy.ndimage import binary_fill_holes
+
+    darkest = float(voxels.min())
+    background = max(0.0, darkest) if voxels.max() > 0 else darkest
+    filled = binary_fill_holes(voxels > background)
+    return np.asarray(filled, dtype=bool)
+
+
+def _checked_mask(mask: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    if mask.shape != shape:
+        raise ScanError(
+            f"{name}: the scan has shape {shape} but its mask {mask.shape}; give a mask on the "
+            "scan's own grid."
+        )
+    inside = mask > 0
+    if not inside.any():
+        raise ScanError(f"{name}: the mask is empty; give one that covers the brain.")
+    return inside
