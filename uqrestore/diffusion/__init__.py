@@ -1,0 +1,1 @@
+"""Diffusion: noise levels, preconditioned denoisers, samplers, losses."""

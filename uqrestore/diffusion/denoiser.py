@@ -1,0 +1,97 @@
+"""A network, preconditioned into a denoiser."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from uqrestore.operators.base import Shape
+from uqrestore.problem import Problem
+
+
+class Denoiser(Protocol):
+    """What every sampler and method asks for: ``E[x0 | x_t]``, or ``E[x0 | x_t, y]``.
+
+    A trained network behind :class:`NetworkDenoiser` and the closed-form priors of
+    ``uqrestore.priors`` both keep this promise.
+    """
+
+    @property
+    def in_shape(self) -> Shape:
+        """Shape of one image, ``(channel, *space)``."""
+        ...
+
+    def __call__(
+        self,
+        x_t: Tensor,
+        sigma: Tensor,
+        problem: Problem | None = None,
+        label: Tensor | None = None,
+    ) -> Tensor:
+        """Estimate the clean images behind ``x_t = x0 + sigma * noise``.
+
+        Args:
+            x_t: Noisy images, shape ``(*batch, *in_shape)``.
+            sigma: Noise level in the units of the image, 0-dim or of shape ``(*batch,)``.
+            problem: The measurement to condition on; None asks for the prior.
+            label: Class index, shape ``(*batch,)``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Preconditioning:
+    """Scalings that keep inputs and targets of the network at unit variance.
+
+    ``D(x; s) = c_skip x + c_out F(c_in x; c_noise)`` (Karras et al., NeurIPS 2022, Table 1).
+
+    Args:
+        sigma_data: Standard deviation of the images about their mean level, in network units.
+    """
+
+    sigma_data: float = 0.5
+
+    def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return ``c_skip, c_out, c_in, c_noise`` for noise levels of any shape."""
+        total = sigma**2 + self.sigma_data**2
+        c_out = sigma * self.sigma_data * total.rsqrt()
+        return self.sigma_data**2 / total, c_out, total.rsqrt(), sigma.log() / 4
+
+
+class NetworkDenoiser(nn.Module):
+    """``D(x; sigma) = c_skip x + c_out F(c_in x; ln(sigma) / 4)`` around a backbone.
+
+    Args:
+        network: A backbone of ``uqrestore.networks``.
+        preconditioning: Scalings of input and output.
+    """
+
+    def __init__(
+        self, network: nn.Module, preconditioning: Preconditioning | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.preconditioning = preconditioning or Preconditioning()
+
+    @property
+    def in_shape(self) -> Shape:
+        return tuple(self.network.image_shape)  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        x_t: Tensor,
+        sigma: Tensor,
+        problem: Problem | None = None,
+        label: Tensor | None = None,
+    ) -> Tensor:
+        batch = x_t.shape[: x_t.ndim - 3]
+        x = x_t.reshape(-1, *self.in_shape)
+        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        sigma = sigma.expand(batch).reshape(-1)
+        c_skip, c_out, c_in, c_noise = self.preconditioning.scalings(sigma)
+        if label is not None:
+            label = label.expand(batch).reshape(-1)
+        raw = self.network(c_in[:, None, None, None] * x, c_noise, label)
+        clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw.to(x.dtype)
+        return clean.reshape(x_t.shape)

@@ -1,0 +1,238 @@
+"""Cosine-similarity attention on a grid of tokens: global, neighborhood, shifted windows."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from uqrestore.networks.layers import AdaRMSNorm, Tokens, zero_init
+
+Kind = Literal["global", "neighborhood", "shifted-window"]
+Heads = Float[Tensor, "batch head token channel"]
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """Which tokens see each other.
+
+    Args:
+        kind: ``global``: all. ``neighborhood``: the ``size x size`` nearest, windows pushed
+            inwards at the border. ``shifted-window``: those in the same ``size x size`` window;
+            every other layer shifts the windows by half.
+        size: Side of the neighborhood (odd) or window, in tokens; ignored by ``global``.
+    """
+
+    kind: Kind = "global"
+    size: int = 7
+
+    @classmethod
+    def parse(cls, text: str) -> "AttentionSpec":
+        """Read ``"global"``, ``"neighborhood:7"`` or ``"shifted-window:8"``."""
+        kind, _, size = text.partition(":")
+        if kind not in ("global", "neighborhood", "shifted-window"):
+            raise ValueError(
+                f"attention {text!r} is unknown; it can be global, neighborhood:SIZE or "
+                "shifted-window:SIZE."
+            )
+        return cls(kind, int(size) if size else cls.size)
+
+
+class SelfAttention(nn.Module):
+    """Pre-norm attention block with a residual connection; the output starts at zero.
+
+    Queries and keys are scaled to unit length times ``sqrt(g)``, so that logits are ``g`` times a
+    cosine (``g`` learned per head, kept positive as ``exp``), then rotated by axial RoPE.
+
+    Args:
+        width: Channels of the tokens; a multiple of ``head_width``.
+        cond_width: Channels of the condition.
+        head_width: Channels of a head; a multiple of 8.
+        spec: Which tokens see each other.
+        shift: Whether windows are shifted by half (odd layers of ``shifted-window``).
+
+    References:
+        Crowson et al., "Hourglass Diffusion Transformers", ICML 2024. arXiv:2401.11605
+    """
+
+    def __init__(
+        self,
+        width: int,
+        cond_width: int,
+        *,
+        head_width: int = 32,
+        spec: AttentionSpec,
+        shift: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if width % head_width or head_width % 8:
+            raise ValueError(
+                f"width {width} must be a multiple of head_width {head_width}, itself a multiple "
+                f"of 8; the nearest widths are {_around(width, head_width)}."
+            )
+        self.heads, self.head_width = width // head_width, head_width
+        self.spec, self.shift = spec, shift
+        self.norm = AdaRMSNorm(width, cond_width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.log_scale = nn.Parameter(torch.full((self.heads,), math.log(10.0)))
+        self.dropout = nn.Dropout(dropout)
+        self.out = zero_init(nn.Linear(width, width, bias=False))
+
+    def forward(self, x: Tokens, cond: Tensor) -> Tokens:
+        b, h, w, d = x.shape
+        qkv = self.qkv(self.norm(x, cond)).reshape(b, h * w, 3, self.heads, self.head_width)
+        qk = self.place(qkv[:, :, :2], (h, w))
+        q, k = qk.permute(2, 0, 3, 1, 4)
+        attended = attend(q, k, qkv[:, :, 2].transpose(1, 2), (h, w), self.spec, self.shift)
+        attended = attended.transpose(1, 2).reshape(b, h, w, d)
+        return x + self.out(self.dropout(attended))
+
+    def place(self, qk: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Scale to cosine similarity and rotate by position, shape ``(b, token, n, head, e)``."""
+        norm = torch.linalg.vector_norm(qk, dim=-1, keepdim=True, dtype=torch.float32)
+        scale = (0.5 * self.log_scale).exp()[:, None] * torch.rsqrt(norm.square() + 1e-6)
+        return rotate(qk * scale.to(qk.dtype), *_rope(grid, self.heads, self.head_width, qk))
+
+
+def attend(
+    q: Heads, k: Heads, v: Heads, grid: tuple[int, int], spec: AttentionSpec, shift: bool = False
+) -> Heads:
+    """Softmax attention with unit logit scale between the tokens that ``spec`` lets meet."""
+    if spec.kind == "neighborhood" and spec.size < max(grid):
+        if min(grid) < spec.size:
+            raise ValueError(
+                f"a {spec.size} x {spec.size} neighborhood needs at least that many tokens a "
+                f"side but the grid is {grid[0]} x {grid[1]}."
+            )
+        mask = neighborhood_mask(grid, spec.size, q.device)
+        return softmax_attention(q, k, v, mask)
+    if spec.kind == "shifted-window" and spec.size < max(grid):
+        return _attend_windows(q, k, v, grid, spec.size, shift)
+    return softmax_attention(q, k, v)
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Softmax of ``q k^T`` (logit scale 1) times ``v``; ``mask`` is True where a key is seen.
+
+    In bfloat16 on the CPU two plain products beat torch's fused kernel (its backward pass three-
+    to sevenfold), at the price of storing the attention map.
+    """
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
+        logits = q @ k.transpose(-1, -2)
+        if mask is not None:
+            logits = logits + _log_mask(mask, logits.dtype)
+        return logits.softmax(dim=-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+
+
+def _log_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -1e4)
+
+
+@lru_cache(maxsize=32)
+def neighborhood_mask(
+    grid: tuple[int, int], size: int, device: torch.device
+) -> Bool[Tensor, "token token"]:
+    """Which keys each query sees: its ``size x size`` nearest, exactly that many everywhere."""
+
+    def near(n: int) -> Tensor:
+        i = torch.arange(n, device=device)
+        start = (i - size // 2).clamp(0, n - size)
+        return (i[None] >= start[:, None]) & (i[None] < start[:, None] + size)
+
+    rows, columns = near(grid[0]), near(grid[1])
+    return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(2).flatten(0, 1)
+
+
+def _attend_windows(
+    q: Heads, k: Heads, v: Heads, grid: tuple[int, int], size: int, shift: bool
+) -> Heads:
+    if grid[0] % size or grid[1] % size:
+        raise ValueError(
+            f"windows of {size} x {size} do not tile {grid[0]} x {grid[1]} tokens; choose a "
+            "window that divides both."
+        )
+    roll = size // 2 if shift else 0
+    q, k, v = (_to_windows(t, grid, size, roll) for t in (q, k, v))
+    mask = _seam_mask(grid, size, roll, q.device) if roll else None
+    out = softmax_attention(q, k, v, mask)
+    return _from_windows(out, grid, size, roll)
+
+
+def _to_windows(t: Heads, grid: tuple[int, int], size: int, roll: int) -> Tensor:
+    b, n, _, e = t.shape
+    t = t.reshape(b, n, *grid, e)
+    if roll:
+        t = t.roll((-roll, -roll), dims=(2, 3))
+    t = t.reshape(b, n, grid[0] // size, size, grid[1] // size, size, e)
+    return t.permute(0, 2, 4, 1, 3, 5, 6).reshape(b, -1, n, size * size, e)
+
+
+def _from_windows(t: Tensor, grid: tuple[int, int], size: int, roll: int) -> Heads:
+    b, _, n, _, e = t.shape
+    t = t.reshape(b, grid[0] // size, grid[1] // size, n, size, size, e)
+    t = t.permute(0, 3, 1, 4, 2, 5, 6).reshape(b, n, *grid, e)
+    if roll:
+        t = t.roll((roll, roll), dims=(2, 3))
+    return t.reshape(b, n, grid[0] * grid[1], e)
+
+
+@lru_cache(maxsize=32)
+def _seam_mask(
+    grid: tuple[int, int], size: int, roll: int, device: torch.device
+) -> Bool[Tensor, "window 1 token token"]:
+    """Forbid meetings across the seam that the roll wrapped around."""
+
+    def side(n: int) -> Tensor:
+        return (torch.arange(n, device=device) < n - roll).long()
+
+    part = side(grid[0])[:, None] * 2 + side(grid[1])[None]
+    part = part.reshape(grid[0] // size, size, grid[1] // size, size).transpose(1, 2)
+    part = part.reshape(-1, size * size)
+    return (part[:, :, None] == part[:, None, :])[:, None]
+
+
+def rotate(t: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate channel pairs ``(i, i + e/4)``; the second half of each head stays as it is."""
+    quarter = t.shape[-1] // 4
+    a, b, rest = t[..., :quarter], t[..., quarter : 2 * quarter], t[..., 2 * quarter :]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], dim=-1)
+
+
+def _rope(
+    grid: tuple[int, int], heads: int, head_width: int, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    return _rope_table(grid, heads, head_width, like.device, like.dtype)
+
+
+@lru_cache(maxsize=32)
+def _rope_table(
+    grid: tuple[int, int], heads: int, head_width: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosine and sine ``(token, 1, head, e/4)`` of position times frequency, rows then columns.
+
+    Positions are cell centres of a box whose longer side is [-1, 1]; frequencies run from pi to
+    10 pi, dealt out to the heads in turn.
+    """
+    count = heads * head_width // 8
+    frequencies = torch.exp(
+        torch.linspace(math.log(math.pi), math.log(10 * math.pi), count + 1)[:-1]
+    )
+    frequencies = frequencies.reshape(head_width // 8, heads).T
+    centres = [(2 * torch.arange(n) + 1 - n) / max(grid) for n in grid]
+    rows, columns = torch.meshgrid(*centres, indexing="ij")
+    angle = torch.cat(
+        [place.reshape(-1, 1, 1) * frequencies for place in (rows, columns)], dim=-1
+    )
+    angle = angle[:, None].to(device)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def _around(width: int, multiple: int) -> str:
+    low = width // multiple * multiple
+    return f"{low} and {low + multiple}" if low else f"{multiple}"

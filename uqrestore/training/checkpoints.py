@@ -1,0 +1,79 @@
+"""Weights on disk: safetensors and JSON only, written whole or not at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; the text names the file and says what to do."""
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors so that a kill at any moment leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    save_file({name: t.detach().contiguous().cpu() for name, t in tensors.items()}, part)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors; never runs code.
+
+    Raises:
+        CheckpointError: If the file is missing, truncated or not safetensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file ({error}); fetch or train it again."
+        ) from error
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write JSON so that a kill at any moment leaves the old file or the new one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    part.replace(path)
+
+
+def load_json(path: Path) -> dict:
+    """Read JSON.
+
+    Raises:
+        CheckpointError: If the file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable JSON file ({error}).") from error
+
+
+def flatten_state(state: Mapping[str, object], prefix: str = "") -> dict[str, Tensor]:
+    """Flatten nested dicts of tensors and numbers into ``a/b/c`` names for safetensors."""
+    flat: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten_state(value, f"{name}/")
+        else:
+            flat[name] = torch.as_tensor(value)
+    return flat

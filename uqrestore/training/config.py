@@ -1,0 +1,112 @@
+"""What a training run is made of; a training pipeline holds these fields."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """A frozen piece of a configuration that refuses unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkConfig(Part):
+    """A backbone of ``uqrestore.networks.BACKBONES`` and its keyword options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "hdit"
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Everything but the name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class DataConfig(Part):
+    """Which images to train on, inside the folder that ``--data`` names.
+
+    Args:
+        files: HDF5 files of slices in [0, 1], read from their groups ``train`` and ``val``.
+        variable: Name of the slices in those groups.
+        labels: HDF5 file of label maps (groups ``train/PERSON/label``) to draw fresh slices from.
+        labels_share: Share of training slices drawn fresh from the label maps.
+        shape: ``(channel, row, column)`` of one slice.
+        voxel_mm: Pixel size of the slices, in mm.
+        augment: ``brain`` (left-right flips, small affine and intensity changes) or ``none``.
+    """
+
+    files: tuple[str, ...] = ()
+    variable: str = "brain"
+    labels: str | None = None
+    labels_share: Share = 0.0
+    shape: tuple[Count, Count, Count] = (1, 64, 64)
+    voxel_mm: Positive = 3.0
+    augment: Literal["brain", "none"] = "brain"
+
+
+class LossConfig(Part):
+    """EDM denoising loss.
+
+    Args:
+        sigma_data: Data scale of the preconditioning, in network units.
+        log_mean: Mean of ``ln sigma``.
+        log_std: Standard deviation of ``ln sigma``.
+    """
+
+    sigma_data: Positive = 0.5
+    log_mean: float = -0.8
+    log_std: Positive = 1.6
+
+
+class OptimiserConfig(Part):
+    """Adam, and how its step size moves (Karras et al., CVPR 2024, arXiv:2312.02696).
+
+    Args:
+        lr: Largest step size.
+        warmup: Samples over which the step size rises from 0.
+        decay_from: Samples after which it falls as one over the square root of the samples.
+        clip: Largest norm of the gradient.
+    """
+
+    lr: Positive = 1e-3
+    warmup: Annotated[int, Field(ge=0)] = 20_000
+    decay_from: Count = 100_000
+    clip: Positive = 1.0
+
+    def rate(self, seen: int) -> float:
+        """Step size after ``seen`` samples."""
+        ramp = min(seen / self.warmup, 1.0) if self.warmup else 1.0
+        return self.lr * ramp / max(seen / self.decay_from, 1.0) ** 0.5
+
+
+class TrainConfig(Part):
+    """One training run.
+
+    Args:
+        network: Backbone and its options.
+        data: What to train on.
+        loss: Noise levels and data scale.
+        optimiser: Step size.
+        batch: Slices a step, over all processes.
+        samples: Slices to see before stopping.
+        ema: Half-life of the average of the weights, in samples.
+        precision: ``bf16`` runs the network under autocast; ``fp32`` does not.
+        validate_every: Samples between two validations.
+        seed: Seed of initial weights, order, augmentation and noise.
+    """
+
+    network: NetworkConfig = NetworkConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    batch: Count = 32
+    samples: Count
+    ema: Positive = 20_000
+    precision: Literal["bf16", "fp32"] = "fp32"
+    validate_every: Count = 20_000
+    seed: Annotated[int, Field(ge=0)] = 0

@@ -1,0 +1,259 @@
+"""The training loop: the same numbers from one run, a resumed one, or several processes."""
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
+from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss, draw_sigma
+from uqrestore.networks import BACKBONES
+from uqrestore.training.checkpoints import (
+    flatten_state,
+    load_json,
+    load_tensors,
+    save_json,
+    save_tensors,
+)
+from uqrestore.training.config import TrainConfig
+from uqrestore.training.data import draw_batch, step_generator, to_network
+
+VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress display needs after each step."""
+
+    seen: int
+    samples: int
+    loss: float
+    samples_per_second: float
+
+
+def build_denoiser(config: TrainConfig) -> NetworkDenoiser:
+    """Build the network of a configuration with its seeded initial weights."""
+    if config.network.name not in BACKBONES:
+        raise ValueError(
+            f"network.name {config.network.name!r} is unknown; it can be "
+            f"{', '.join(sorted(BACKBONES))}."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(config.seed)
+        network = BACKBONES[config.network.name](config.data.shape, **config.network.options)
+    return NetworkDenoiser(network, Preconditioning(config.loss.sigma_data))
+
+
+class Trainer:
+    """Everything that changes while training, and how to save and resume it.
+
+    Args:
+        config: The run.
+        train: Training slices as bytes ``(slice, channel, row, column)``.
+        val: Validation slices as bytes.
+        folder: Where the log, the weights and the state go; a state found there is resumed.
+        device: Where to train.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        train: Tensor,
+        val: Tensor,
+        folder: Path,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.train, self.folder = config, train, folder
+        self.device = torch.device(device)
+        self.val = to_network(val).to(self.device)
+        self.denoiser = build_denoiser(config).to(self.device)
+        self.uncertainty = LearnedUncertainty().to(self.device)
+        self.ema = build_denoiser(config).to(self.device)
+        self.parameters = [*self.denoiser.parameters(), *self.uncertainty.parameters()]
+        self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
+        self.seen = self.refused = 0
+        self.resume()
+
+    def resume(self) -> None:
+        """Load the state of the folder if there is one; else start from nothing."""
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            return
+        tensors = load_tensors(path)
+        self.seen = int(tensors["seen"])
+        self.refused = int(tensors["refused"])
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.denoiser.load_state_dict(part("denoiser/"))
+        self.ema.load_state_dict(part("ema/"))
+        self.uncertainty.load_state_dict(part("uncertainty/"))
+        state = self.optimiser.state_dict()
+        moments = part("adam/")
+        state["state"] = {
+            i: {name: moments[f"{i}/{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+            for i in range(len(self.parameters))
+            if f"{i}/step" in moments
+        }
+        self.optimiser.load_state_dict(state)
+
+    def save(self) -> None:
+        """Write the full state and the averaged weights."""
+        state = flatten_state(
+            {
+                "seen": self.seen,
+                "refused": self.refused,
+                "denoiser": self.denoiser.state_dict(),
+                "ema": self.ema.state_dict(),
+                "uncertainty": self.uncertainty.state_dict(),
+                "adam": self.optimiser.state_dict()["state"],
+            }
+        )
+        save_tensors(self.folder / "state.safetensors", state)
+        save_tensors(self.folder / "ema.safetensors", self.ema.state_dict())
+
+    def step(self) -> float:
+        """Take one optimiser step and return the mean weighted loss.
+
+        Raises:
+            FloatingPointError: If ten steps in a row would not have been finite.
+        """
+        config = self.config
+        generator = step_generator(config.seed, 1, self.seen)
+        truth = draw_batch(self.train, config.batch, config.data, generator).to(self.device)
+        sigma = draw_sigma(
+            config.batch, generator, mean=config.loss.log_mean, std=config.loss.log_std
+        ).to(self.device)
+        noise = torch.randn(truth.shape, generator=generator).to(self.device)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=config.precision == "bf16"
+        ):
+            clean = self.denoiser(truth + sigma[:, None, None, None] * noise, sigma)
+        per_image = denoising_loss(clean, truth, sigma, config.loss.sigma_data)
+        loss = self.uncertainty(per_image, sigma)
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, config.optimiser.clip)
+        self.seen += config.batch
+        if not torch.isfinite(norm):
+            self.refused += 1
+            if self.refused >= 10:
+                raise FloatingPointError(
+                    f"{self.refused} steps were not finite (last at {self.seen} samples); lower "
+                    "optimiser.lr. The last good state is in the run folder."
+                )
+            return float("nan")
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.optimiser.rate(self.seen)
+        self.optimiser.step()
+        self._average()
+        return float(per_image.detach().mean())
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights; early on the half-life grows with the samples seen."""
+        half_life = min(self.config.ema, self.seen / 3)
+        keep = 0.5 ** (self.config.batch / half_life)
+        ours, theirs = list(self.ema.parameters()), list(self.denoiser.parameters())
+        torch._foreach_lerp_(ours, theirs, 1 - keep)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Weighted denoising loss of the averaged weights at fixed noise levels and noise."""
+        generator = step_generator(self.config.seed, 2)
+        noise = torch.randn(self.val.shape, generator=generator).to(self.device)
+        self.ema.eval()
+        losses = {}
+        for level in VALIDATION_SIGMAS:
+            errors = []
+            for x, n in zip(self.val.split(64), noise.split(64), strict=True):
+                sigma = torch.full((len(x),), level, device=self.device)
+                clean = self.ema(x + level * n, sigma)
+                errors.append(denoising_loss(clean, x, sigma, self.config.loss.sigma_data))
+            losses[f"val_{level:g}"] = float(torch.cat(errors).mean())
+        return losses
+
+
+def train(
+    config: TrainConfig,
+    train_slices: Tensor,
+    val_slices: Tensor,
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    save_every: float = 180.0,
+    report: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Train until ``config.samples`` have been seen, resuming whatever the folder holds.
+
+    Args:
+        config: The run.
+        train_slices: Bytes ``(slice, channel, row, column)``, 255 the top of the range.
+        val_slices: The same, of other people.
+        folder: Where ``log.csv``, ``ema.safetensors`` and the state go.
+        device: Where to train.
+        save_every: Seconds between two saved states; a stop by the user saves as well.
+        report: Called after each step.
+
+    Returns:
+        The file of the averaged weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_same_run(config, folder)
+    trainer = Trainer(config, train_slices, val_slices, folder, device=device)
+    started, saved, first = time.monotonic(), time.monotonic(), trainer.seen
+    next_validation = (trainer.seen // config.validate_every + 1) * config.validate_every
+    losses: list[float] = []
+    try:
+        while trainer.seen < config.samples:
+            losses.append(trainer.step())
+            speed = (trainer.seen - first) / (time.monotonic() - started)
+            if report is not None:
+                report(Progress(trainer.seen, config.samples, losses[-1], speed))
+            if trainer.seen >= min(next_validation, config.samples):
+                next_validation += config.validate_every
+                _log(folder, trainer, losses, speed)
+                losses = []
+            if time.monotonic() - saved > save_every:
+                trainer.save()
+                saved = time.monotonic()
+    finally:
+        trainer.save()
+    return folder / "ema.safetensors"
+
+
+def _check_same_run(config: TrainConfig, folder: Path) -> None:
+    """Refuse to resume a run of another configuration; a longer run of the same one is fine."""
+    path, free = folder / "config.json", {"samples", "validate_every"}
+    if path.exists():
+        old = TrainConfig.model_validate(load_json(path)).model_dump(exclude=free)
+        new = config.model_dump(exclude=free)
+        if changed := [key for key in new if new[key] != old[key]]:
+            raise ValueError(
+                f"{folder}: holds a run whose {', '.join(changed)} differ; continue it with the "
+                "same pipeline or choose another output folder."
+            )
+    save_json(path, config.model_dump(mode="json"))
+
+
+def _log(folder: Path, trainer: Trainer, losses: list[float], speed: float) -> None:
+    row = {
+        "seen": trainer.seen,
+        "loss": sum(losses) / len(losses),
+        "samples_per_second": round(speed, 2),
+        "refused": trainer.refused,
+        **trainer.validate(),
+    }
+    path = folder / "log.csv"
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
