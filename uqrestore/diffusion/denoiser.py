@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from uqrestore.networks.measurement import Measurement
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
 
@@ -92,6 +93,10 @@ class NetworkDenoiser(nn.Module):
         c_skip, c_out, c_in, c_noise = self.preconditioning.scalings(sigma)
         if label is not None:
             label = label.expand(batch).reshape(-1)
-        raw = self.network(c_in[:, None, None, None] * x, c_noise, label)
+        scaled = c_in[:, None, None, None] * x
+        if problem is None:
+            raw = self.network(scaled, c_noise, label)
+        else:
+            raw = self.network(scaled, c_noise, label, Measurement.of(problem, batch))
         clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw.to(x.dtype)
         return clean.reshape(x_t.shape)

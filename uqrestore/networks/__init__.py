@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from torch import nn
 
 from uqrestore.networks.hdit import HDiT
+from uqrestore.networks.invfussion import InvFussion
 
 BACKBONES: Mapping[str, type[nn.Module]] = {
     "hdit": HDiT,
+    "invfussion": InvFussion,
 }
 
-__all__ = ["BACKBONES", "HDiT"]
+__all__ = ["BACKBONES", "HDiT", "InvFussion"]

@@ -102,14 +102,18 @@ class SelfAttention(nn.Module):
 def attend(
     q: Heads, k: Heads, v: Heads, grid: tuple[int, int], spec: AttentionSpec, shift: bool = False
 ) -> Heads:
-    """Softmax attention with unit logit scale between the tokens that ``spec`` lets meet."""
+    """Softmax attention with unit logit scale between the tokens that ``spec`` lets meet.
+
+    Keys and values may be several streams of tokens on the same grid, one behind the other; all
+    share one softmax.
+    """
     if spec.kind == "neighborhood" and spec.size < max(grid):
         if min(grid) < spec.size:
             raise ValueError(
                 f"a {spec.size} x {spec.size} neighborhood needs at least that many tokens a "
                 f"side but the grid is {grid[0]} x {grid[1]}."
             )
-        mask = neighborhood_mask(grid, spec.size, q.device)
+        mask = neighborhood_mask(grid, spec.size, k.shape[2] // q.shape[2], q.device)
         return softmax_attention(q, k, v, mask)
     if spec.kind == "shifted-window" and spec.size < max(grid):
         return _attend_windows(q, k, v, grid, spec.size, shift)
@@ -136,9 +140,9 @@ def _log_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 @lru_cache(maxsize=32)
 def neighborhood_mask(
-    grid: tuple[int, int], size: int, device: torch.device
-) -> Bool[Tensor, "token token"]:
-    """Which keys each query sees: its ``size x size`` nearest, exactly that many everywhere."""
+    grid: tuple[int, int], size: int, streams: int, device: torch.device
+) -> Bool[Tensor, "token key"]:
+    """Which keys each query sees: its ``size x size`` nearest in every stream."""
 
     def near(n: int) -> Tensor:
         i = torch.arange(n, device=device)
@@ -146,7 +150,7 @@ def neighborhood_mask(
         return (i[None] >= start[:, None]) & (i[None] < start[:, None] + size)
 
     rows, columns = near(grid[0]), near(grid[1])
-    return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(2).flatten(0, 1)
+    return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(2).flatten(0, 1).repeat(1, streams)
 
 
 def _attend_windows(
@@ -158,9 +162,15 @@ def _attend_windows(
             "window that divides both."
         )
     roll = size // 2 if shift else 0
-    q, k, v = (_to_windows(t, grid, size, roll) for t in (q, k, v))
-    mask = _seam_mask(grid, size, roll, q.device) if roll else None
-    out = softmax_attention(q, k, v, mask)
+    streams = k.shape[2] // q.shape[2]
+
+    def windows(t: Tensor) -> Tensor:
+        return torch.cat(
+            [_to_windows(part, grid, size, roll) for part in t.split(q.shape[2], dim=2)], dim=3
+        )
+
+    mask = _seam_mask(grid, size, roll, streams, q.device) if roll else None
+    out = softmax_attention(windows(q), windows(k), windows(v), mask)
     return _from_windows(out, grid, size, roll)
 
 
@@ -184,8 +194,8 @@ def _from_windows(t: Tensor, grid: tuple[int, int], size: int, roll: int) -> Hea
 
 @lru_cache(maxsize=32)
 def _seam_mask(
-    grid: tuple[int, int], size: int, roll: int, device: torch.device
-) -> Bool[Tensor, "window 1 token token"]:
+    grid: tuple[int, int], size: int, roll: int, streams: int, device: torch.device
+) -> Bool[Tensor, "window 1 token key"]:
     """Forbid meetings across the seam that the roll wrapped around."""
 
     def side(n: int) -> Tensor:
@@ -194,7 +204,7 @@ def _seam_mask(
     part = side(grid[0])[:, None] * 2 + side(grid[1])[None]
     part = part.reshape(grid[0] // size, size, grid[1] // size, size).transpose(1, 2)
     part = part.reshape(-1, size * size)
-    return (part[:, :, None] == part[:, None, :])[:, None]
+    return (part[:, :, None] == part.repeat(1, streams)[:, None, :])[:, None]
 
 
 def rotate(t: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -1,41 +1,157 @@
 """Hourglass diffusion transformer: few wide tokens in the middle, many narrow ones outside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from uqrestore.networks.attention import AttentionSpec, SelfAttention
+from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.layers import (
     FeedForward,
-    FourierFeatures,
-    Mapping,
     RMSNorm,
     TokenMerge,
-    TokenSplit,
     Tokens,
+    TokenSplit,
     split,
     zero_init,
 )
 
 
+@dataclass(frozen=True)
+class Level:
+    """One resolution of the hourglass.
+
+    Args:
+        width: Channels of a token.
+        depth: Layers on the way down and again on the way up; the last level has them once.
+        attention: Which tokens see each other.
+        pixels: Pixels a side of a token.
+    """
+
+    width: int
+    depth: int
+    attention: AttentionSpec
+    pixels: int
+
+
+def make_levels(
+    sides: Sequence[int],
+    patch: int,
+    widths: Sequence[int],
+    depths: Sequence[int],
+    attention: Sequence[str],
+) -> tuple[Level, ...]:
+    """Read the options of a network into levels, finest first.
+
+    Raises:
+        ValueError: If the numbers of levels differ or the image sides do not divide.
+    """
+    if not len(widths) == len(depths) == len(attention):
+        raise ValueError(
+            f"widths, depths and attention speak of {len(widths)}, {len(depths)} and "
+            f"{len(attention)} levels; give each level one entry."
+        )
+    multiple = patch * 2 ** (len(widths) - 1)
+    if any(side % multiple for side in sides):
+        raise ValueError(
+            f"image sides {tuple(sides)} must be multiples of {multiple} "
+            f"(patch {patch}, {len(widths)} levels)."
+        )
+    return tuple(
+        Level(width, depth, AttentionSpec.parse(text), patch * 2**index)
+        for index, (width, depth, text) in enumerate(zip(widths, depths, attention, strict=True))
+    )
+
+
+MakeLayer = Callable[[Level, int], nn.Module]
+"""``(level, index within the level) -> layer``; called as ``layer(tokens, *context)``."""
+
+
+class Hourglass(nn.Module):
+    """Merge tokens level by level, work on the coarsest, split them again with skips.
+
+    The output starts at exactly zero.
+
+    Args:
+        in_channels: Channels of the input image.
+        out_channels: Channels of the output image.
+        levels: The resolutions, finest first.
+        make_layer: Builds each layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        levels: Sequence[Level],
+        make_layer: MakeLayer,
+    ) -> None:
+        super().__init__()
+
+        def layers(level: Level) -> nn.ModuleList:
+            return nn.ModuleList(make_layer(level, index) for index in range(level.depth))
+
+        self.patch = levels[0].pixels
+        steps = list(zip(levels[:-1], levels[1:], strict=True))
+        self.patch_in = TokenMerge(in_channels, levels[0].width, self.patch)
+        self.down = nn.ModuleList(layers(level) for level in levels[:-1])
+        self.merges = nn.ModuleList(TokenMerge(fine.width, deep.width) for fine, deep in steps)
+        self.middle = layers(levels[-1])
+        self.splits = nn.ModuleList(TokenSplit(deep.width, fine.width) for fine, deep in steps)
+        self.up = nn.ModuleList(layers(level) for level in levels[:-1])
+        self.norm_out = RMSNorm(levels[0].width)
+        self.patch_out = zero_init(
+            nn.Linear(levels[0].width, out_channels * self.patch**2, bias=False)
+        )
+
+    def forward(
+        self, x: Float[Tensor, "batch channel row column"], *context: object
+    ) -> Float[Tensor, "batch out_channel row column"]:
+        """Walk the hourglass; ``context`` is handed to every layer."""
+        tokens: Tokens = self.patch_in(x.permute(0, 2, 3, 1))
+        skips = []
+        for layers, merge_tokens in zip(self.down, self.merges, strict=True):
+            tokens = _through(layers, tokens, context)
+            skips.append(tokens)
+            tokens = merge_tokens(tokens)
+        tokens = _through(self.middle, tokens, context)
+        for layers, split_tokens in zip(reversed(self.up), reversed(self.splits), strict=True):
+            tokens = _through(layers, split_tokens(tokens, skips.pop()), context)
+        pixels = split(self.patch_out(self.norm_out(tokens)), self.patch)
+        return pixels.permute(0, 3, 1, 2)
+
+
+def _through(layers: nn.Module, tokens: Tensor, context: tuple[object, ...]) -> Tensor:
+    for layer in layers.children():
+        tokens = layer(tokens, *context)
+    return tokens
+
+
 class TransformerLayer(nn.Module):
     """An attention block, then a feed-forward block."""
 
-    def __init__(self, attention: SelfAttention, feed_forward: FeedForward) -> None:
+    def __init__(
+        self, level: Level, index: int, cond_width: int, head_width: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.attention, self.feed_forward = attention, feed_forward
+        self.attention = SelfAttention(
+            level.width,
+            cond_width,
+            head_width=head_width,
+            spec=level.attention,
+            shift=index % 2 == 1,
+            dropout=dropout,
+        )
+        self.feed_forward = FeedForward(level.width, cond_width, dropout=dropout)
 
     def forward(self, x: Tokens, cond: Tensor) -> Tokens:
         return self.feed_forward(self.attention(x, cond), cond)
 
 
 class HDiT(nn.Module):
-    """Hourglass diffusion transformer; unconditional, or conditioned by extra input channels.
-
-    The output starts at exactly zero, so that a preconditioned denoiser starts as
-    ``c_skip * x_t``.
+    """Hourglass diffusion transformer of images alone; it knows no measurement.
 
     Args:
         image_shape: ``(channel, row, column)`` of the images; sides are multiples of
@@ -44,13 +160,11 @@ class HDiT(nn.Module):
         widths: Channels of a level, finest first.
         depths: Layers of a level on the way down and again on the way up; the last level has
             its layers once.
-        attention: One text a level, such as ``neighborhood:7`` or ``global``.
-        extra_channels: Further input channels beside the noisy image.
-        out_channels: Output channels; the image's own by default.
-        labels: Number of class labels; 0 for none. Index ``labels`` means "no label".
+        attention: One text a level: ``neighborhood:7``, ``shifted-window:8`` or ``global``.
+        head_width: Channels of an attention head.
+        labels: Number of class labels; 0 for none.
         cond_width: Channels of the condition vector.
         dropout: Share of units dropped in training.
-        seed: Seed of the fixed Fourier frequencies.
 
     Raises:
         ValueError: If a side, a width or the number of levels does not fit.
@@ -69,112 +183,26 @@ class HDiT(nn.Module):
         depths: Sequence[int] = (1, 4),
         attention: Sequence[str] = ("neighborhood:7", "global"),
         head_width: int = 32,
-        extra_channels: int = 0,
-        out_channels: int | None = None,
         labels: int = 0,
         cond_width: int = 128,
         dropout: float = 0.0,
-        seed: int = 0,
     ) -> None:
         super().__init__()
-        channel, *sides = image_shape
-        if not len(widths) == len(depths) == len(attention):
-            raise ValueError(
-                f"widths, depths and attention speak of {len(widths)}, {len(depths)} and "
-                f"{len(attention)} levels; give each level one entry."
-            )
-        multiple = patch * 2 ** (len(widths) - 1)
-        if any(side % multiple for side in sides):
-            raise ValueError(
-                f"image sides {tuple(sides)} must be multiples of {multiple} "
-                f"(patch {patch}, {len(widths)} levels)."
-            )
-        self.image_shape, self.patch, self.labels = tuple(image_shape), patch, labels
-        self.out_channels = out_channels or channel
-
-        generator = torch.Generator().manual_seed(seed)
-        self.noise_features = FourierFeatures(1, cond_width, generator)
-        self.noise_in = nn.Linear(cond_width, cond_width, bias=False)
-        self.label_in = nn.Embedding(labels + 1, cond_width) if labels else None
-        self.mapping = Mapping(cond_width)
-
-        def layers(level: int) -> nn.ModuleList:
-            return nn.ModuleList(
-                self.make_layer(
-                    level,
-                    widths[level],
-                    cond_width,
-                    head_width=head_width,
-                    spec=AttentionSpec.parse(attention[level]),
-                    shift=index % 2 == 1,
-                    dropout=dropout,
-                )
-                for index in range(depths[level])
-            )
-
-        last = len(widths) - 1
-        self.patch_in = TokenMerge(channel + extra_channels, widths[0], patch)
-        self.down = nn.ModuleList(layers(level) for level in range(last))
-        self.merges = nn.ModuleList(TokenMerge(widths[i], widths[i + 1]) for i in range(last))
-        self.middle = layers(last)
-        self.splits = nn.ModuleList(TokenSplit(widths[i + 1], widths[i]) for i in range(last))
-        self.up = nn.ModuleList(layers(level) for level in range(last))
-        self.norm_out = RMSNorm(widths[0])
-        self.patch_out = zero_init(
-            nn.Linear(widths[0], self.out_channels * patch * patch, bias=False)
+        channels, *sides = image_shape
+        self.image_shape = tuple(image_shape)
+        self.conditioning = Conditioning(cond_width, labels=labels)
+        self.trunk = Hourglass(
+            channels,
+            channels,
+            make_levels(sides, patch, widths, depths, attention),
+            lambda level, index: TransformerLayer(level, index, cond_width, head_width, dropout),
         )
-
-    def make_layer(
-        self,
-        level: int,  # noqa: ARG002 - levels differ in networks with operators inside
-        width: int,
-        cond_width: int,
-        *,
-        head_width: int,
-        spec: AttentionSpec,
-        shift: bool,
-        dropout: float,
-    ) -> nn.Module:
-        """Build one layer of a level."""
-        attention = SelfAttention(
-            width, cond_width, head_width=head_width, spec=spec, shift=shift, dropout=dropout
-        )
-        return TransformerLayer(attention, FeedForward(width, cond_width, dropout=dropout))
-
-    def condition(self, c_noise: Tensor, label: Tensor | None) -> Tensor:
-        """Embed noise level and label into the one vector of every norm."""
-        z = self.noise_in(self.noise_features(c_noise[:, None]))
-        if self.label_in is not None:
-            if label is None:
-                label = torch.full(c_noise.shape, self.labels, device=c_noise.device)
-            z = z + self.label_in(label)
-        elif label is not None:
-            raise ValueError("this network was built without labels; leave label out.")
-        return self.mapping(z)
 
     def forward(
         self,
         x: Float[Tensor, "batch channel row column"],
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
-    ) -> Float[Tensor, "batch out_channel row column"]:
-        """Run the network on scaled noisy images (extra channels behind the image's own)."""
-        return self.run(x, self.condition(c_noise, label))
-
-    def run(self, x: Tensor, *context: object) -> Tensor:
-        """Walk the hourglass; ``context`` is handed to every layer."""
-        x = self.patch_in(x.permute(0, 2, 3, 1))
-        skips = []
-        for layers, merge_tokens in zip(self.down, self.merges, strict=True):
-            for layer in layers:
-                x = layer(x, *context)
-            skips.append(x)
-            x = merge_tokens(x)
-        for layer in self.middle:
-            x = layer(x, *context)
-        for layers, split_tokens in zip(reversed(self.up), reversed(self.splits), strict=True):
-            x = split_tokens(x, skips.pop())
-            for layer in layers:
-                x = layer(x, *context)
-        return split(self.patch_out(self.norm_out(x)), self.patch).permute(0, 3, 1, 2)
-
+    ) -> Float[Tensor, "batch channel row column"]:
+        """Run the network on noisy images scaled to unit variance."""
+        return self.trunk(x, self.conditioning(c_noise, label))

@@ -1,0 +1,63 @@
+"""From noise level, label and measurement noise to the one vector that steers every norm."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uqrestore.networks.layers import FourierFeatures, Mapping
+
+FLOOR = 1e-3
+"""Measurement noise below this, in network units, is treated as none."""
+
+
+class Conditioning(nn.Module):
+    """Embed what a network is told about one image besides the image itself.
+
+    Args:
+        width: Channels of the condition vector.
+        labels: Number of class labels; 0 for none. Index ``labels`` means "no label".
+        measurement_noise: Whether the standard deviation of the measurement noise is told.
+        seed: Seed of the fixed Fourier frequencies.
+    """
+
+    def __init__(
+        self, width: int, *, labels: int = 0, measurement_noise: bool = False, seed: int = 0
+    ) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.labels = labels
+        self.noise_features = FourierFeatures(1, width, generator)
+        self.noise_in = nn.Linear(width, width, bias=False)
+        self.label_in = nn.Embedding(labels + 1, width) if labels else None
+        self.measurement_features = None
+        if measurement_noise:
+            self.measurement_features = FourierFeatures(1, width, generator)
+            self.measurement_in = nn.Linear(width, width, bias=False)
+        self.mapping = Mapping(width)
+
+    def forward(
+        self,
+        c_noise: Float[Tensor, " batch"],
+        label: Tensor | None = None,
+        noise_std: Float[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch width"]:
+        """Return the condition vector.
+
+        Args:
+            c_noise: Scaled noise level of the diffusion, ``ln(sigma) / 4``.
+            label: Class index; None means "no label".
+            noise_std: Standard deviation of the measurement noise; None means none.
+        """
+        z = self.noise_in(self.noise_features(c_noise[:, None]))
+        if self.label_in is not None:
+            if label is None:
+                label = torch.full(c_noise.shape, self.labels, device=c_noise.device)
+            z = z + self.label_in(label)
+        elif label is not None:
+            raise ValueError("this network was built without labels; leave label out.")
+        if self.measurement_features is not None:
+            if noise_std is None:
+                noise_std = torch.zeros_like(c_noise)
+            level = noise_std.clamp(min=FLOOR).log()[:, None] / 4
+            z = z + self.measurement_in(self.measurement_features(level))
+        return self.mapping(z)

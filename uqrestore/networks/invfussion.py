@@ -1,0 +1,244 @@
+"""InvFussion: a diffusion transformer with the degradation operator inside every attention.
+
+The second version of the paper spells it InvFusion; it is the same method.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uqrestore.networks.attention import SelfAttention, attend
+from uqrestore.networks.conditioning import Conditioning
+from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
+from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, merge, split
+from uqrestore.networks.measurement import Measurement
+
+FdlInput = Literal["raw", "norm"]
+
+
+class FeatureDegradation(nn.Module):
+    r"""Feature degradation layer: send activations through the operator and back.
+
+    .. math:: \mathrm{FDL}(h; A, y) = A^+ \, \mathrm{GELU}(L [y; A h] + b)
+
+    Tokens are un-patched into a stack of ``k`` images, each image is measured by ``A``, the real
+    measurement joins the stack, a learned map mixes the stack (the same for every measurement),
+    and ``A^+`` brings the result back.
+
+    Args:
+        level: Width and pixels of the tokens; ``width`` must be a multiple of
+            ``channels * pixels^2``.
+        channels: Channels of the image.
+
+    Raises:
+        ValueError: If the width does not divide; the nearest widths are named.
+
+    References:
+        Elata et al., "InvFussion: Bridging Supervised and Zero-shot Diffusion for Inverse
+        Problems", 2025, section 3. arXiv:2504.01689
+    """
+
+    def __init__(self, level: Level, channels: int) -> None:
+        super().__init__()
+        area = channels * level.pixels**2
+        if level.width % area or level.width < area:
+            low = level.width // area * area
+            near = f"{low} and {low + area}" if low else f"{area}"
+            raise ValueError(
+                f"a feature degradation layer at tokens of {level.pixels} x {level.pixels} pixels "
+                f"and {channels} channels needs a width that is a multiple of {area}, got "
+                f"{level.width}; the nearest are {near}, or switch it off with joint=False there."
+            )
+        self.pixels, self.channels = level.pixels, channels
+        self.stack = level.width // area
+        self.mix = nn.Linear(self.stack + 1, self.stack)
+
+    def forward(self, x: Tokens, measurement: Measurement) -> Tokens:
+        images = self.to_stack(x)
+        measured = measurement.operator.forward(
+            images.reshape(self.stack, *measurement.batch, *images.shape[2:])
+        )
+        both = torch.cat([measurement.y[None].to(measured.dtype), measured])
+        flat = both.reshape(self.stack + 1, -1)
+        mixed = F.gelu(torch.addmm(self.mix.bias[:, None], self.mix.weight, flat))
+        back = measurement.operator.pinv(mixed.reshape(measured.shape))
+        return self.from_stack(back.reshape(images.shape).to(x.dtype))
+
+    def to_stack(self, x: Tokens) -> Float[Tensor, "stack batch channel row column"]:
+        """Un-patch tokens ``(nh nw k c)`` into a stack of images; a pure permutation."""
+        pixels = split(x, self.pixels)
+        pixels = pixels.reshape(*pixels.shape[:3], self.stack, self.channels)
+        return pixels.permute(3, 0, 4, 1, 2)
+
+    def from_stack(self, images: Tensor) -> Tokens:
+        """Undo :meth:`to_stack`."""
+        pixels = images.permute(1, 3, 4, 0, 2).flatten(3)
+        return merge(pixels, self.pixels)
+
+
+class JointAttention(nn.Module):
+    """Attention over the tokens and, under the same softmax, over what the operator returns.
+
+    Args:
+        level: Width, attention and pixels of the tokens.
+        index: Index of the layer in its level (odd ones shift windows).
+        channels: Channels of the image.
+        cond_width: Channels of the condition.
+        fdl_input: Feed the layer the ``raw`` residual stream (as published) or the ``norm``-ed.
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        index: int,
+        channels: int,
+        *,
+        cond_width: int,
+        head_width: int,
+        dropout: float,
+        fdl_input: FdlInput,
+    ) -> None:
+        super().__init__()
+        self.own = SelfAttention(
+            level.width,
+            cond_width,
+            head_width=head_width,
+            spec=level.attention,
+            shift=index % 2 == 1,
+            dropout=dropout,
+        )
+        self.degrade = FeatureDegradation(level, channels)
+        self.norm = AdaRMSNorm(level.width, cond_width)
+        self.key = nn.Linear(2 * level.width, level.width, bias=False)
+        self.value = nn.Linear(level.width, level.width, bias=False)
+        self.fdl_input = fdl_input
+
+    def forward(self, x: Tokens, cond: Tensor, measurement: Measurement | None) -> Tokens:
+        b, h, w, d = x.shape
+        own = self.own
+        normed = own.norm(x, cond)
+        if measurement is None:
+            seen = torch.zeros_like(normed)
+        else:
+            source = x if self.fdl_input == "raw" else normed
+            seen = self.norm(self.degrade(source, measurement), cond)
+        qkv = own.qkv(normed).reshape(b, h * w, 3, own.heads, own.head_width)
+        key = self.key(torch.cat([normed, seen], dim=-1)).reshape(b, h * w, 1, own.heads, -1)
+        value = self.value(seen).reshape(b, h * w, own.heads, -1)
+        placed = own.place(torch.cat([qkv[:, :, :2], key], dim=2), (h, w))
+        q, k, k_seen = placed.permute(2, 0, 3, 1, 4)
+        attended = attend(
+            q,
+            torch.cat([k, k_seen], dim=2),
+            torch.cat([qkv[:, :, 2], value], dim=1).transpose(1, 2),
+            (h, w),
+            own.spec,
+            own.shift,
+        )
+        attended = attended.transpose(1, 2).reshape(b, h, w, d)
+        return x + own.out(own.dropout(attended))
+
+
+class JointLayer(nn.Module):
+    """Joint attention, then the feed-forward block of the plain layer."""
+
+    def __init__(self, attention: JointAttention, feed_forward: FeedForward) -> None:
+        super().__init__()
+        self.attention, self.feed_forward = attention, feed_forward
+
+    def forward(self, x: Tokens, cond: Tensor, measurement: Measurement | None) -> Tokens:
+        return self.feed_forward(self.attention(x, cond, measurement), cond)
+
+
+class BlindLayer(nn.Module):
+    """A plain layer at a level where the operator is switched off."""
+
+    def __init__(self, layer: TransformerLayer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tokens, cond: Tensor, measurement: Measurement | None) -> Tokens:  # noqa: ARG002
+        return self.layer(x, cond)
+
+
+class InvFussion(nn.Module):
+    """Conditional hourglass transformer that is told the operator and the measurement.
+
+    ``A^+ y`` joins the input channels; where ``joint`` is set, every layer also sends its
+    activations through the operator (:class:`FeatureDegradation`). With ``joint`` off everywhere
+    this is the Palette baseline: the same network, blind to the operator.
+
+    Args:
+        image_shape: ``(channel, row, column)`` of the images.
+        joint: One switch a level, finest first.
+        fdl_input: See :class:`JointAttention`.
+        measurement_noise: Whether the network is told the noise level of the measurement.
+
+    The other options are those of :class:`uqrestore.networks.hdit.HDiT`.
+
+    References:
+        Elata et al., "InvFussion: Bridging Supervised and Zero-shot Diffusion for Inverse
+        Problems", 2025. arXiv:2504.01689
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        patch: int = 4,
+        widths: Sequence[int] = (96, 192),
+        depths: Sequence[int] = (1, 4),
+        attention: Sequence[str] = ("neighborhood:7", "global"),
+        joint: Sequence[bool] = (True, True),
+        fdl_input: FdlInput = "raw",
+        measurement_noise: bool = True,
+        head_width: int = 32,
+        labels: int = 0,
+        cond_width: int = 128,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        channels, *sides = image_shape
+        self.image_shape = tuple(image_shape)
+        levels = make_levels(sides, patch, widths, depths, attention)
+        if len(joint) != len(levels):
+            raise ValueError(f"joint has {len(joint)} switches for {len(levels)} levels.")
+        switch = dict(zip(levels, joint, strict=True))
+
+        def make_layer(level: Level, index: int) -> nn.Module:
+            if not switch[level]:
+                return BlindLayer(TransformerLayer(level, index, cond_width, head_width, dropout))
+            attention = JointAttention(
+                level,
+                index,
+                channels,
+                cond_width=cond_width,
+                head_width=head_width,
+                dropout=dropout,
+                fdl_input=fdl_input,
+            )
+            return JointLayer(attention, FeedForward(level.width, cond_width, dropout=dropout))
+
+        self.conditioning = Conditioning(
+            cond_width, labels=labels, measurement_noise=measurement_noise
+        )
+        self.trunk = Hourglass(2 * channels, channels, levels, make_layer)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channel row column"],
+        c_noise: Float[Tensor, " batch"],
+        label: Tensor | None = None,
+        measurement: Measurement | None = None,
+    ) -> Float[Tensor, "batch channel row column"]:
+        """Run the network on noisy images scaled to unit variance; no measurement: the prior."""
+        if measurement is None:
+            pinv_y, noise_std = torch.zeros_like(x), None
+        else:
+            pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std
+        cond = self.conditioning(c_noise, label, noise_std)
+        return self.trunk(torch.cat([x, pinv_y], dim=1), cond, measurement)
