@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,7 @@ from torch import Tensor, nn
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss, draw_sigma
 from uqrestore.networks import BACKBONES
-from uqrestore.training.checkpoints import (
-    flatten_state,
-    load_json,
-    load_tensors,
-    save_json,
-    save_tensors,
-)
+from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import draw_batch, step_generator, to_network
 
@@ -105,7 +99,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the full state and the averaged weights."""
-        state = flatten_state(
+        state = _flatten(
             {
                 "seen": self.seen,
                 "refused": self.refused,
@@ -257,3 +251,15 @@ def _log(folder: Path, trainer: Trainer, losses: list[float], speed: float) -> N
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def _flatten(state: Mapping[str, object], prefix: str = "") -> dict[str, Tensor]:
+    """Flatten nested dicts of tensors and numbers into ``a/b/c`` names for safetensors."""
+    flat: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{name}/")
+        else:
+            flat[name] = torch.as_tensor(value)
+    return flat

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the text names the file and says what to do."""
+class WeightsError(ValueError):
+    """A file of weights cannot be used; the text names it and says what to do."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -30,14 +30,14 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """Read tensors; never runs code.
 
     Raises:
-        CheckpointError: If the file is missing, truncated or not safetensors.
+        WeightsError: If the file is missing, truncated or not safetensors.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file.")
+        raise WeightsError(f"{path}: no such file.")
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
+        raise WeightsError(
             f"{path}: not a whole safetensors file ({error}); fetch or train it again."
         ) from error
 
@@ -59,21 +59,9 @@ def load_json(path: Path) -> dict:
     """Read JSON.
 
     Raises:
-        CheckpointError: If the file is missing or not JSON.
+        WeightsError: If the file is missing or not JSON.
     """
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable JSON file ({error}).") from error
-
-
-def flatten_state(state: Mapping[str, object], prefix: str = "") -> dict[str, Tensor]:
-    """Flatten nested dicts of tensors and numbers into ``a/b/c`` names for safetensors."""
-    flat: dict[str, Tensor] = {}
-    for key, value in state.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flatten_state(value, f"{name}/")
-        else:
-            flat[name] = torch.as_tensor(value)
-    return flat
+        raise WeightsError(f"{path}: not a readable JSON file ({error}).") from error

@@ -1,0 +1,52 @@
+"""From a training run to what ships: averaged weights in half precision, and their card."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors, sha256
+from uqrestore.training.config import TrainConfig
+
+
+def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path:
+    """Write ``NAME.safetensors`` and ``NAME.json`` from a run folder.
+
+    Args:
+        run: Folder of the run, as :func:`uqrestore.training.loop.train` leaves it.
+        name: Name of the model.
+        folder: Where the two files go.
+        facts: What the run cannot know: title, data and licences, contrast, known limits.
+
+    Returns:
+        The file of weights.
+    """
+    config = TrainConfig.model_validate(load_json(run / "config.json"))
+    with (run / "log.csv").open(newline="") as file:
+        curve = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    weights = folder / f"{name}.safetensors"
+    tensors = load_tensors(run / "ema.safetensors")
+    half = {k: v.half() if v.dtype == torch.float32 else v for k, v in tensors.items()}
+    save_tensors(weights, half)
+    card = {
+        "name": name,
+        "kind": "network",
+        "schema": 1,
+        **facts,
+        "in_shape": list(config.data.shape),
+        "voxel_size": [config.data.voxel_mm] * 2,
+        "network": {"name": config.network.name, **config.network.options},
+        "sigma_data": config.loss.sigma_data,
+        "training": {**config.model_dump(mode="json"), "samples": int(curve[-1]["seen"])},
+        "parameters": sum(t.numel() for t in tensors.values()),
+        "validation": {k: v for k, v in curve[-1].items() if k.startswith("val_")},
+        "curve": [
+            {k: round(v, 5) for k, v in row.items() if k == "seen" or k.startswith("val_")}
+            for row in curve
+        ],
+        "sha256": sha256(weights),
+    }
+    save_json(folder / f"{name}.json", card)
+    return weights
