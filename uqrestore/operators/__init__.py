@@ -6,14 +6,24 @@ from typing import Any
 import numpy as np
 
 from uqrestore.operators.base import LinearOperator, SolveInfo, Spectrum, stack_operators
+from uqrestore.operators.colorization import Colorization
+from uqrestore.operators.downsampling import Downsampling
+from uqrestore.operators.hadamard import Hadamard
 from uqrestore.operators.identity import Identity, Zero
 from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.masked_fourier import MaskedFourier
+from uqrestore.operators.matrix import Matrix
+from uqrestore.operators.strided_blur import StridedBlur
 
 OPERATORS: Mapping[str, type[LinearOperator]] = {
+    "colorization": Colorization,
+    "downsampling": Downsampling,
+    "hadamard": Hadamard,
     "identity": Identity,
     "inpainting": Inpainting,
     "masked_fourier": MaskedFourier,
+    "matrix": Matrix,
+    "strided_blur": StridedBlur,
     "zero": Zero,
 }
 
@@ -33,12 +43,17 @@ def from_data(
 
 __all__ = [
     "OPERATORS",
+    "Colorization",
+    "Downsampling",
+    "Hadamard",
     "Identity",
     "Inpainting",
     "LinearOperator",
     "MaskedFourier",
+    "Matrix",
     "SolveInfo",
     "Spectrum",
+    "StridedBlur",
     "Zero",
     "from_data",
     "stack_operators",

@@ -20,6 +20,7 @@ Shape = tuple[int, ...]
 # ``init=False`` are computed once, at construction.
 SHARED = {"shared": True}
 Index = int | slice | Sequence[int] | Tensor
+Value = TypeVar("Value")
 Method = TypeVar("Method", bound=Callable[..., Tensor])
 
 
@@ -74,6 +75,7 @@ class LinearOperator(abc.ABC):
 
     Attributes:
         name: Name in the registry.
+        shapes: ``in_shape -> out_shape`` in words.
         exact_pinv: Whether :meth:`pinv` is a closed form, exact to rounding.
         in_shape: Image shape without batch, ``(channel, *space)``.
         out_shape: Measurement shape without batch.
@@ -81,6 +83,7 @@ class LinearOperator(abc.ABC):
     """
 
     name: ClassVar[str]
+    shapes: ClassVar[str]
     exact_pinv: ClassVar[bool] = True
 
     @property
@@ -228,8 +231,7 @@ class LinearOperator(abc.ABC):
 
     def select(self, index: Index) -> "LinearOperator":
         """Return the operator of one problem (an int) or of a sub-batch (slice, list, tensor)."""
-        if not self.problem_shape:
-            raise IndexError(f"{self.name} is a single operator; it has no problems to select.")
+        pick(self.name, self.problem_shape, range(sum(self.problem_shape)), index)
         own = {f.name for f in _fields(self) if not f.metadata.get("shared")}
         at = index if isinstance(index, int | slice | Tensor) else list(index)
         return self._with_tensors(lambda name, value: value[at] if name in own else value)
@@ -238,21 +240,21 @@ class LinearOperator(abc.ABC):
         return self.select(index)
 
     @classmethod
-    def concatenate(cls, operators: Sequence["LinearOperator"]) -> "LinearOperator":
+    def concatenate(cls, parts: Sequence[Any]) -> "LinearOperator":
         """Join batches of this kind along the problem axis; see :func:`stack_operators`."""
-        first = operators[0]
+        first = parts[0]
         changes: dict[str, Any] = {}
         for field in _fields(first):
-            values = [getattr(operator, field.name) for operator in operators]
+            values = [getattr(part, field.name) for part in parts]
             if not field.init or field.metadata.get("shared"):
                 continue
             if isinstance(values[0], Tensor):
-                rows = [_batched(o, v) for o, v in zip(operators, values, strict=True)]
-                _check_same(cls.name, field.name, [tuple(row.shape[1:]) for row in rows])
+                rows = [_batched(o, v) for o, v in zip(parts, values, strict=True)]
+                same(cls.name, field.name, [tuple(row.shape[1:]) for row in rows])
                 changes[field.name] = torch.cat(rows)
             else:
-                _check_same(cls.name, field.name, values)
-        return dataclasses.replace(first, **changes)  # type: ignore[type-var]
+                same(cls.name, field.name, values)
+        return dataclasses.replace(first, **changes).to(first.dtype)
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return plain parameters and arrays from which ``operators.from_data`` rebuilds this."""
@@ -377,20 +379,35 @@ def require(condition: bool | Tensor, operator: str, message: str) -> None:
         raise ValueError(f"{operator}: {message}")
 
 
+def pick(operator: str, problem: Shape, values: Sequence[Value], index: Index) -> Any:  # noqa: ANN401
+    """Index plain values, one per problem: an int gives one of them, anything else a tuple.
+
+    Raises:
+        IndexError: If the operator is a single one, or has no such problem.
+    """
+    if not problem:
+        raise IndexError(f"{operator} is a single operator; it has no problems to select.")
+    if isinstance(index, int):
+        return values[index]
+    at = index if isinstance(index, slice | Tensor) else list(index)
+    return tuple(values[i] for i in torch.arange(problem[0])[at].tolist())
+
+
+def same(operator: str, field: str, values: Sequence[Any]) -> None:
+    """Raise unless the operators that are to be one batch agree in a parameter."""
+    if any(value != values[0] for value in values):
+        raise ValueError(
+            f"{operator}: operators of one batch must share {field} but it is "
+            f"{', '.join(map(str, dict.fromkeys(values)))}; put them in a Mixed batch instead."
+        )
+
+
 def _fields(operator: LinearOperator) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(operator)  # type: ignore[arg-type]
 
 
 def _batched(operator: LinearOperator, value: Tensor) -> Tensor:
     return value if operator.problem_shape else value[None]
-
-
-def _check_same(operator: str, field: str, values: Sequence[Any]) -> None:
-    if any(value != values[0] for value in values):
-        raise ValueError(
-            f"{operator}: operators of one batch must share {field} but it is "
-            f"{', '.join(map(str, dict.fromkeys(values)))}; put them in a Mixed batch instead."
-        )
 
 
 def _check_measurement(operator: LinearOperator, y: Tensor) -> None:

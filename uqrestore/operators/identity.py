@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from uqrestore.operators.base import Index, LinearOperator, Shape, Spectrum, require
+from uqrestore.operators.base import Index, LinearOperator, Shape, Spectrum, pick, require, same
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,19 +44,14 @@ class _Plain(LinearOperator):
         return self.problems
 
     def select(self, index: Index) -> LinearOperator:
-        if not self.problems:
-            raise IndexError(f"{self.name} is a single operator; it has no problems to select.")
-        at = index if isinstance(index, int | slice | Tensor) else list(index)
-        return dataclasses.replace(self, problems=tuple(torch.zeros(self.problems)[at].shape))
+        chosen = pick(self.name, self.problems, range(sum(self.problems)), index)
+        return dataclasses.replace(self, problems=() if isinstance(chosen, int) else (len(chosen),))
 
     @classmethod
-    def concatenate(cls, operators: Sequence[LinearOperator]) -> LinearOperator:
-        shapes = {operator.in_shape for operator in operators}
-        require(len(shapes) == 1, cls.name, f"one batch has one image shape but got {shapes}.")
-        count = sum(
-            operator.problem_shape[0] if operator.problem_shape else 1 for operator in operators
-        )
-        return cls(shapes.pop(), (count,))
+    def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
+        same(cls.name, "shape", [part.in_shape for part in parts])
+        count = sum(part.problem_shape[0] if part.problem_shape else 1 for part in parts)
+        return cls(parts[0].in_shape, (count,))
 
     def _spectrum(self, value: float) -> Spectrum:
         count = torch.Size(self.shape).numel()
@@ -75,6 +70,7 @@ class Identity(_Plain):
     """Measure the image itself: with noise, denoising."""
 
     name: ClassVar[str] = "identity"
+    shapes: ClassVar[str] = "any -> the same"
 
     @property
     def singular_value(self) -> float:
@@ -102,6 +98,7 @@ class Zero(_Plain):
     """
 
     name: ClassVar[str] = "zero"
+    shapes: ClassVar[str] = "any -> the same, all padding"
 
     @property
     def row_mask(self) -> Tensor:

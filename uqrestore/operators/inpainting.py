@@ -27,6 +27,7 @@ class Inpainting(LinearOperator):
     """
 
     name: ClassVar[str] = "inpainting"
+    shapes: ClassVar[str] = "(channel, row, column) -> the same, zeros where unseen"
 
     mask: Float[Tensor, "*problem channel row column"] | Bool[Tensor, "*problem channel row column"]
     _weight: Float[Tensor, "*problem channel row column"] = field(init=False, repr=False)

@@ -61,6 +61,7 @@ class MaskedFourier(LinearOperator):
     """
 
     name: ClassVar[str] = "masked_fourier"
+    shapes: ClassVar[str] = "(1 or 2, row, column) -> (2, row, column), zeros off the mask"
 
     mask: Bool[Tensor, "*problem row column"]
     channels: Literal[1, 2] = 2
