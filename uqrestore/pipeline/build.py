@@ -1,0 +1,76 @@
+"""From the words of a pipeline to the operator they mean."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uqrestore.operators import OPERATORS, stack_operators
+from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.pipeline.mask_laws import MASK_LAWS
+from uqrestore.pipeline.parts import MaskPart, OperatorPart
+from uqrestore.pipeline.registries import typed_options
+
+
+def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -> LinearOperator:
+    """Return the operator that measures slices of a scan.
+
+    Args:
+        part: Name, options and mask law.
+        in_shape: ``(channel, row, column)`` of a slice.
+        slices: Indices of the slices on the model grid. A mask that is drawn per slice depends
+            on its index alone, so slice 7 is measured alike whichever others are restored.
+
+    Returns:
+        One operator for all slices, or a batch with one problem a slice where the mask is drawn
+        per slice.
+
+    Raises:
+        ValueError: If the operator does not act on slices of this shape, or its mask measures
+            nothing.
+    """
+    kind = OPERATORS[part.name]
+    options = typed_options(("operator",), part.name, part.options, kind)
+    accepted = inspect.signature(kind).parameters
+    options |= {name: in_shape for name in ("shape", "in_shape") if name in accepted}
+    if part.mask is not None and part.mask.per_slice:
+        rows = [_measure_with(kind, part.mask, in_shape, options, (row,)) for row in slices]
+        operator = stack_operators(rows)
+    elif part.mask is not None:
+        operator = _measure_with(kind, part.mask, in_shape, options, ())
+    else:
+        operator = kind(**options)
+    if operator.in_shape != in_shape:
+        raise ValueError(
+            f"operator: {part.name} acts on images of shape {operator.in_shape} but the prior "
+            f"makes images of shape {in_shape}; change the operator's options or the prior."
+        )
+    return operator
+
+
+def _measure_with(
+    kind: type[LinearOperator],
+    part: MaskPart,
+    in_shape: Shape,
+    options: dict[str, Any],
+    slice_key: tuple[int, ...],
+) -> LinearOperator:
+    law = MASK_LAWS[part.law]
+    said = typed_options(("operator", "mask"), part.law, part.options, law)
+    mask: Tensor = law(in_shape[-2:], **said, generator=_generator(part.seed, *slice_key))
+    if not mask.any():
+        raise ValueError(
+            f"operator.mask: {part.law} with {said} samples nothing of {in_shape[-2:]}; "
+            "a measurement needs at least one sample."
+        )
+    if kind.name == "inpainting":
+        mask = mask.expand(in_shape)  # all channels of a voxel are seen, or none
+    return kind(mask=mask, **options)
+
+
+def _generator(*key: int) -> torch.Generator:
+    seed = np.random.SeedSequence(key).generate_state(1, np.uint64).item()
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,86 @@
+"""The kinds of pipeline: restore a scan, train a prior, compare methods."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from uqrestore.pipeline.parts import MethodPart, OperatorPart, Pipeline
+from uqrestore.pipeline.train import TrainPipeline
+
+NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class RestorePipeline(Pipeline):
+    """Simulate an acquisition of a scan and draw images that explain it.
+
+    Args:
+        operator: How a slice is measured.
+        noise_std: Standard deviation of the measurement noise in network intensity, where an
+            image spans about [-1, 1]; per real component where the data are complex.
+        prior: Name of a prior of the zoo, or the path of a prior's file.
+        method: How posterior samples are drawn.
+        baseline: Name of a Gaussian prior of the zoo whose exact posterior mean, the linear
+            MMSE estimate, is kept in the file for comparison.
+        draws: Posterior samples of a slice.
+        seed: Seed of the samples and of the simulated noise.
+        components: Principal components of the posterior to keep of a slice; fewer than draws.
+        batch_size: Images in one call of the prior. It never changes a result.
+    """
+
+    kind: Literal["restore"]
+    operator: OperatorPart
+    noise_std: NoiseStd = 0.0
+    prior: str
+    method: MethodPart
+    baseline: str | None = None
+    draws: Annotated[int, Field(ge=2)] = 32
+    seed: Seed = 0
+    components: Annotated[int, Field(ge=0)] = 3
+    batch_size: Annotated[int, Field(ge=1)] = 64
+
+    @model_validator(mode="after")
+    def _fewer_components_than_draws(self) -> "RestorePipeline":
+        if self.components >= self.draws:
+            raise ValueError(
+                f"components: {self.components} needs draws: {self.components + 1} or more, "
+                f"but draws is {self.draws}"
+            )
+        return self
+
+
+class BenchmarkPipeline(Pipeline):
+    """Compare methods on a scan whose truth is known, in one table.
+
+    Every method meets every operator at every noise level, with the same prior, measurements
+    and number of draws.
+
+    Args:
+        scan: Path of a scan, or ``demo`` for the one that ships with the package.
+        slices: How many slices, spread evenly over those that show something.
+        prior: Name of a prior of the zoo, or the path of a prior's file.
+        operators: Operators, each under its label in the table.
+        noise_std: Noise levels in network intensity.
+        methods: Methods, each under its label in the table.
+        draws: Posterior samples of a slice.
+        seed: Seed of the samples and of the simulated noise.
+        batch_size: Images in one call of the prior.
+    """
+
+    kind: Literal["benchmark"]
+    scan: str = "demo"
+    slices: Annotated[int, Field(ge=1)] = 4
+    prior: str
+    operators: Annotated[dict[str, OperatorPart], Field(min_length=1)]
+    noise_std: Annotated[tuple[NoiseStd, ...], Field(min_length=1)] = (0.0,)
+    methods: Annotated[dict[str, MethodPart], Field(min_length=1)]
+    draws: Annotated[int, Field(ge=2)] = 16
+    seed: Seed = 0
+    batch_size: Annotated[int, Field(ge=1)] = 64
+
+
+KINDS: dict[str, type[Pipeline]] = {
+    "restore": RestorePipeline,
+    "train": TrainPipeline,
+    "benchmark": BenchmarkPipeline,
+}
