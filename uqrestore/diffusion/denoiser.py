@@ -68,9 +68,7 @@ class NetworkDenoiser(nn.Module):
         preconditioning: Scalings of input and output.
     """
 
-    def __init__(
-        self, network: nn.Module, preconditioning: Preconditioning | None = None
-    ) -> None:
+    def __init__(self, network: nn.Module, preconditioning: Preconditioning | None = None) -> None:
         super().__init__()
         self.network = network
         self.preconditioning = preconditioning or Preconditioning()

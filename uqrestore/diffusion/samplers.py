@@ -16,9 +16,9 @@ DenoiseFn: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 @torch.no_grad()
 def sample_heun(
     denoise: DenoiseFn,
-    noise: Float[Tensor, "sample *shape"],
+    noise: Float[Tensor, " sample *shape"],
     sigmas: Float[Tensor, " steps_plus_1"],
-) -> Float[Tensor, "sample *shape"]:
+) -> Float[Tensor, " sample *shape"]:
     r"""Integrate the probability-flow ODE with Heun's second-order rule.
 
     .. math:: \frac{dx}{d\sigma} = \frac{x - D(x; \sigma)}{\sigma}

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from uqrestore.networks.layers import AdaRMSNorm, Tokens, zero_init
+from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_init
 
 Kind = Literal["global", "neighborhood", "shifted-window"]
 Heads = Float[Tensor, "batch head token channel"]
+Keys = Float[Tensor, "batch head key channel"]
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,13 @@ class SelfAttention(nn.Module):
 
     def place(self, qk: Tensor, grid: tuple[int, int]) -> Tensor:
         """Scale to cosine similarity and rotate by position, shape ``(b, token, n, head, e)``."""
-        norm = torch.linalg.vector_norm(qk, dim=-1, keepdim=True, dtype=torch.float32)
-        scale = (0.5 * self.log_scale).exp()[:, None] * torch.rsqrt(norm.square() + 1e-6)
+        scale = (0.5 * self.log_scale).exp()[:, None]
+        scale = scale * torch.rsqrt(precise_norm(qk).square() + 1e-6)
         return rotate(qk * scale.to(qk.dtype), *_rope(grid, self.heads, self.head_width, qk))
 
 
 def attend(
-    q: Heads, k: Heads, v: Heads, grid: tuple[int, int], spec: AttentionSpec, shift: bool = False
+    q: Heads, k: Keys, v: Keys, grid: tuple[int, int], spec: AttentionSpec, shift: bool = False
 ) -> Heads:
     """Softmax attention with unit logit scale between the tokens that ``spec`` lets meet.
 
@@ -150,11 +151,16 @@ def neighborhood_mask(
         return (i[None] >= start[:, None]) & (i[None] < start[:, None] + size)
 
     rows, columns = near(grid[0]), near(grid[1])
-    return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(2).flatten(0, 1).repeat(1, streams)
+    return (
+        (rows[:, None, :, None] & columns[None, :, None, :])
+        .flatten(2)
+        .flatten(0, 1)
+        .repeat(1, streams)
+    )
 
 
 def _attend_windows(
-    q: Heads, k: Heads, v: Heads, grid: tuple[int, int], size: int, shift: bool
+    q: Heads, k: Keys, v: Keys, grid: tuple[int, int], size: int, shift: bool
 ) -> Heads:
     if grid[0] % size or grid[1] % size:
         raise ValueError(
@@ -174,7 +180,7 @@ def _attend_windows(
     return _from_windows(out, grid, size, roll)
 
 
-def _to_windows(t: Heads, grid: tuple[int, int], size: int, roll: int) -> Tensor:
+def _to_windows(t: Tensor, grid: tuple[int, int], size: int, roll: int) -> Tensor:
     b, n, _, e = t.shape
     t = t.reshape(b, n, *grid, e)
     if roll:
@@ -236,9 +242,7 @@ def _rope_table(
     frequencies = frequencies.reshape(head_width // 8, heads).T
     centres = [(2 * torch.arange(n) + 1 - n) / max(grid) for n in grid]
     rows, columns = torch.meshgrid(*centres, indexing="ij")
-    angle = torch.cat(
-        [place.reshape(-1, 1, 1) * frequencies for place in (rows, columns)], dim=-1
-    )
+    angle = torch.cat([place.reshape(-1, 1, 1) * frequencies for place in (rows, columns)], dim=-1)
     angle = angle[:, None].to(device)
     return angle.cos().to(dtype), angle.sin().to(dtype)
 

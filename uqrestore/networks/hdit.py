@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -94,7 +95,7 @@ class Hourglass(nn.Module):
             return nn.ModuleList(make_layer(level, index) for index in range(level.depth))
 
         self.patch = levels[0].pixels
-        steps = list(zip(levels[:-1], levels[1:], strict=True))
+        steps = list(pairwise(levels))
         self.patch_in = TokenMerge(in_channels, levels[0].width, self.patch)
         self.down = nn.ModuleList(layers(level) for level in levels[:-1])
         self.merges = nn.ModuleList(TokenMerge(fine.width, deep.width) for fine, deep in steps)

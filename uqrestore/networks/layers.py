@@ -1,4 +1,4 @@
-"""Parts of the transformers that know nothing of attention: norms, feed-forward, merging, conditioning."""
+"""Parts of the transformers beside attention: norms, feed-forward, merging, conditioning."""
 
 import math
 
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Tokens = Float[Tensor, "batch row column width"]
-"""Activations, channels last; ``row`` and ``column`` count tokens."""
+Tokens = Float[Tensor, "_ _ _ _"]
+"""Activations ``(batch, row, column, width)``, channels last; rows and columns count tokens."""
 
 
 def zero_init(linear: nn.Linear) -> nn.Linear:
@@ -48,9 +48,15 @@ class RMSNorm(nn.Module):
 
 
 def scaled_rms_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
-    """Divide by the root mean square over the last axis (in float32) and multiply by ``gain``."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    """Divide by the root mean square over the last axis and multiply by ``gain``."""
+    norm = precise_norm(x)
     return x * torch.rsqrt(norm.square() / x.shape[-1] + eps).to(x.dtype) * gain.to(x.dtype)
+
+
+def precise_norm(x: Tensor) -> Tensor:
+    """Length over the last axis (kept), in float32 or better whatever autocast does."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=dtype)
 
 
 class FeedForward(nn.Module):
@@ -101,14 +107,14 @@ class TokenSplit(nn.Module):
         return torch.lerp(skip, split(self.project(x), 2), self.share.to(skip.dtype))
 
 
-def merge(x: Tokens, factor: int) -> Tokens:
+def merge(x: Tensor, factor: int) -> Tensor:
     """Rearrange ``h (nh)  w (nw)  e -> h w (nh nw e)``; a pure permutation."""
     b, h, w, e = x.shape
     x = x.reshape(b, h // factor, factor, w // factor, factor, e)
     return x.transpose(2, 3).reshape(b, h // factor, w // factor, factor * factor * e)
 
 
-def split(x: Tokens, factor: int) -> Tokens:
+def split(x: Tensor, factor: int) -> Tensor:
     """Undo :func:`merge`."""
     b, h, w, e = x.shape
     x = x.reshape(b, h, w, factor, factor, e // factor**2).transpose(2, 3)

@@ -88,16 +88,16 @@ def augment(images: Images, generator: torch.Generator) -> Images:
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(count, generator=generator)
 
-    flip = uniform(0, 1) < 0.5
+    flip = uniform(0.0, 1.0) < 0.5
     images = torch.where(flip[:, None, None, None], images.flip(-1), images)
-    angle, scale = uniform(-1, 1) * math.radians(10), torch.exp(uniform(-0.1, 0.1))
+    angle, scale = uniform(-1.0, 1.0) * math.radians(10), torch.exp(uniform(-0.1, 0.1))
     cos, sin = angle.cos() * scale, angle.sin() * scale
     columns = torch.stack([cos, -sin, uniform(-0.1, 0.1)], dim=1)
     rows = torch.stack([sin, cos, uniform(-0.1, 0.1)], dim=1)
     grid = F.affine_grid(torch.stack([columns, rows], dim=1), list(images.shape), False)
     unit = (images + 1) / 2
     moved = F.grid_sample(unit, grid, align_corners=False, padding_mode="zeros")
-    unit = torch.where((uniform(0, 1) < 1 / 3)[:, None, None, None], moved, unit)
+    unit = torch.where((uniform(0.0, 1.0) < 1 / 3)[:, None, None, None], moved, unit)
     gamma = torch.exp(0.1 * torch.randn(count, generator=generator))
     gain = uniform(0.9, 1.0)
     unit = gain[:, None, None, None] * unit.clamp(0, 1) ** gamma[:, None, None, None]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class Trainer:
         self.ema = build_denoiser(config).to(self.device)
         self.parameters = [*self.denoiser.parameters(), *self.uncertainty.parameters()]
         self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
-        self.seen = self.refused = 0
+        self.seen = self.refused = self.refused_in_a_row = 0
         self.resume()
 
     def resume(self) -> None:
@@ -125,9 +126,7 @@ class Trainer:
             config.batch, generator, mean=config.loss.log_mean, std=config.loss.log_std
         ).to(self.device)
         noise = torch.randn(truth.shape, generator=generator).to(self.device)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=config.precision == "bf16"
-        ):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             clean = self.denoiser(truth + sigma[:, None, None, None] * noise, sigma)
         per_image = denoising_loss(clean, truth, sigma, config.loss.sigma_data)
         loss = self.uncertainty(per_image, sigma)
@@ -137,12 +136,14 @@ class Trainer:
         self.seen += config.batch
         if not torch.isfinite(norm):
             self.refused += 1
-            if self.refused >= 10:
+            self.refused_in_a_row += 1
+            if self.refused_in_a_row >= 10:
                 raise FloatingPointError(
-                    f"{self.refused} steps were not finite (last at {self.seen} samples); lower "
-                    "optimiser.lr. The last good state is in the run folder."
+                    f"10 steps in a row were not finite (last at {self.seen} samples); lower "
+                    "optimiser.lr and start again from the last state of the run folder."
                 )
             return float("nan")
+        self.refused_in_a_row = 0
         for group in self.optimiser.param_groups:
             group["lr"] = config.optimiser.rate(self.seen)
         self.optimiser.step()
@@ -253,7 +254,7 @@ def _log(folder: Path, trainer: Trainer, losses: list[float], speed: float) -> N
         writer.writerow(row)
 
 
-def _flatten(state: Mapping[str, object], prefix: str = "") -> dict[str, Tensor]:
+def _flatten(state: Mapping[Any, Any], prefix: str = "") -> dict[str, Tensor]:
     """Flatten nested dicts of tensors and numbers into ``a/b/c`` names for safetensors."""
     flat: dict[str, Tensor] = {}
     for key, value in state.items():

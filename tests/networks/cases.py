@@ -1,0 +1,43 @@
+"""A small case of every backbone, awakened from its zero start."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from uqrestore.networks import HDiT, InvFussion
+
+SHAPE = (1, 12, 8)
+
+CASES: dict[str, Callable[[], nn.Module]] = {
+    "hdit": lambda: HDiT(
+        SHAPE,
+        patch=2,
+        widths=(16, 32),
+        depths=(1, 1),
+        attention=("neighborhood:3", "global"),
+        head_width=8,
+        labels=3,
+        cond_width=16,
+    ),
+    "invfussion": lambda: InvFussion(
+        SHAPE,
+        patch=2,
+        widths=(16, 32),
+        depths=(2, 1),
+        attention=("shifted-window:2", "global"),
+        joint=(True, True),
+        head_width=8,
+        labels=3,
+        cond_width=16,
+    ),
+}
+
+
+def awake(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Move every weight a little, so that zero starts hide nothing; evaluation mode."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=g, dtype=parameter.dtype)
+    return network.eval()
