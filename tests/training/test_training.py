@@ -11,7 +11,15 @@ from torch import Tensor
 
 from uqrestore.networks.weights import WeightsError, load_tensors, save_tensors
 from uqrestore.training.config import DataConfig, NetworkConfig, OptimiserConfig, TrainConfig
-from uqrestore.training.data import DataError, augment, load_slices, step_generator, to_network
+from uqrestore.training.data import (
+    DataError,
+    Source,
+    augment,
+    load_slices,
+    slices_source,
+    step_generator,
+    to_network,
+)
 from uqrestore.training.loop import Trainer, train
 
 SHAPE = (1, 8, 12)
@@ -48,17 +56,24 @@ def slices(count: int = 40) -> Tensor:
     return images
 
 
+VAL = to_network(slices(8))
+
+
+def source() -> Source:
+    return slices_source(slices(), config().data)
+
+
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path: Path) -> None:
-    whole = train(config(), slices(), slices(4), tmp_path / "whole")
-    train(config(samples=48), slices(), slices(4), tmp_path / "parts")
-    parts = train(config(), slices(), slices(4), tmp_path / "parts")
+    whole = train(config(), source(), VAL, tmp_path / "whole")
+    train(config(samples=48), source(), VAL, tmp_path / "parts")
+    parts = train(config(), source(), VAL, tmp_path / "parts")
     a, b = load_tensors(whole), load_tensors(parts)
     assert a.keys() == b.keys()
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    train(config(samples=1600, validate_every=800), slices(), slices(8), tmp_path)
+    train(config(samples=1600, validate_every=800), source(), VAL, tmp_path)
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["seen"]) for row in rows] == [800, 1600]
@@ -66,13 +81,13 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def test_a_run_of_another_configuration_is_not_resumed(tmp_path: Path) -> None:
-    train(config(samples=16), slices(), slices(4), tmp_path)
+    train(config(samples=16), source(), VAL, tmp_path)
     with pytest.raises(ValueError, match="holds a run whose seed differ"):
-        train(config(samples=16, seed=1), slices(), slices(4), tmp_path)
+        train(config(samples=16, seed=1), source(), VAL, tmp_path)
 
 
 def test_a_step_that_is_not_finite_is_refused_and_counted(tmp_path: Path) -> None:
-    trainer = Trainer(config(), slices(), slices(4), tmp_path)
+    trainer = Trainer(config(), source(), VAL, tmp_path)
     weight = next(trainer.denoiser.parameters())
     before = [p.detach().clone() for p in trainer.denoiser.parameters()]
     good = weight.detach().clone()
@@ -95,7 +110,7 @@ def test_the_step_size_rises_then_falls_as_one_over_the_root() -> None:
 
 
 def test_constant_weights_stay_constant_in_the_average(tmp_path: Path) -> None:
-    trainer = Trainer(config(), slices(), slices(4), tmp_path)
+    trainer = Trainer(config(), source(), VAL, tmp_path)
     trainer.seen = 800
     trainer._average()
     for ours, theirs in zip(trainer.ema.parameters(), trainer.denoiser.parameters(), strict=True):

@@ -56,11 +56,16 @@ class LossConfig(Part):
         sigma_data: Data scale of the preconditioning, in network units.
         log_mean: Mean of ``ln sigma``.
         log_std: Standard deviation of ``ln sigma``.
+        pure_noise: Share of training samples at ``pure_noise_sigma``, where a conditional network
+            learns the posterior mean in one call; 1 trains for the mean alone.
+        pure_noise_sigma: Noise level that drowns every image.
     """
 
     sigma_data: Positive = 0.5
     log_mean: float = -0.8
     log_std: Positive = 1.6
+    pure_noise: Share = 0.0
+    pure_noise_sigma: Positive = 100.0
 
 
 class OptimiserConfig(Part):
@@ -84,12 +89,28 @@ class OptimiserConfig(Part):
         return self.lr * ramp / max(seen / self.decay_from, 1.0) ** 0.5
 
 
+class ProblemConfig(Part):
+    """The measurements that a conditional network is trained on.
+
+    Args:
+        families: Share of each family of ``uqrestore.operators.families``; every training image
+            gets an operator of its own. ``zero`` is the unconditional share.
+        noise_std: Range of the measurement noise, in network units; drawn per image, evenly.
+        noise_free: Share of images measured without noise.
+    """
+
+    families: dict[str, Positive]
+    noise_std: tuple[float, float] = (0.0, 0.0)
+    noise_free: Share = 1.0
+
+
 class TrainConfig(Part):
     """One training run.
 
     Args:
         network: Backbone and its options.
         data: What to train on.
+        problem: What a conditional network sees of each image; None trains a prior.
         loss: Noise levels and data scale.
         optimiser: Step size.
         batch: Slices a step, over all processes.
@@ -102,6 +123,7 @@ class TrainConfig(Part):
 
     network: NetworkConfig = NetworkConfig()
     data: DataConfig = DataConfig()
+    problem: ProblemConfig | None = None
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     batch: Count = 32

@@ -1,7 +1,7 @@
 """Training images: slices from HDF5 files, and small random changes to them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -110,10 +110,16 @@ def step_generator(seed: int, *key: int) -> torch.Generator:
     return torch.Generator().manual_seed(state)
 
 
-def draw_batch(
-    slices: Sequence[Tensor] | Tensor, count: int, config: DataConfig, generator: torch.Generator
-) -> Images:
-    """Draw ``count`` training images at random, with replacement, and augment them."""
-    index = torch.randint(len(slices), (count,), generator=generator)
-    images = to_network(slices[index])
-    return augment(images, generator) if config.augment == "brain" else images
+Source = Callable[[int, torch.Generator], Images]
+"""``(count, generator) -> training images`` in network units."""
+
+
+def slices_source(slices: Slices, config: DataConfig) -> Source:
+    """Draw from stored slices at random, with replacement, and augment them."""
+
+    def draw(count: int, generator: torch.Generator) -> Images:
+        index = torch.randint(len(slices), (count,), generator=generator)
+        images = to_network(slices[index])
+        return augment(images, generator) if config.augment == "brain" else images
+
+    return draw

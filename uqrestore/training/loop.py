@@ -14,8 +14,13 @@ from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss, draw_sigma
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors
+from uqrestore.operators.base import LinearOperator
+from uqrestore.problem import Problem, simulate
 from uqrestore.training.config import TrainConfig
-from uqrestore.training.data import draw_batch, step_generator, to_network
+from uqrestore.training.data import Images, Source, step_generator
+
+DrawOperator = Callable[[int, torch.Generator], LinearOperator]
+"""``(count, generator) -> a batch of count operators``."""
 
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -48,24 +53,27 @@ class Trainer:
 
     Args:
         config: The run.
-        train: Training slices as bytes ``(slice, channel, row, column)``.
-        val: Validation slices as bytes.
+        source: Draws training images.
+        val: Validation images in network units.
         folder: Where the log, the weights and the state go; a state found there is resumed.
+        draw_operator: Draws one operator per training image; None trains a prior.
         device: Where to train.
     """
 
     def __init__(
         self,
         config: TrainConfig,
-        train: Tensor,
-        val: Tensor,
+        source: Source,
+        val: Images,
         folder: Path,
         *,
+        draw_operator: DrawOperator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.config, self.train, self.folder = config, train, folder
+        self.config, self.source, self.folder = config, source, folder
+        self.draw_operator = draw_operator
         self.device = torch.device(device)
-        self.val = to_network(val).to(self.device)
+        self.val = val.to(self.device)
         self.denoiser = build_denoiser(config).to(self.device)
         self.uncertainty = LearnedUncertainty().to(self.device)
         self.ema = build_denoiser(config).to(self.device)
@@ -121,13 +129,13 @@ class Trainer:
         """
         config = self.config
         generator = step_generator(config.seed, 1, self.seen)
-        truth = draw_batch(self.train, config.batch, config.data, generator).to(self.device)
-        sigma = draw_sigma(
-            config.batch, generator, mean=config.loss.log_mean, std=config.loss.log_std
-        ).to(self.device)
-        noise = torch.randn(truth.shape, generator=generator).to(self.device)
+        truth = self.source(config.batch, generator)
+        sigma = self.draw_sigma(generator)
+        noise = torch.randn(truth.shape, generator=generator)
+        problem = self.draw_problem(truth, generator)
+        truth, sigma, noise = (t.to(self.device) for t in (truth, sigma, noise))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            clean = self.denoiser(truth + sigma[:, None, None, None] * noise, sigma)
+            clean = self.denoiser(truth + sigma[:, None, None, None] * noise, sigma, problem)
         per_image = denoising_loss(clean, truth, sigma, config.loss.sigma_data)
         loss = self.uncertainty(per_image, sigma)
         self.optimiser.zero_grad()
@@ -149,6 +157,30 @@ class Trainer:
         self.optimiser.step()
         self._average()
         return float(per_image.detach().mean())
+
+    def draw_sigma(self, generator: torch.Generator) -> Tensor:
+        """Draw the noise level of every image of a batch."""
+        loss, count = self.config.loss, self.config.batch
+        sigma = draw_sigma(count, generator, mean=loss.log_mean, std=loss.log_std)
+        drowned = torch.rand(count, generator=generator) < loss.pure_noise
+        return sigma.masked_fill(drowned, loss.pure_noise_sigma)
+
+    def draw_problem(self, truth: Images, generator: torch.Generator) -> Problem | None:
+        """Measure every image by an operator and with noise of its own."""
+        said = self.config.problem
+        if said is None or self.draw_operator is None:
+            return None
+        operator = self.draw_operator(len(truth), generator)
+        low, high = said.noise_std
+        noise_std = low + (high - low) * torch.rand(len(truth), generator=generator)
+        quiet = torch.rand(len(truth), generator=generator) < said.noise_free
+        noise_std = noise_std.masked_fill(quiet, 0.0)
+        problem = simulate(operator, truth)
+        noise = torch.randn(problem.y.shape, generator=generator)
+        if operator.row_mask is not None:
+            noise = noise * operator.row_mask
+        std = noise_std.reshape(-1, *[1] * len(operator.out_shape))
+        return Problem(operator, problem.y + std * noise, noise_std).to(self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -177,10 +209,11 @@ class Trainer:
 
 def train(
     config: TrainConfig,
-    train_slices: Tensor,
-    val_slices: Tensor,
+    source: Source,
+    val: Images,
     folder: Path,
     *,
+    draw_operator: DrawOperator | None = None,
     device: torch.device | str = "cpu",
     save_every: float = 180.0,
     report: Callable[[Progress], None] | None = None,
@@ -189,9 +222,10 @@ def train(
 
     Args:
         config: The run.
-        train_slices: Bytes ``(slice, channel, row, column)``, 255 the top of the range.
-        val_slices: The same, of other people.
+        source: Draws training images.
+        val: Validation images in network units, of other people.
         folder: Where ``log.csv``, ``ema.safetensors`` and the state go.
+        draw_operator: Draws one operator per training image; needed with ``config.problem``.
         device: Where to train.
         save_every: Seconds between two saved states; a stop by the user saves as well.
         report: Called after each step.
@@ -201,7 +235,9 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check_same_run(config, folder)
-    trainer = Trainer(config, train_slices, val_slices, folder, device=device)
+    if (config.problem is None) != (draw_operator is None):
+        raise ValueError("config.problem and draw_operator go together: give both or neither.")
+    trainer = Trainer(config, source, val, folder, draw_operator=draw_operator, device=device)
     started, saved, first = time.monotonic(), time.monotonic(), trainer.seen
     next_validation = (trainer.seen // config.validate_every + 1) * config.validate_every
     losses: list[float] = []
