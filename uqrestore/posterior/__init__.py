@@ -1,0 +1,33 @@
+"""Posterior files: written slab by slab, summarised, validated, opened, exported."""
+
+from uqrestore.posterior.components import Components, align_signs, principal_components
+from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
+from uqrestore.posterior.export import export_nifti
+from uqrestore.posterior.inspect import Inspection, inspect
+from uqrestore.posterior.open import is_complete, open_posterior, read_operator, read_placement
+from uqrestore.posterior.plan import Named, PosteriorPlan
+from uqrestore.posterior.schema import SCHEMA, validate
+from uqrestore.posterior.summaries import Summary
+from uqrestore.posterior.writer import PosteriorWriter
+
+__all__ = [
+    "SCHEMA",
+    "Components",
+    "Inspection",
+    "Named",
+    "PosteriorBusyError",
+    "PosteriorError",
+    "PosteriorPlan",
+    "PosteriorWriteError",
+    "PosteriorWriter",
+    "Summary",
+    "align_signs",
+    "export_nifti",
+    "inspect",
+    "is_complete",
+    "open_posterior",
+    "principal_components",
+    "read_operator",
+    "read_placement",
+    "validate",
+]

@@ -1,0 +1,125 @@
+"""Maps of a posterior file as NIfTI, on the model's grid or on that of the scan's own file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uqrestore.posterior.errors import PosteriorError
+from uqrestore.posterior.open import open_posterior, read_placement
+from uqrestore.scans.fit import Placement
+from uqrestore.scans.nifti import write_nifti
+
+STACKED = {"pc": "component", "quantile": "q"}  # maps with an axis of their own, last in NIfTI
+
+
+def export_nifti(
+    path: Path | str,
+    folder: Path | str,
+    *,
+    maps: Sequence[str] = ("mmse", "std", "pc"),
+    native: bool = False,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write maps of a finished posterior file, one NIfTI file each.
+
+    Voxels outside the restored slices are NaN, never 0: a standard deviation of 0 would say that
+    they are certain.
+
+    Where the scan was resampled for the model, the way to its own grid interpolates. The mean
+    and the components are linear and may be interpolated; the standard deviation is computed
+    anew from draws brought to the native grid one by one; quantiles are refused.
+
+    Args:
+        path: The posterior file.
+        folder: Where the files go; made if missing.
+        maps: Variables of ``/estimate`` or ``/reference``.
+        native: Use the grid, axis order and affine of the scan's own file.
+        overwrite: Replace files that exist.
+
+    Returns:
+        The files written.
+
+    Raises:
+        PosteriorError: If a map does not exist or cannot be brought to the native grid, or a
+            file exists.
+    """
+    path, folder = Path(path), Path(folder)
+    placement = read_placement(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = path.name.removesuffix(".part").removesuffix(".h5").removesuffix(".posterior")
+    written = []
+    with open_posterior(path) as tree:
+        if tree.attrs["status"] != "complete":
+            raise PosteriorError(f"{path}: is not finished, so it has no maps; resume the run.")
+        for name in maps:
+            variable = _find(tree, name, path)
+            for channel in range(variable.sizes.get("channel", 1)):
+                suffix = f"_channel{channel}" if "channel" in variable.dims else ""
+                target = folder / f"{stem}_{name}{suffix}.nii.gz"
+                if target.exists() and not overwrite:
+                    raise PosteriorError(f"{target}: exists already; pass --overwrite.")
+                grid = placement.native if native else placement.model
+                values = _volume(tree, name, variable, channel, placement, native)
+                description = f"uqrestore {name}{suffix}, not for diagnosis"
+                code = placement.space_code
+                written.append(
+                    write_nifti(target, values, grid, space_code=code, description=description)
+                )
+    return written
+
+
+def _find(tree: Any, name: str, path: Path) -> Any:  # noqa: ANN401  (xarray at run time only)
+    for group in ("estimate", "reference"):
+        if group in tree.children and name in tree[group].data_vars:
+            return tree[group][name]
+    known = [*tree["estimate"].data_vars]
+    raise PosteriorError(f"{path}: has no map {name!r}; it can be {', '.join(known)}.")
+
+
+def _volume(
+    tree: Any,  # noqa: ANN401
+    name: str,
+    variable: Any,  # noqa: ANN401
+    channel: int,
+    placement: Placement,
+    native: bool,
+) -> np.ndarray:
+    """Return a map indexed (x, y, z[, stack]) on the grid asked for."""
+    slices = tree["slice"].values
+    array = variable.isel(channel=channel, missing_dims="ignore")
+    if name in STACKED:
+        if native and placement.resampled and name == "quantile":
+            raise PosteriorError(
+                "quantiles cannot be interpolated to the scan's own grid; export them without "
+                "--native."
+            )
+        layers = [array.isel({STACKED[name]: k}).values for k in range(array.sizes[STACKED[name]])]
+        return np.stack([_place(layer, slices, placement, native) for layer in layers], axis=-1)
+    if name == "std" and native and placement.resampled:
+        images = tree["posterior"]["image"].isel(chain=0)
+        draws = images.isel(channel=channel, missing_dims="ignore")
+        return _native_std(draws, slices, placement)
+    return _place(array.values, slices, placement, native)
+
+
+def _place(
+    volume: np.ndarray, slices: np.ndarray, placement: Placement, native: bool
+) -> np.ndarray:
+    """Put (z, y, x) slices into their grid, NaN around them."""
+    model = np.full(placement.model.shape, np.nan, np.float32)
+    model[:, :, slices] = volume.transpose(2, 1, 0)
+    return placement.to_native(model) if native else model
+
+
+def _native_std(draws: Any, slices: np.ndarray, placement: Placement) -> np.ndarray:  # noqa: ANN401
+    """Spread of resampled draws: Welford's update, one draw in memory at a time."""
+    count = draws.sizes["draw"]
+    mean = squares = np.zeros(placement.native.shape)
+    for k in range(count):
+        image = _place(draws.isel(draw=k).values, slices, placement, native=True)
+        step = image - mean
+        mean = mean + step / (k + 1)
+        squares = squares + step * (image - mean)
+    return np.sqrt(squares / (count - 1)) if count > 1 else np.full_like(mean, np.nan)

@@ -1,0 +1,116 @@
+"""What is in a posterior file, in a table, and whether it is sound."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uqrestore.posterior.open import root_attributes
+from uqrestore.posterior.reading import reading
+from uqrestore.posterior.schema import validate, walk
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variable: where, what it measures, how large."""
+
+    group: str
+    variable: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    unit: str
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The content of a posterior file.
+
+    Attributes:
+        path: The file.
+        header: Facts about the whole file, by name.
+        rows: One entry a variable.
+        faults: What :func:`validate` found; empty if the file is sound.
+    """
+
+    path: Path
+    header: tuple[tuple[str, str], ...]
+    rows: tuple[Row, ...]
+    faults: tuple[str, ...]
+
+    def table(self) -> "RenderableType":
+        """Return the inspection for ``rich.print``."""
+        from rich.console import Group
+        from rich.markup import escape
+        from rich.table import Table
+
+        facts = Table.grid(padding=(0, 2))
+        for name, value in self.header:
+            facts.add_row(f"[bold]{escape(name)}[/]", escape(value))
+        content = Table("variable", "dimensions", "type", "unit", "stored", box=None)
+        for row in self.rows:
+            sizes = ", ".join(f"{d} {n}" for d, n in zip(row.dims, row.shape, strict=True))
+            name = escape(f"{row.group.rstrip('/')}/{row.variable}")
+            content.add_row(
+                name, escape(sizes), row.dtype, escape(row.unit), _size(row.stored_bytes)
+            )
+        verdict = "[bold green]sound[/]: every array and the whole file have their SHA-256"
+        if self.faults:
+            lines = "\n".join(f"  {escape(fault)}" for fault in self.faults)
+            verdict = f"[bold red]{len(self.faults)} faults[/]\n{lines}"
+        return Group(facts, "", content, "", verdict)
+
+
+def inspect(path: Path | str) -> Inspection:
+    """Read what a posterior file holds and check it.
+
+    Raises:
+        PosteriorError: If the file is missing or is no posterior file at all.
+    """
+    path = Path(path)
+    root = root_attributes(path)
+    faults = validate(path)
+    with reading(path) as file:
+        rows = tuple(_row(name, variable) for name, variable in walk(file))
+        valid = np.asarray(file["/posterior/valid"][...])
+        operator = str(file["operator"].attrs["class"])
+    header = [
+        ("title", str(root["title"])),
+        ("status", f"{root['status']}, {int(valid.sum())} of {valid.size} slabs"),
+        ("created", f"{root['created_at']} by uqrestore {root['inference_library_version']}"),
+        ("operator", operator),
+        ("fingerprint", str(root["fingerprint"])),
+        ("size", _size(path.stat().st_size)),
+    ]
+    if "scope" in root:
+        scope = json.loads(root["scope"])
+        words = "in scope" if scope["in_scope"] else "OUT OF SCOPE: " + "; ".join(scope["findings"])
+        header.append(("scan", words))
+    figures: dict[str, Any] = json.loads(root.get("figures", "{}"))
+    header += [(name, f"{value:.4g}") for name, value in figures.items()]
+    header.append(("warning", str(root["warning"])))
+    return Inspection(path, tuple(header), rows, tuple(faults))
+
+
+def _row(name: str, variable: Any) -> Row:  # noqa: ANN401  (h5netcdf is untyped)
+    group, _, own = name.rpartition("/")
+    return Row(
+        group=group or "/",
+        variable=own,
+        dims=tuple(variable.dimensions),
+        shape=tuple(int(n) for n in variable.shape),
+        dtype=str(variable.dtype),
+        unit=str(variable.attrs.get("units", "")),
+        stored_bytes=int(variable._h5ds.id.get_storage_size()),
+    )
+
+
+def _size(count: int) -> str:
+    power = min(3, max(0, len(str(count)) - 1) // 3)
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"

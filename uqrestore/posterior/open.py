@@ -1,0 +1,102 @@
+"""Open posterior files: as an xarray tree, and the operator they were measured with."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uqrestore.posterior import layout, schema, seal
+from uqrestore.posterior.errors import PosteriorError
+from uqrestore.posterior.reading import UNREADABLE, reading, short
+from uqrestore.scans.fit import Placement
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from uqrestore.operators import LinearOperator
+
+
+def open_posterior(path: Path | str) -> "xr.DataTree":
+    """Open a finished or partial posterior file; nothing is loaded until it is used.
+
+    ``xarray.open_datatree(path)`` does the same for a finished file. Of a partial file the draws
+    are loaded, and NaN stands where a slab is not written yet.
+
+    Raises:
+        PosteriorError: If the file is missing or is no posterior file.
+    """
+    import xarray as xr
+
+    path = Path(path)
+    partial = root_attributes(path)["status"] != "complete"
+    unlocked = {"driver_kwds": {"locking": False}} if partial else {}
+    tree = xr.open_datatree(path, engine="h5netcdf", **unlocked)
+    if partial:
+        posterior: Any = tree["posterior"]
+        posterior["image"] = posterior["image"].where(posterior["valid"] == 1)
+    return tree
+
+
+def read_operator(path: Path | str) -> "LinearOperator":
+    """Rebuild the operator of a posterior file, from the file alone.
+
+    Raises:
+        PosteriorError: If the file is missing or is no posterior file.
+    """
+    from uqrestore.operators import from_data
+
+    root_attributes(Path(path))
+    with reading(Path(path)) as file:
+        attrs = file["operator"].attrs
+        return from_data(str(attrs["class"]), json.loads(attrs["params"]), schema.read_arrays(file))
+
+
+def read_placement(path: Path | str) -> Placement:
+    """Return where the slices of a posterior file lie, and how to reach the file's own grid.
+
+    Raises:
+        PosteriorError: If the file is missing or is no posterior file.
+    """
+    root_attributes(Path(path))
+    with reading(Path(path)) as file:
+        return Placement.from_data(json.loads(file["affine"].attrs["placement"]))
+
+
+def is_complete(path: Path | str, fingerprint: str) -> bool:
+    """Say whether a file is finished, of this fingerprint, and whole to the last byte.
+
+    Batches use it to skip what is done; a damaged file is not done.
+    """
+    path = Path(path)
+    try:
+        root = root_attributes(path)
+        if root["status"] != "complete" or root["fingerprint"] != fingerprint:
+            return False
+        with reading(path) as file:
+            variable = file["/integrity/file_sha256"]
+            place, wanted = int(variable._h5ds.id.get_offset()), bytes(variable[...])
+        with path.open("rb") as raw:
+            return seal.file_sha256(raw, place) == wanted
+    except (PosteriorError, *UNREADABLE):
+        return False
+
+
+def root_attributes(path: Path) -> dict[str, Any]:
+    """Return the attributes of the root.
+
+    Raises:
+        PosteriorError: If the file is missing or is no posterior file.
+    """
+    if path.is_dir():
+        raise PosteriorError(f"{path}: is a folder; give one posterior file.")
+    if not path.exists():
+        raise PosteriorError(f"{path}: does not exist; check the path.")
+    try:
+        with reading(path) as file:
+            root = dict(file.attrs)
+    except UNREADABLE as error:
+        raise PosteriorError(
+            f"{path}: is not an HDF5 file or is damaged ({short(error)})."
+        ) from error
+    if layout.CONVENTIONS.split()[-1] not in str(root.get("Conventions", "")):
+        raise PosteriorError(f"{path}: is HDF5 but not a posterior file of uqrestore.")
+    return root

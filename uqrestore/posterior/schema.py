@@ -1,0 +1,243 @@
+"""What a posterior file must hold, and a check that it does: every fault has a name."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uqrestore.posterior import layout, seal
+from uqrestore.posterior.part import checksum
+from uqrestore.posterior.reading import UNREADABLE, reading, short
+from uqrestore.scans.fit import Placement
+from uqrestore.scans.grid import affine_fault
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of the schema.
+
+    Attributes:
+        dims: Its dimensions; ``channel`` is left out of files of one channel. None: any.
+        kinds: NumPy kinds its dtype may have.
+        needed: ``"always"``, ``"complete"`` (not while partial) or ``"never"``.
+        about: One line for people.
+    """
+
+    dims: tuple[str, ...] | None
+    kinds: str
+    needed: str
+    about: str
+
+
+SPACE = ("channel", "z", "y", "x")
+SCHEMA: dict[str, Variable] = {
+    "/z": Variable(("z",), "f", "always", "coordinate along the slice axis, mm"),
+    "/y": Variable(("y",), "f", "always", "coordinate along rows, mm"),
+    "/x": Variable(("x",), "f", "always", "coordinate along columns, mm"),
+    "/slice": Variable(("z",), "i", "always", "index of each slice on the model's grid"),
+    "/affine": Variable((), "i", "always", "its attributes hold the geometry"),
+    "/posterior/image": Variable(("chain", "draw", *SPACE), "f", "always", "the draws"),
+    "/posterior/valid": Variable(("chain", "draw", "z"), "u", "always", "1 once written"),
+    "/posterior/seed": Variable(("draw",), "u", "complete", "seed of the run"),
+    "/posterior/nfe": Variable(("draw",), "i", "complete", "denoiser calls for each slice"),
+    "/posterior/wall_s": Variable(("draw",), "f", "complete", "seconds spent"),
+    "/estimate/mmse": Variable(SPACE, "f", "complete", "posterior mean"),
+    "/estimate/std": Variable(SPACE, "f", "complete", "posterior standard deviation"),
+    "/estimate/quantile": Variable(("q", *SPACE), "f", "never", "posterior quantiles"),
+    "/estimate/pc": Variable(
+        ("channel", "component", "z", "y", "x"), "f", "never", "principal components"
+    ),
+    "/estimate/pc_std": Variable(("component", "z"), "f", "never", "standard deviation along pc"),
+    "/estimate/explained": Variable(("component",), "f", "never", "share of the variance"),
+    "/observed_data/y": Variable(None, "fc", "always", "measurement as acquired"),
+    "/observed_data/noise_std": Variable(None, "f", "always", "noise of y"),
+    "/integrity/file_sha256": Variable(("byte",), "u", "complete", "hash of the file itself"),
+}
+
+
+def validate(path: Path | str) -> list[str]:
+    """Check a posterior file: names, dimensions, units of geometry, and every byte.
+
+    A finished file carries the SHA-256 of each array and of the whole file, so one flipped byte
+    anywhere is found, and named if it lies in an array. A partial file carries a checksum for
+    each slab.
+
+    Args:
+        path: A finished or partial posterior file.
+
+    Returns:
+        Faults, each with its place; empty if the file is sound.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return [f"{path}: is a folder" if path.is_dir() else f"{path}: does not exist"]
+    try:
+        with reading(path) as file:
+            return list(_faults(file, path))
+    except UNREADABLE as error:
+        return [f"file: is not HDF5, or its structure is damaged ({short(error)})"]
+
+
+def _faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401  (h5netcdf is untyped)
+    conventions = str(file.attrs.get("Conventions", ""))
+    if layout.CONVENTIONS.split()[-1] not in conventions:
+        yield f"/: Conventions is {conventions!r}, so this is no uqrestore-1 posterior file"
+        return
+    status = file.attrs.get("status")
+    if status not in ("complete", "partial"):
+        yield f"/: status is {status!r}, it can be 'complete' or 'partial'"
+    complete = status == "complete"
+    for name in ("provenance", "scope", "figures"):
+        yield from _json_faults(file, name)
+    for name, wanted in SCHEMA.items():
+        yield from _shape_faults(file, name, wanted, complete)
+    for name, variable in walk(file):
+        yield from _hash_faults(name, variable)
+    try:
+        yield from _geometry_faults(file)
+        yield from _operator_faults(file)
+        yield from (_estimate_faults(file) if complete else _slab_faults(file))
+        valid = np.asarray(file["/posterior/valid"][...])
+    except UNREADABLE as error:
+        yield f"file: cannot be checked further ({short(error)})"
+        return
+    if complete and not valid.all():
+        yield f"/posterior/valid: {int((valid != 1).sum())} slabs of a complete file are missing"
+    if complete and "integrity" in file.groups:
+        yield from _digest_faults(file, path)
+
+
+def walk(group: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Yield the path and the variable of everything under a group."""
+    for name, variable in group.variables.items():
+        yield f"{group.name.rstrip('/')}/{name}", variable
+    for child in group.groups.values():
+        yield from walk(child)
+
+
+def blocks(variable: Any) -> Iterator[np.ndarray]:  # noqa: ANN401
+    """Yield a variable's values in C order, a slice at a time, so that any size can be read."""
+    if len(variable.shape) < 3:
+        yield np.asarray(variable[...])
+        return
+    for index in np.ndindex(*variable.shape[:-2]):
+        yield np.asarray(variable[index])
+
+
+def _json_faults(file: Any, name: str) -> Iterator[str]:  # noqa: ANN401
+    if name in file.attrs:
+        try:
+            json.loads(file.attrs[name])
+        except ValueError as error:
+            yield f"/: attribute {name} is not JSON ({error})"
+
+
+def _shape_faults(file: Any, name: str, wanted: Variable, complete: bool) -> Iterator[str]:  # noqa: ANN401
+    try:
+        variable = file[name]
+        dims, dtype = tuple(variable.dimensions), variable.dtype
+    except KeyError:
+        if wanted.needed == "always" or (wanted.needed == "complete" and complete):
+            yield f"{name}: is missing"
+        return
+    except UNREADABLE as error:
+        yield f"{name}: cannot be read ({short(error)})"
+        return
+    if wanted.dims is not None:
+        without = tuple(dim for dim in wanted.dims if dim != "channel")
+        if dims not in (wanted.dims, without):
+            yield f"{name}: has dimensions {dims}, wanted {without}"
+    if dtype.kind not in wanted.kinds:
+        yield f"{name}: holds {dtype}, wanted kind {wanted.kinds!r}"
+
+
+def _hash_faults(name: str, variable: Any) -> Iterator[str]:  # noqa: ANN401
+    try:
+        wanted = variable.attrs.get("sha256")
+        if wanted is None:
+            return
+        digest = hashlib.sha256()
+        for block in blocks(variable):
+            digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes())
+    except UNREADABLE as error:
+        yield f"{name}: cannot be read ({short(error)})"
+        return
+    if digest.hexdigest() != wanted:
+        yield f"{name}: its values are not those that were written (SHA-256 differs)"
+
+
+def _geometry_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+    attrs = file["affine"].attrs
+    affine = np.asarray(attrs["affine_ras"], np.float64).reshape(4, 4)
+    if fault := affine_fault(affine):
+        yield f"/affine: {fault}"
+        return
+    placement = Placement.from_data(json.loads(attrs["placement"]))
+    if not np.allclose(placement.model.affine, affine):
+        yield "/affine: affine_ras and placement disagree"
+    index = np.asarray(file["slice"][...])
+    if index.min() < 0 or index.max() >= placement.model.shape[2] or (np.diff(index) < 1).any():
+        yield f"/slice: indices do not increase within 0 ... {placement.model.shape[2] - 1}"
+        return
+    for axis, name in enumerate("xyz"):
+        wanted = placement.model.coordinates(axis)
+        wanted = wanted[index] if name == "z" else wanted
+        found = np.asarray(file[name][...])
+        if found.shape != wanted.shape or not np.allclose(found, wanted, atol=1e-3):
+            yield f"/{name}: coordinates are not those of the affine"
+
+
+def _operator_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+    attrs = file["operator"].attrs
+    arrays = read_arrays(file)
+    found = layout.operator_sha256(str(attrs["class"]), json.loads(attrs["params"]), arrays)
+    if found != attrs["sha256"]:
+        yield "/operator: name, parameters and arrays are not those that were written"
+
+
+def read_arrays(file: Any) -> dict[str, np.ndarray]:  # noqa: ANN401
+    """Return the operator's arrays with the dtypes they were given with."""
+    arrays = {}
+    for key, place in json.loads(file["operator"].attrs["arrays"]).items():
+        values = np.asarray(file[place][...])
+        arrays[key] = values.astype(bool) if file[place].attrs.get("dtype") == "bool" else values
+    return arrays
+
+
+def _estimate_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+    estimate = file["estimate"]
+    for block in blocks(estimate["std"]):
+        if (block < 0).any():
+            yield "/estimate/std: holds negative values"
+            break
+    if "pc" not in estimate.variables:
+        return
+    pc, std = estimate["pc"], np.asarray(estimate["pc_std"][...])
+    axes = pc.dimensions.index("component"), pc.dimensions.index("z")
+    norm = np.zeros(std.shape)
+    for index, block in zip(np.ndindex(*pc.shape[:-2]), blocks(pc), strict=True):
+        norm[index[axes[0]], index[axes[1]]] += (block.astype(np.float64) ** 2).sum()
+    if not np.allclose(norm[std > 0], 1, atol=1e-3):
+        yield "/estimate/pc: a component does not have unit norm"
+
+
+def _slab_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+    images, expected = file["/posterior/image"], np.asarray(file["/writing/crc32"][...])
+    valid = np.asarray(file["/posterior/valid"][...])[0]
+    for draw, position in np.argwhere(valid == 1).tolist():
+        image = np.asarray(images[(0, draw, ..., position, slice(None), slice(None))])
+        if checksum(image) != expected[draw, position]:
+            yield f"/posterior/image: draw {draw}, z {position} is damaged; it will be drawn again"
+
+
+def _digest_faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401
+    variable = file["/integrity/file_sha256"]
+    place = int(variable._h5ds.id.get_offset())
+    wanted = np.asarray(variable[...]).tobytes()
+    with path.open("rb") as raw:
+        if seal.file_sha256(raw, place) != wanted:
+            yield "file: a byte has changed since it was written (SHA-256 differs)"

@@ -1,0 +1,233 @@
+"""The finished file: compressed, hashed, and under its name only once it is on disk."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from uqrestore.posterior import layout
+from uqrestore.posterior.part import Slabs
+from uqrestore.posterior.plan import PosteriorPlan, to_json
+from uqrestore.posterior.sink import RawArray, Sink, Uninterrupted, sync_folder
+from uqrestore.posterior.summaries import Summary
+
+DIGEST_BYTES = 32
+BLOCK = 2**20
+
+
+def write_finished(
+    temporary: Path,
+    slabs: Slabs,
+    plan: PosteriorPlan,
+    summary: Summary,
+    figures: Mapping[str, float],
+) -> None:
+    """Write the whole file under a temporary name and sync it.
+
+    Raises:
+        OSError: If the disk is full or fails, or a slab changed since it was written.
+        KeyboardInterrupt: On Ctrl-C, once HDF5 has let go of the file.
+    """
+    with temporary.open("w+b", buffering=0) as raw:
+        sink = Sink(raw)  # type: ignore[arg-type]
+        with Uninterrupted() as interrupt:
+            place = _write(sink, slabs, plan, summary, figures, interrupt)
+        sink.check()
+        digest = file_sha256(raw, place)  # type: ignore[arg-type]
+        RawArray(raw, place, (DIGEST_BYTES,), np.dtype("u1")).write(  # type: ignore[arg-type]
+            (), np.frombuffer(digest, np.uint8)
+        )
+        os.fsync(raw.fileno())
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give the file its name, durably and in one step."""
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def file_sha256(file: BinaryIO, place: int) -> bytes:
+    """Hash a whole file with the bytes of the digest itself taken as zero."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    start = 0
+    while block := file.read(BLOCK):
+        low, high = max(place - start, 0), min(place + DIGEST_BYTES - start, len(block))
+        if low < high:
+            block = block[:low] + bytes(high - low) + block[high:]
+        digest.update(block)
+        start += len(block)
+    return digest.digest()
+
+
+def _write(
+    sink: Sink,
+    slabs: Slabs,
+    plan: PosteriorPlan,
+    summary: Summary,
+    figures: Mapping[str, float],
+    interrupt: Uninterrupted,
+) -> int:
+    import h5netcdf
+
+    with h5netcdf.File(sink, "w") as file:
+        layout.write_known(file, plan, "complete")
+        file.attrs["figures"] = to_json(dict(figures))
+        _estimate(file.create_group("estimate"), plan, summary)
+        posterior = file.create_group("posterior")
+        posterior.dimensions["chain"], posterior.dimensions["draw"] = 1, None
+        posterior.resize_dimension("draw", plan.draws)
+        layout.draw_dimensions(posterior, plan)
+        _numbers(posterior, slabs, plan)
+        if plan.stats:
+            group = file.create_group("sample_stats")
+            layout.draw_dimensions(group, plan)
+            for name in plan.stats:
+                values = slabs.arrays[f"/sample_stats/{name}"].read()
+                layout.put(group, name, ("chain", "draw", "z"), values)
+        place = _digest(file.create_group("integrity"))
+        _draws(posterior, slabs, plan, sink, interrupt)
+    return place
+
+
+def _draws(
+    group: Any,  # noqa: ANN401  (h5netcdf is untyped)
+    slabs: Slabs,
+    plan: PosteriorPlan,
+    sink: Sink,
+    interrupt: Uninterrupted,
+) -> None:
+    """Copy the draws, one slice of one draw at a time, and hash them in the file's order."""
+    from uqrestore.posterior.part import checksum
+
+    expected = slabs.arrays["/writing/crc32"].read()
+    dims = ("chain", "draw", *plan.image_dims)
+    chunk = (*(1 for _ in dims[:-2]), plan.rows, plan.columns)
+    variable = group.create_variable("image", dims, "<f4", chunks=chunk, **layout.FILTERS)
+    digest = hashlib.sha256()
+    low, high = np.inf, -np.inf
+    for draw in range(plan.draws):
+        for channel in range(plan.channels):
+            for position in range(len(plan.slices)):
+                image = slabs.read(draw, position)
+                if checksum(image) != expected[draw, position]:
+                    raise OSError(
+                        f"draw {draw} of slice {plan.slices[position]} changed on disk after it "
+                        "was written"
+                    )
+                plane = image[channel]
+                index = (0, draw, position) if plan.channels == 1 else (0, draw, channel, position)
+                variable[index] = plane
+                digest.update(plane)
+                low, high = min(low, float(plane.min())), max(high, float(plane.max()))
+                sink.check()
+                if interrupt.asked:
+                    return
+    variable.attrs.update(
+        {
+            "units": plan.unit,
+            "long_name": "posterior draws",
+            "actual_range": np.asarray([low, high], np.float32),
+            "spatial_ref": "affine",
+            "sha256": digest.hexdigest(),
+        }
+    )
+
+
+def _numbers(group: Any, slabs: Slabs, plan: PosteriorPlan) -> None:  # noqa: ANN401
+    """Write what goes with every draw; calls and seconds are summed over its slices."""
+    put = layout.put
+    valid = slabs.arrays["/posterior/valid"].read()
+    put(group, "valid", ("chain", "draw", "z"), valid, long_name="1 where the draw is written")
+    seeds = np.full(plan.draws, plan.seed, np.uint64)
+    put(
+        group,
+        "seed",
+        ("draw",),
+        seeds,
+        long_name="seed of the run; a draw's stream is that of (seed, scan, slice, draw)",
+    )
+    calls = slabs.arrays["/writing/nfe"].read().max(axis=1)
+    put(group, "nfe", ("draw",), calls, long_name="denoiser calls for each slice of the draw")
+    seconds = slabs.arrays["/writing/wall_s"].read().sum(axis=1)
+    put(group, "wall_s", ("draw",), seconds, units="s", long_name="time spent on the draw")
+
+
+def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noqa: ANN401
+    image, volume = layout.image, plan.to_volume
+    group.attrs["draws"] = summary.draws
+    image(
+        group,
+        "mmse",
+        volume(summary.mmse),
+        plan,
+        long_name="posterior mean",
+        mmse_source=summary.mmse_source,
+        cell_methods="draw: mean",
+        ancillary_variables="std",
+    )
+    image(
+        group,
+        "std",
+        volume(summary.std),
+        plan,
+        long_name="posterior standard deviation",
+        std_source="draws",
+        cell_methods="draw: standard_deviation",
+    )
+    if summary.levels:
+        layout.put(group, "q", ("q",), np.asarray(summary.levels), long_name="quantile level")
+        dims = ("q", *plan.image_dims)
+        quantiles = volume(summary.quantiles)
+        image(group, "quantile", quantiles, plan, dims=dims, long_name="posterior quantile")
+    if not len(summary.pc):
+        return
+    order = np.arange(1, len(summary.pc) + 1, dtype=np.int32)
+    layout.put(group, "component", ("component",), order, long_name="principal component")
+    directions = volume(summary.pc)
+    if plan.channels > 1:
+        directions = directions.swapaxes(0, 1)
+    dims = (*plan.image_dims[:-3], "component", "z", "y", "x")
+    image(
+        group,
+        "pc",
+        directions,
+        plan,
+        dims=dims,
+        units="1",
+        long_name="principal component of the posterior, of unit norm in each slice",
+        pc_scope="slice",
+    )
+    layout.put(
+        group,
+        "pc_std",
+        ("component", "z"),
+        summary.pc_std,
+        units=plan.unit,
+        long_name="posterior standard deviation along the component",
+        pc_std_source="draws-crossfit",
+    )
+    layout.put(
+        group,
+        "explained",
+        ("component",),
+        summary.explained,
+        units="1",
+        long_name="share of the posterior variance of all slices",
+    )
+
+
+def _digest(group: Any) -> int:  # noqa: ANN401
+    """Reserve the bytes of the file's own SHA-256 and return their place."""
+    import h5py
+
+    group.dimensions["byte"] = DIGEST_BYTES
+    fixed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    fixed.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    variable = group.create_variable("file_sha256", ("byte",), "u1", dcpl=fixed)
+    variable[...] = np.zeros(DIGEST_BYTES, np.uint8)
+    variable.attrs["long_name"] = "SHA-256 of the file with these 32 bytes as zeros"
+    return int(variable._h5ds.id.get_offset())
