@@ -1,0 +1,98 @@
+"""DDNM: replace the measured part of every denoised image by the measurement."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.methods.entry import method, require_noise_free, require_range
+from uqrestore.methods.grids import Grid, noise_levels
+from uqrestore.methods.step import Checked, EtaMode, effective_eta, move, unit_start
+from uqrestore.noise import SampleNoise
+from uqrestore.problem import Problem
+
+
+@method(published={"eta_mode": "fixed"})
+def ddnm(
+    problem: Problem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    steps: int = 100,
+    grid: Grid = "ddpm",
+    sigmas: Sequence[float] | None = None,
+    eta: float = 0.85,
+    eta_mode: EtaMode = "consistent",
+    travel_length: int = 1,
+    travel_repeat: int = 1,
+) -> Float[Tensor, "sample *problem_and_image"]:
+    r"""Draw images that explain a noise-free measurement exactly.
+
+    :math:`\hat x_0 = D - A^+ (A D - y)`; the noise direction is the network's. Makes ``steps``
+    network calls without time travel, else ``steps + (r - 1) l ceil((steps - l) / l)``.
+
+    Args:
+        problem: Noise-free; ``operator.pinv`` is used once a call.
+        denoiser: Prior; only its unconditional estimate is asked for.
+        noise: Streams of the samples to draw.
+        steps: Noise levels above 0.
+        grid: Named grid of noise levels.
+        sigmas: Explicit noise levels instead, in network intensity.
+        eta: Share of fresh noise, 0 to 1.
+        eta_mode: ``fixed`` as published, or ``consistent``.
+        travel_length: Steps between returns to higher noise, and how far each return goes (l).
+        travel_repeat: How often each stretch is walked (r); 1 is no time travel.
+
+    Returns:
+        Images in network intensity, with ``A x = y`` to rounding.
+
+    Raises:
+        ValueError: If the measurement is noisy, or an option is out of range.
+
+    References:
+        Wang, Yu & Zhang, "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space
+        Model", ICLR 2023, Algorithm 1 (travel_repeat=1) and 2. arXiv:2212.00490
+    """
+    require_noise_free("ddnm", problem)
+    levels = noise_levels(steps, grid, sigmas)
+    most = len(levels) - 1
+    require_range("ddnm", eta=(eta, 0, 1), travel_length=(travel_length, 1, most))
+    require_range("ddnm", travel_repeat=(travel_repeat, 1, 1000))
+    denoise = Checked(denoiser, "ddnm")
+    operator, seen = problem.operator, problem.operator.pinv(problem.y)
+    x = unit_start(noise, problem.in_shape, problem.y, levels[0])
+    answer = x
+    for start, end in travel(most, travel_length, travel_repeat):
+        sigma, sigma_next = levels[start], levels[end]
+        if end < start:  # back up: the last answer, before the measurement, noised afresh
+            x = answer + sigma_next * noise.like(answer)
+            continue
+        answer = denoise(x, sigma)
+        x0 = answer - operator.pinv(operator(answer)) + seen
+        share = effective_eta(eta, eta_mode, sigma, sigma_next)
+        x = move(x0, (x - answer) / sigma, sigma_next, share, noise)
+    return x
+
+
+def travel(steps: int, length: int, repeat: int) -> Iterator[tuple[int, int]]:
+    """Yield moves between indices of a falling grid, walking each stretch ``repeat`` times.
+
+    Counted from the end as RePaint does: on reaching ``j`` steps to go, for ``j`` a multiple of
+    ``length`` below ``steps - length``, jump up ``length`` steps, ``repeat - 1`` times.
+
+    References:
+        Lugmayr et al., "RePaint", CVPR 2022, appendix B. arXiv:2201.09865
+    """
+    jumps = dict.fromkeys(range(0, steps - length, length), repeat - 1)
+    togo, path = steps, [steps]
+    while togo >= 1:
+        togo -= 1
+        path.append(togo)
+        if jumps.get(togo, 0) > 0:
+            jumps[togo] -= 1
+            togo += length
+            path.append(togo)
+    for before, after in pairwise(path):
+        yield steps - before, steps - after

@@ -1,0 +1,116 @@
+r"""The step that annealing methods share: an estimate, a noise direction, fresh noise.
+
+.. math::
+    x' = \hat x_0 + \sigma' \left( \sqrt{1 - \eta^2}\, \tilde\epsilon + \eta z \right),
+    \quad z \sim N(0, I)
+
+Methods differ in how they make :math:`\hat x_0` from the network's answer ``D``, and in whether
+:math:`\tilde\epsilon` is the network's own ``(x - D) / sigma`` or follows from the estimate.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.noise import SampleNoise
+
+EtaMode: TypeAlias = Literal["fixed", "consistent"]
+"""``fixed`` as published; ``consistent`` keeps the variance of the prior as the grid is refined."""
+
+Estimate: TypeAlias = Callable[[Tensor, float, float], Tensor]
+"""``(D, sigma, sigma_next) -> x0``."""
+
+
+class Checked:
+    """A denoiser as a method calls it: every answer is counted, and must be finite.
+
+    Args:
+        denoiser: The prior.
+        method: Name of the method, for the error.
+    """
+
+    def __init__(self, denoiser: Denoiser, method: str) -> None:
+        self._denoiser, self._method, self.calls = denoiser, method, 0
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        """Return the network's estimate of the clean image.
+
+        Raises:
+            FloatingPointError: If it holds NaN or infinity.
+        """
+        self.calls += 1
+        clean = self._denoiser(x, torch.as_tensor(sigma, dtype=x.dtype, device=x.device))
+        if not torch.isfinite(clean).all():
+            bad = int((~torch.isfinite(clean)).sum())
+            raise FloatingPointError(
+                f"{self._method}: at step {self.calls} (network call, sigma={sigma:.4g}) the "
+                f"network returned {bad} of {clean.numel()} values that are NaN or infinite; "
+                "check its weights, and whether sigma lies in the range it was trained for."
+            )
+        return clean
+
+
+def effective_eta(eta: float, mode: EtaMode, sigma: float, sigma_next: float) -> float:
+    r"""Return the share of fresh noise of one step.
+
+    With a fixed share, the variance of unmeasured directions tends to :math:`(1 + \sqrt{1 -
+    \eta^2}) / 2` of what it should be, however fine the grid. ``consistent`` scales it by
+    :math:`\sqrt{1 - \sigma'^2 / \sigma^2}` (Song et al., DDIM, ICLR 2021, eq. 16), which is right
+    in the limit.
+    """
+    if mode == "consistent":
+        return eta * math.sqrt(max(0.0, 1 - (sigma_next / sigma) ** 2))
+    return eta
+
+
+def move(
+    estimate: Tensor, direction: Tensor, sigma_next: float, eta: float, noise: SampleNoise
+) -> Tensor:
+    """Noise an estimate to the next level: partly along a direction, partly afresh."""
+    if sigma_next == 0:
+        return estimate
+    x = estimate + sigma_next * math.sqrt(1 - eta**2) * direction
+    return x + sigma_next * eta * noise.like(x) if eta > 0 else x
+
+
+def anneal(
+    denoise: Checked,
+    x: Tensor,
+    sigmas: Sequence[float],
+    noise: SampleNoise,
+    estimate: Estimate,
+    *,
+    eta: float,
+    eta_mode: EtaMode,
+    direction: Literal["network", "estimate"] = "network",
+    clip: bool = False,
+) -> Tensor:
+    """Take the shared step down a grid of noise levels.
+
+    Args:
+        denoise: The prior.
+        x: State at ``sigmas[0]``, ``(*noise.shape, *in_shape)``.
+        sigmas: Falling levels.
+        noise: Streams of fresh noise.
+        estimate: Turns the network's answer into what the measurement allows.
+        eta: Share of fresh noise, 0 to 1.
+        eta_mode: Whether that share shrinks with the step.
+        direction: Whether the noise direction is the network's or follows from the estimate.
+        clip: Clip the network's answer to [-1, 1] before the estimate, never the direction.
+    """
+    for sigma, sigma_next in pairwise(sigmas):
+        answer = denoise(x, sigma)
+        x0 = estimate(answer.clamp(-1, 1) if clip else answer, sigma, sigma_next)
+        along = (x - (answer if direction == "network" else x0)) / sigma
+        x = move(x0, along, sigma_next, effective_eta(eta, eta_mode, sigma, sigma_next), noise)
+    return x
+
+
+def unit_start(noise: SampleNoise, in_shape: Sequence[int], like: Tensor, sigma: float) -> Tensor:
+    r"""Draw the start of a variance-preserving chain, :math:`\sqrt{1 + \sigma^2} z`."""
+    return math.sqrt(1 + sigma**2) * noise.normal(in_shape, like)
