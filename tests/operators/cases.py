@@ -6,7 +6,9 @@ import torch
 from torch import Generator
 
 from uqrestore.operators import (
+    CoilFourier,
     Colorization,
+    Composed,
     Downsampling,
     Hadamard,
     Identity,
@@ -14,8 +16,13 @@ from uqrestore.operators import (
     LinearOperator,
     MaskedFourier,
     Matrix,
+    Mixed,
+    Padded,
+    Scaled,
+    Stacked,
     StridedBlur,
     Zero,
+    mix,
 )
 
 
@@ -32,20 +39,59 @@ def kernel(g: Generator, *shape: int) -> torch.Tensor:
     return values / values.sum((-2, -1), keepdim=True)
 
 
+def coils(g: Generator, *shape: int) -> torch.Tensor:
+    return torch.complex(normal(g, *shape), normal(g, *shape))
+
+
+def mixed(g: Generator) -> Mixed:
+    return mix(
+        [
+            Inpainting(mask(g, 1, 6, 8)),
+            StridedBlur(kernel(g, 3, 3), 2, (1, 6, 8)),
+            Inpainting(mask(g, 1, 6, 8)),
+            Matrix(normal(g, 5, 48), (1, 6, 8)),
+            Zero((1, 6, 8)),
+            StridedBlur(kernel(g, 3, 3), 1, (1, 6, 8)),
+            Matrix(normal(g, 7, 48), (1, 6, 8)),
+        ]
+    )
+
+
 CASES: dict[str, Callable[[Generator], LinearOperator]] = {
+    "coil_fourier": lambda g: CoilFourier(mask(g, 7, 6, fraction=0.7), coils(g, 4, 7, 6)),
     "colorization": lambda g: Colorization(normal(g, 2, 3), (7, 6)),
+    "composed": lambda g: Composed(
+        (MaskedFourier(mask(g, 7, 6), channels=1), Colorization(normal(g, 1, 3), (7, 6)))
+    ),
     "downsampling": lambda _: Downsampling((3, 6, 9), 3),
     "hadamard": lambda g: Hadamard.draw((3, 4, 8), 13, g),
     "identity": lambda _: Identity((3, 7, 6)),
     "inpainting": lambda g: Inpainting(mask(g, 3, 7, 6)),
     "masked_fourier": lambda g: MaskedFourier(mask(g, 7, 6)),
     "matrix": lambda g: Matrix(normal(g, 11, 42), (1, 7, 6)),
+    "mixed": mixed,
+    "padded": lambda g: Padded((Colorization(normal(g, 2, 3), (7, 6)),), 100),
+    "scaled": lambda g: Scaled((Hadamard.draw((3, 4, 8), 13, g),), -2.5),
+    "stacked": lambda g: Stacked(
+        (Inpainting(mask(g, 1, 7, 6)), MaskedFourier(mask(g, 7, 6), channels=1))
+    ),
     "strided_blur": lambda g: StridedBlur(kernel(g, 5, 4), 3, (3, 6, 9)),
     "zero": lambda _: Zero((3, 7, 6)),
 }
 
 # More of the same kinds, where a kind has more than one path through its code.
 VARIANTS: dict[str, Callable[[Generator], LinearOperator]] = {
+    "coil_fourier, columns": lambda g: CoilFourier(
+        torch.tensor([1, 0, 1, 1, 0, 1], dtype=torch.bool).expand(7, 6), coils(g, 4, 7, 6)
+    ),
+    "coil_fourier, rows, real": lambda g: CoilFourier(
+        torch.tensor([1, 0, 1, 1, 0, 1, 1, 1], dtype=torch.bool)[:, None].expand(8, 6),
+        coils(g, 3, 8, 6),
+        phase=normal(g, 8, 6),
+    ),
+    "coil_fourier, too few samples": lambda g: CoilFourier(
+        mask(g, 2, 4, 6, fraction=0.3), coils(g, 2, 2, 4, 6)
+    ),
     "colorization, rank 1": lambda _: Colorization(torch.ones(3, 3).double() / 3, (7, 6)),
     "downsampling, bicubic": lambda _: Downsampling((2, 6, 9), 3, "bicubic"),
     "downsampling, batch": lambda _: Downsampling((1, 12, 24), (2, 4, 3), "bicubic"),

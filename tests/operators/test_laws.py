@@ -176,20 +176,31 @@ def test_integer_images_are_refused(operator: LinearOperator) -> None:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_a_stack_acts_problem_by_problem(name: str) -> None:
     parts = [build(name, seed) for seed in range(3)]
-    stack = stack_operators(parts)
-    assert stack.problem_shape == (3,)
+    stack, each = stack_operators(parts), sum(parts[0].problem_shape) or 1
+    assert stack.problem_shape == (3 * each,)
     x, y = image(stack, 5), measurement(stack, 5)  # (stack, problem, ...)
     limit = tolerance(stack, 1e-10)
     for i, part in enumerate(parts):
-        for one in (part, stack[i]):
-            assert_near(stack(x)[:, i], one(x[:, i]), 1e-12)
-            assert_near(stack.adjoint(y)[:, i], one.adjoint(y[:, i]), 1e-12)
-            assert_near(stack.pinv(y)[:, i], one.pinv(y[:, i]), limit)
+        at = slice(i * each, (i + 1) * each) if part.problem_shape else i
+        for one in (part, stack[at]):
+            rows = slice(0, one.out_shape[-1])
+            assert_near(stack(x)[:, at][..., rows], one(x[:, at]), 1e-12)
+            assert_near(stack.adjoint(y)[:, at], one.adjoint(y[:, at][..., rows]), 1e-12)
+            assert_near(stack.pinv(y)[:, at], one.pinv(y[:, at][..., rows]), limit)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_sub_batch_acts_as_it_did_in_the_batch(name: str) -> None:
+    stack = stack_operators([build(name, seed) for seed in range(3)])
+    x = image(stack, 5)
     assert_near(stack[[2, 0]](x[:, [2, 0]]), stack(x)[:, [2, 0]], 1e-12)
     assert_near(stack[1:](x[:, 1:]), stack(x)[:, 1:], 1e-12)
-    longer = stack_operators([stack, parts[0]])
-    assert longer.problem_shape == (4,)
-    assert_near(longer[3](x[:, 0]), stack(x)[:, 0], 1e-12)
+    assert_near(stack[-1](x[:, -1]), stack(x)[:, -1], 1e-12)
+    longer = stack_operators([stack, stack[:1]])
+    assert longer.problem_shape == (stack.problem_shape[0] + 1,)
+    assert_near(longer[-1](x[:, 0]), stack(x)[:, 0], 1e-12)
+    with pytest.raises(IndexError):
+        stack.select(99)
 
 
 def test_pickle_keeps_the_operator(operator: LinearOperator) -> None:

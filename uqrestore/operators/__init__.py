@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.operators.algebra import Composed, Scaled, Stacked
 from uqrestore.operators.base import LinearOperator, SolveInfo, Spectrum, stack_operators
+from uqrestore.operators.coil_fourier import CoilFourier
 from uqrestore.operators.colorization import Colorization
 from uqrestore.operators.downsampling import Downsampling
 from uqrestore.operators.hadamard import Hadamard
@@ -13,16 +15,23 @@ from uqrestore.operators.identity import Identity, Zero
 from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.matrix import Matrix
+from uqrestore.operators.mixed import Mixed, Padded, mix
 from uqrestore.operators.strided_blur import StridedBlur
 
 OPERATORS: Mapping[str, type[LinearOperator]] = {
+    "coil_fourier": CoilFourier,
     "colorization": Colorization,
+    "composed": Composed,
     "downsampling": Downsampling,
     "hadamard": Hadamard,
     "identity": Identity,
     "inpainting": Inpainting,
     "masked_fourier": MaskedFourier,
     "matrix": Matrix,
+    "mixed": Mixed,
+    "padded": Padded,
+    "scaled": Scaled,
+    "stacked": Stacked,
     "strided_blur": StridedBlur,
     "zero": Zero,
 }
@@ -43,7 +52,9 @@ def from_data(
 
 __all__ = [
     "OPERATORS",
+    "CoilFourier",
     "Colorization",
+    "Composed",
     "Downsampling",
     "Hadamard",
     "Identity",
@@ -51,10 +62,15 @@ __all__ = [
     "LinearOperator",
     "MaskedFourier",
     "Matrix",
+    "Mixed",
+    "Padded",
+    "Scaled",
     "SolveInfo",
     "Spectrum",
+    "Stacked",
     "StridedBlur",
     "Zero",
     "from_data",
+    "mix",
     "stack_operators",
 ]

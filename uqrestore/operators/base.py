@@ -236,6 +236,12 @@ class LinearOperator(abc.ABC):
         at = index if isinstance(index, int | slice | Tensor) else list(index)
         return self._with_tensors(lambda name, value: value[at] if name in own else value)
 
+    def __matmul__(self, other: "LinearOperator") -> "LinearOperator":
+        """Return the composition ``x -> self(other(x))``."""
+        from uqrestore.operators.algebra import Composed
+
+        return Composed((self, other))
+
     def __getitem__(self, index: Index) -> "LinearOperator":
         return self.select(index)
 
@@ -255,6 +261,17 @@ class LinearOperator(abc.ABC):
             else:
                 same(cls.name, field.name, values)
         return dataclasses.replace(first, **changes).to(first.dtype)
+
+    def group_key(self) -> tuple[Any, ...]:
+        """Return what must be equal for :func:`stack_operators` to join two operators."""
+        key: list[Any] = [self.name]
+        for field in _fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor) and field.init:
+                key.append(tuple(value.shape[len(self.problem_shape) :]))
+            elif field.init:
+                key.append(value)
+        return tuple(key)
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return plain parameters and arrays from which ``operators.from_data`` rebuilds this."""
@@ -287,10 +304,6 @@ class LinearOperator(abc.ABC):
             object.__setattr__(new, field.name, value)
         return new
 
-    def _precondition(self, r: Tensor) -> Tensor:
-        """Approximate ``(A^T A)^-1 r`` for the iterative solver; a positive definite map."""
-        return r
-
     def _solve_normal(
         self, b: Tensor, variance: Tensor, tol: float, max_iter: int
     ) -> tuple[Tensor, int]:
@@ -300,7 +313,6 @@ class LinearOperator(abc.ABC):
             lambda p: self.adjoint(self.forward(p)) + shift * p,
             b,
             dims=len(self.in_shape),
-            precondition=self._precondition,
             tol=tol,
             max_iter=max_iter,
         )

@@ -7,8 +7,10 @@ from torch import Tensor
 
 
 def inner(a: Tensor, b: Tensor, dims: int) -> Tensor:
-    """Return the inner product over the last ``dims`` dimensions."""
-    return (a * b).flatten(a.ndim - dims).sum(-1)
+    """Return the real inner product over the last ``dims`` dimensions."""
+    if a.is_complex():
+        a, b, dims = torch.view_as_real(a), torch.view_as_real(b), dims + 1
+    return torch.linalg.vecdot(a.flatten(a.ndim - dims), b.flatten(b.ndim - dims))
 
 
 def expand_to(scalar: Tensor, dims: int) -> Tensor:
@@ -22,7 +24,7 @@ def conjugate_gradient(
     b: Tensor,
     *,
     dims: int,
-    precondition: Callable[[Tensor], Tensor] = lambda r: r,
+    precondition: Callable[[Tensor], Tensor] | None = None,
     tol: float = 1e-6,
     max_iter: int = 200,
 ) -> tuple[Tensor, int]:
@@ -34,7 +36,8 @@ def conjugate_gradient(
 
     Args:
         apply: :math:`N`.
-        b: Right-hand sides, shape ``(*batch, *shape)`` with ``dims`` trailing dimensions.
+        b: Right-hand sides, shape ``(*batch, *shape)`` with ``dims`` trailing dimensions; real,
+            or complex for a Hermitian :math:`N`.
         dims: Number of dimensions of one unknown.
         precondition: Approximation of :math:`N^{-1}`, symmetric positive definite.
         tol: Stop a system once ``||b - N x|| <= tol ||b||``.
@@ -47,25 +50,30 @@ def conjugate_gradient(
         Hestenes & Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems",
         J. Res. Nat. Bur. Stand. 49:409-436, 1952.
     """
+
+    def add_scaled(a: Tensor, scale: Tensor, c: Tensor) -> None:
+        a.addcmul_(c, expand_to(scale, dims).to(c.dtype))
+
     x, r = torch.zeros_like(b), b.clone()
-    z = precondition(r)
+    z = r if precondition is None else precondition(r)
     p = z.clone()
     rho = inner(r, z, dims)
-    limit = tol**2 * inner(b, b, dims)
-    active = inner(r, r, dims) > limit
+    size = rho if precondition is None else inner(r, r, dims)
+    limit = tol**2 * size
+    active = size > limit
     for iteration in range(max_iter):
         if not active.any():
             return x, iteration
         q = apply(p)
         curvature = inner(p, q, dims)
         active = active & (curvature > 0)
-        alpha = expand_to(torch.where(active, rho / curvature, 0), dims)
-        x = x + alpha * p
-        r = r - alpha * q
-        z = precondition(r)
-        rho_next = inner(r, z, dims)
-        beta = expand_to(torch.where(active, rho_next / rho, 0), dims)
-        p = z + beta * p
-        rho = rho_next
-        active = active & (inner(r, r, dims) > limit)
+        alpha = torch.where(active, rho / curvature, 0)
+        add_scaled(x, alpha, p)
+        add_scaled(r, -alpha, q)
+        z = r if precondition is None else precondition(r)
+        last, rho = rho, inner(r, z, dims)
+        beta = torch.where(active, rho / last, 0)
+        p = torch.addcmul(z, p, expand_to(beta, dims).to(p.dtype))
+        size = rho if precondition is None else inner(r, r, dims)
+        active = active & (size > limit)
     return x, max_iter

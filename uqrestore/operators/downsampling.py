@@ -168,6 +168,9 @@ class Downsampling(LinearOperator):
         factor = pick(self.name, self.problem_shape, self._factors, index)
         return dataclasses.replace(self, factor=factor).to(self.dtype)
 
+    def group_key(self) -> tuple[Any, ...]:
+        return (self.name, self.shape, self.kind)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
         same(cls.name, "shape", [part.in_shape for part in parts])

@@ -135,6 +135,9 @@ class Hadamard(LinearOperator):
 
         return Spectrum(s, vt, v, ut, u)
 
+    def group_key(self) -> tuple[Any, ...]:
+        return (self.name, self.shape)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
         same(cls.name, "shape", [part.shape for part in parts])

@@ -47,6 +47,9 @@ class _Plain(LinearOperator):
         chosen = pick(self.name, self.problems, range(sum(self.problems)), index)
         return dataclasses.replace(self, problems=() if isinstance(chosen, int) else (len(chosen),))
 
+    def group_key(self) -> tuple[Any, ...]:
+        return (self.name, self.shape)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
         same(cls.name, "shape", [part.in_shape for part in parts])

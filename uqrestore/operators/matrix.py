@@ -139,6 +139,9 @@ class Matrix(LinearOperator):
 
         return Spectrum(s, vt, v, ut, u)
 
+    def group_key(self) -> tuple[Any, ...]:
+        return (self.name, self.shape, self.rcond)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
         same(cls.name, "shape", [part.shape for part in parts])

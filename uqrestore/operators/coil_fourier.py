@@ -1,0 +1,193 @@
+"""Multi-coil compressed sensing (SENSE): coil maps, a Fourier transform, a mask."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from uqrestore.operators.base import SHARED, Shape, full_precision, require
+from uqrestore.operators.cg import conjugate_gradient, expand_to
+from uqrestore.operators.fourier import as_complex, as_pairs, centre_sign, fft2c, fold_sign, ifft2c
+from uqrestore.operators.inpainting import check_mask
+from uqrestore.operators.iterative import IterativeOperator, check_iteration
+
+Image = Float[Tensor, "*batch channel row column"]
+KSpace = Float[Tensor, "*batch 2 coil row column"]
+
+
+@dataclass(frozen=True, eq=False)
+class CoilFourier(IterativeOperator):
+    r"""Weigh an image by each coil's sensitivity, transform, sample on a mask.
+
+    .. math:: A x = \left( M \odot F (S_c \odot x) \right)_c
+
+    With a phase map :math:`\phi` the unknown image is real, one channel, and seen as
+    :math:`x \odot e^{i \phi}`: half the unknowns for the same measurement.
+
+    Where the mask leaves out whole rows or columns, each line along the other axis is a system
+    of its own; the conjugate gradients then run line by line, with short transforms. They are
+    preconditioned by the power of the coils where samples outnumber unknowns, so that the
+    least-squares image is unique and a preconditioner cannot change which one is found.
+
+    Args:
+        mask: Sampled locations, zero frequency at the centre, shape ``(*problem, row, column)``.
+        maps: Coil sensitivities, shape ``(*problem, coil, row, column)``; 0 outside the body.
+        phase: Phase of the image in radians, shape ``(*problem, row, column)``; None for a
+            complex image of two channels.
+        tol: Relative residual of the normal equations at which the pseudo-inverse stops.
+        max_iter: Most iterations of the pseudo-inverse.
+
+    Raises:
+        ValueError: If the mask samples nothing, the maps are all zero or NaN, or shapes differ.
+
+    References:
+        Pruessmann et al., "SENSE: Sensitivity Encoding for Fast MRI", Magn. Reson. Med.
+        42:952-962, 1999; Pruessmann et al., "Advances in Sensitivity Encoding with Arbitrary
+        k-Space Trajectories", Magn. Reson. Med. 46:638-651, 2001 (conjugate gradients).
+    """
+
+    name: ClassVar[str] = "coil_fourier"
+    shapes: ClassVar[str] = "(2, or 1 with phase, row, column) -> (2, coil, row, column)"
+
+    mask: Bool[Tensor, "*problem row column"]
+    maps: Complex[Tensor, "*problem coil row column"]
+    phase: Float[Tensor, "*problem row column"] | None = None
+    tol: float = 1e-5
+    max_iter: int = 500
+    _sign: Float[Tensor, "row column"] | None = field(init=False, repr=False, metadata=SHARED)
+    _sample: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
+    _maps: Complex[Tensor, "*problem coil row column"] = field(init=False, repr=False)
+    _power: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
+    _unique: Bool[Tensor, "*problem"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_mask(self.name, self.mask, 2)
+        check_iteration(self.name, self.tol, self.max_iter)
+        want = (*self.mask.shape[:-2], self.maps.shape[-3], *self.mask.shape[-2:])
+        require(
+            self.maps.shape == want and (self.phase is None or self.phase.shape == self.mask.shape),
+            self.name,
+            f"a mask {tuple(self.mask.shape)} wants maps {tuple(want)} and a phase of its own "
+            f"shape, but got maps {tuple(self.maps.shape)}"
+            + ("." if self.phase is None else f" and phase {tuple(self.phase.shape)}."),
+        )
+        require(
+            torch.isfinite(self.maps)
+            if self.phase is None
+            else torch.isfinite(self.maps).all() & torch.isfinite(self.phase).all(),
+            self.name,
+            "the coil maps or the phase hold NaN or infinity; set maps to 0 outside the body.",
+        )
+        power = self.maps.abs().square().sum(-3)
+        require(
+            (power > 0).flatten(-2).any(-1),
+            self.name,
+            f"the {self.maps.shape[-3]} coil maps of a problem are all zero, so no coil sees "
+            "anything; was the calibration region empty?",
+        )
+        sign = centre_sign(*self.mask.shape[-2:])
+        sign = None if sign is None else sign.to(self.maps.device, self.maps.real.dtype)
+        maps = self.maps if sign is None else self.maps * sign
+        if self.phase is not None:
+            maps = maps * torch.exp(1j * self.phase).unsqueeze(-3).to(maps.dtype)
+        object.__setattr__(self, "_sign", sign)
+        object.__setattr__(self, "_sample", fold_sign(self.mask.to(maps.real.dtype), sign))
+        object.__setattr__(self, "_maps", maps)
+        density = self.mask.to(power.dtype).mean((-2, -1))
+        object.__setattr__(self, "_power", power * expand_to(density, 2))
+        object.__setattr__(self, "_unique", self._is_overdetermined(power))
+
+    def _is_overdetermined(self, power: Tensor) -> Bool[Tensor, "*problem"]:
+        """Whether every system has more measurements, of independent coils, than unknowns."""
+        coils = self.maps.flatten(-2)
+        independent = torch.linalg.matrix_rank(coils @ coils.mH, hermitian=True, rtol=1e-3)
+        (axis, *others), _ = self._encoded_axes()
+        if others:
+            samples, unknowns = self.mask.sum((-2, -1)), (power > 0).sum((-2, -1))
+        else:
+            samples, unknowns = self.mask.sum(axis).amax(-1), (power > 0).sum(axis).amax(-1)
+        return (independent if self.phase is None else 2 * independent) * samples > unknowns
+
+    @property
+    def in_shape(self) -> Shape:
+        return (2 if self.phase is None else 1, *self.mask.shape[-2:])
+
+    @property
+    def out_shape(self) -> Shape:
+        return (2, *self.maps.shape[-3:])
+
+    @property
+    def problem_shape(self) -> Shape:
+        return tuple(self.mask.shape[:-2])
+
+    @property
+    def row_mask(self) -> Tensor:
+        return self.mask[..., None, None, :, :]
+
+    @full_precision
+    def forward(self, x: Image) -> KSpace:
+        kspace = fft2c(self._see(self._unpack(x)), self._sign)
+        weight = self._sample.to(x.dtype)[..., None, None, :, :]
+        return torch.view_as_real(kspace).movedim(-1, -4) * weight
+
+    @full_precision
+    def adjoint(self, y: KSpace) -> Image:
+        pairs = y.movedim(-4, -1).contiguous()
+        weight = self._sample.to(y.dtype)[..., None, :, :, None]
+        coils = ifft2c(torch.view_as_complex(pairs * weight), self._sign)
+        return self._pack(self._combine(coils))
+
+    def _solve_normal(
+        self, b: Tensor, variance: Tensor, tol: float, max_iter: int
+    ) -> tuple[Tensor, int]:
+        # In complex numbers, with the sign patterns of the centred transform cancelled.
+        axes, dims = self._encoded_axes()
+        mask = self.mask if self._sign is not None else torch.fft.ifftshift(self.mask, dim=(-2, -1))
+        weight = mask.unsqueeze(-3).to(b.dtype)
+        shift = expand_to(variance, 2)
+        allowed = expand_to(self._unique | (variance > 0), 2)
+        scale = torch.where(allowed, (self._power.to(b.dtype) + shift).clamp(min=1e-12), 1)
+        inverse = torch.where(self._power > 0, 1 / scale, 1)
+
+        def normal(z: Tensor) -> Tensor:
+            kspace = torch.fft.fftn(self._see(z), dim=axes)
+            aliased = self._combine(torch.fft.ifftn(kspace * weight, dim=axes))
+            return aliased + shift * z
+
+        z = self._unpack(b)
+        transposed = axes == (-2,)
+        if transposed:
+            z, inverse = z.mT.contiguous(), inverse.mT.contiguous()
+        z, iterations = conjugate_gradient(
+            (lambda p: normal(p.mT).mT.contiguous()) if transposed else normal,
+            z,
+            dims=dims,
+            precondition=lambda r: inverse * r,
+            tol=tol,
+            max_iter=max_iter,
+        )
+        return self._pack(z.mT if transposed else z), iterations
+
+    def _encoded_axes(self) -> tuple[tuple[int, ...], int]:
+        """Return the axes along which the mask varies, and the dimensions of one system."""
+        if bool((self.mask == self.mask[..., :1, :]).all()):
+            return (-1,), 1
+        if bool((self.mask == self.mask[..., :, :1]).all()):
+            return (-2,), 1
+        return (-2, -1), 2
+
+    def _unpack(self, x: Image) -> Tensor:
+        return as_complex(x) if self.phase is None else x.squeeze(-3)
+
+    def _pack(self, z: Tensor) -> Image:
+        return as_pairs(z) if self.phase is None else z.unsqueeze(-3)
+
+    def _see(self, z: Tensor) -> Tensor:
+        kind = z.dtype if z.is_complex() else z.dtype.to_complex()
+        return self._maps.to(kind) * z.unsqueeze(-3)
+
+    def _combine(self, coils: Tensor) -> Tensor:
+        z = (self._maps.to(coils.dtype).conj() * coils).sum(-3)
+        return z if self.phase is None else z.real
