@@ -76,7 +76,7 @@ def test_voxel_mask_sees_exactly_its_share() -> None:
 def test_a_mask_that_samples_nothing_is_refused() -> None:
     part = OperatorPart(name="inpainting", mask=MaskPart(law="voxels", options={"keep": 0.001}))
 
-    with pytest.raises(ValueError, match="voxels with .* samples nothing"):
+    with pytest.raises(ValueError, match=r"voxels with .* samples nothing"):
         build_operator(part, SHAPE, [0])
     with pytest.raises(ValueError, match="at least 1"):
         build_operator(cartesian(acceleration=100), SHAPE, [0])

@@ -24,7 +24,8 @@ class RestorePipeline(Pipeline):
             MMSE estimate, is kept in the file for comparison.
         draws: Posterior samples of a slice.
         seed: Seed of the samples and of the simulated noise.
-        components: Principal components of the posterior to keep of a slice; fewer than draws.
+        components: Principal components of the posterior to keep of a slice; 0, or at most two
+            fewer than draws.
         batch_size: Images in one call of the prior. It never changes a result.
     """
 
@@ -40,10 +41,11 @@ class RestorePipeline(Pipeline):
     batch_size: Annotated[int, Field(ge=1)] = 64
 
     @model_validator(mode="after")
-    def _fewer_components_than_draws(self) -> "RestorePipeline":
-        if self.components >= self.draws:
+    def _enough_draws_for_components(self) -> "RestorePipeline":
+        # The last direction that draws span around their mean has no length to correct it by.
+        if self.components and self.components + 2 > self.draws:
             raise ValueError(
-                f"components: {self.components} needs draws: {self.components + 1} or more, "
+                f"components: {self.components} needs draws: {self.components + 2} or more, "
                 f"but draws is {self.draws}"
             )
         return self

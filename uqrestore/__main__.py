@@ -1,0 +1,5 @@
+"""``python -m uqrestore`` is the command ``uqrestore``."""
+
+from uqrestore.cli import app
+
+app()

@@ -1,0 +1,222 @@
+"""The one-page picture of a posterior file; nothing but the file is needed to draw it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from uqrestore.posterior import open_posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Perceptually uniform, ordered in lightness, safe for colour-blind readers.
+GREY, SPREAD, SIGNED = "gray", "cividis", "PuOr_r"
+PERCENTILE = 99.5  # of what is shown: a few bright pixels must not set the scale
+MAX_ROWS = 4
+# Inches: width of a panel, between panels, and the margins.
+PANEL, GAP, LEFT, TOP, BOTTOM = 1.55, 0.04, 0.25, 0.62, 0.5
+
+Slices = Float[np.ndarray, "z y x"]
+Extent = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column of the picture: a map of every slice, on one scale.
+
+    Attributes:
+        title: Over the column.
+        values: Of all slices; the caller shows some.
+        colours: Name of a colour map.
+        low: Value of the lowest colour.
+        high: Value of the highest colour.
+        label: Of the colour bar; columns with the same one share the scale.
+    """
+
+    title: str
+    values: Slices
+    colours: str
+    low: float
+    high: float
+    label: str
+
+
+def draw_summary(path: Path, picture: Path, *, rows: int = 3) -> Path:
+    """Draw truth, zero-filled image, mean, spread, error and components of some slices.
+
+    What the file does not hold (a truth, components) is left out. Images with several channels
+    show the first.
+
+    Args:
+        path: A complete posterior file.
+        picture: PNG to write; it appears under its name only once it is whole.
+        rows: Slices to show, spread evenly; at most four.
+
+    Returns:
+        ``picture``.
+    """
+    import matplotlib
+
+    style = {"font.size": 7, "axes.titlesize": 8, "font.family": "DejaVu Sans"}
+    temporary = picture.with_name(f".{picture.name}")
+    with matplotlib.rc_context(style), open_posterior(path) as tree:
+        figure = _page(tree, _columns(tree), min(rows, MAX_ROWS))
+        try:
+            figure.savefig(temporary, format="png", dpi=150)
+            temporary.replace(picture)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return picture
+
+
+def _columns(tree: "xr.DataTree") -> list[_Column]:
+    estimate = tree["estimate"]
+    mean, std = _plain(estimate["mmse"]), _plain(estimate["std"])
+    reference = tree.get("reference")
+    known = {} if reference is None else {n: _plain(reference[n]) for n in reference.data_vars}
+    unit = str(estimate["mmse"].attrs.get("units", "a.u."))
+    truth = known.get("truth")
+    shown = mean if truth is None else truth
+    low, high = float(shown.min()), float(np.percentile(shown[shown > shown.min()], PERCENTILE))
+    psnr = _psnr(tree)
+
+    def image(title: str, name: str, values: Slices) -> _Column:
+        quality = f"\n{psnr[name]:.1f} dB" if name in psnr else "\n"
+        return _Column(title + quality, values, GREY, low, high, f"intensity ({unit})")
+
+    columns = [image("truth", "truth", known["truth"])] if "truth" in known else []
+    if "zero_filled" in known:
+        columns.append(image("zero-filled", "zero_filled", known["zero_filled"]))
+    if "linear_mmse" in known:
+        columns.append(image("linear MMSE", "linear_mmse", known["linear_mmse"]))
+    columns.append(image("posterior mean", "mean", mean))
+    columns.append(_magnitude("posterior std\n", std, f"std ({unit})"))
+    if truth is not None:
+        columns.append(_magnitude("|mean - truth|\n", np.abs(mean - truth), f"|error| ({unit})"))
+    return columns + _components(estimate, unit)
+
+
+def _magnitude(title: str, values: Slices, label: str) -> _Column:
+    return _Column(title, values, SPREAD, 0, float(np.percentile(values, PERCENTILE)), label)
+
+
+def _components(estimate: "xr.DataTree", unit: str) -> list[_Column]:
+    if "pc" not in estimate.data_vars or estimate.sizes.get("component", 0) == 0:
+        return []
+    directions, lengths = estimate["pc"], estimate["pc_std"]
+    # One standard deviation along a component, in the units of the image.
+    steps = [
+        _plain(directions.isel(component=k)) * lengths.isel(component=k).values[:, None, None]
+        for k in range(estimate.sizes["component"])
+    ]
+    top = float(np.percentile(np.abs(steps), PERCENTILE))
+    share = np.atleast_1d(estimate["explained"].values) if "explained" in estimate else None
+    columns = []
+    for k, step in enumerate(steps):
+        part = "" if share is None else f"{100 * float(np.ravel(share[k])[0]):.0f} % of variance"
+        label = f"one std along it ({unit})"
+        columns.append(_Column(f"component {k + 1}\n{part}", step, SIGNED, -top, top, label))
+    return columns
+
+
+def _page(tree: "xr.DataTree", columns: list[_Column], rows: int) -> "Figure":
+    from matplotlib.figure import Figure
+
+    z = tree["z"].values
+    rows = min(rows, len(z))
+    shown = [int((i + 0.5) / rows * len(z)) for i in range(rows)]
+    extent = _extent(tree)
+    height = PANEL * (extent[3] - extent[2]) / (extent[1] - extent[0])
+    size = (LEFT + (PANEL + GAP) * len(columns), BOTTOM + (height + GAP) * rows + TOP)
+    figure = Figure(figsize=size)
+
+    def place(x: float, y: float, w: float, h: float) -> "Axes":
+        return figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
+
+    for j, column in enumerate(columns):
+        for i, at in enumerate(shown):
+            y = BOTTOM + (height + GAP) * (rows - 1 - i)
+            axes = place(LEFT + (PANEL + GAP) * j, y, PANEL, height)
+            _panel(axes, column, at, extent)
+            if i == 0:
+                axes.set_title(column.title, pad=3)
+            if j == 0:
+                axes.set_ylabel(f"z = {z[at]:.0f} mm")
+            if j == 0 and i == rows - 1:
+                _mark_sides(axes)
+    for first, last in _same_scale(columns):
+        middle = LEFT + (PANEL + GAP) * (first + last + 1) / 2
+        width = min(PANEL * (last - first + 1), 2.2) * 0.9
+        bar = place(middle - width / 2, BOTTOM - 0.17, width, 0.09)
+        figure.colorbar(figure.axes[first * rows].images[0], cax=bar, orientation="horizontal")
+        bar.set_xlabel(columns[first].label, labelpad=2)
+        bar.tick_params(length=2, pad=1)
+        bar.locator_params(nbins=4)
+    draws = tree["posterior"].sizes.get("draw", 0)
+    words = [str(tree.attrs.get("title", "")), f"{draws} posterior draws", "research use only"]
+    if "data_range" in (said := _psnr(tree)):
+        words.insert(2, f"PSNR inside the mask, all slices, peak {said['data_range']:.4g}")
+    figure.text(0.5, 1 - 0.1 / size[1], "   ·   ".join(words), ha="center", va="top", fontsize=9)
+    return figure
+
+
+def _panel(axes: "Axes", column: _Column, at: int, extent: Extent) -> None:
+    axes.imshow(
+        column.values[at],
+        cmap=column.colours,
+        vmin=column.low,
+        vmax=column.high,
+        origin="lower",  # row 0 is posterior, so anterior is up
+        extent=extent,
+        interpolation="nearest",
+    )
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def _mark_sides(axes: "Axes") -> None:
+    """Write left, right and anterior on a panel, and a scale of 50 mm."""
+    box = {"color": "white", "fontsize": 7, "transform": axes.transAxes}
+    axes.text(0.02, 0.5, "L", ha="left", va="center", **box)
+    axes.text(0.98, 0.5, "R", ha="right", va="center", **box)
+    axes.text(0.5, 0.98, "A", ha="center", va="top", **box)
+    left, right, bottom, top = axes.get_xlim() + axes.get_ylim()
+    x, y = left + 0.04 * (right - left), bottom + 0.04 * (top - bottom)
+    axes.plot([x, x + 50], [y, y], color="white", linewidth=1.5)
+    axes.text(x, y + 0.02 * (top - bottom), "50 mm", color="white", fontsize=6, va="bottom")
+
+
+def _same_scale(columns: list[_Column]) -> list[tuple[int, int]]:
+    """Return the first and last column of every run that shares a scale."""
+    runs: list[tuple[int, int]] = []
+    for j, column in enumerate(columns):
+        if runs and columns[runs[-1][0]].label == column.label:
+            runs[-1] = (runs[-1][0], j)
+        else:
+            runs.append((j, j))
+    return runs
+
+
+def _extent(tree: "xr.DataTree") -> Extent:
+    """Return the edges of a slice in mm: left, right, posterior, anterior."""
+    x, y = tree["x"].values, tree["y"].values
+    dx, dy = abs(x[1] - x[0]) / 2, abs(y[1] - y[0]) / 2
+    return float(x[0] - dx), float(x[-1] + dx), float(y[0] - dy), float(y[-1] + dy)
+
+
+def _plain(values: "xr.DataArray") -> Slices:
+    """Return (z, y, x), of the first channel where there are several."""
+    return (values.isel(channel=0) if "channel" in values.dims else values).values
+
+
+def _psnr(tree: "xr.DataTree") -> dict[str, float]:
+    """Return the PSNR that the file states, by the name of the image it is of."""
+    said = json.loads(tree.attrs.get("figures", "{}"))
+    start = "psnr_"
+    return {name.removeprefix(start): said[name] for name in said if name.startswith(start)}
