@@ -73,10 +73,10 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path: Path) -> No
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    train(config(samples=1600, validate_every=800), source(), VAL, tmp_path)
+    train(config(samples=2400, validate_every=1200), source(), VAL, tmp_path)
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["seen"]) for row in rows] == [800, 1600]
+    assert [int(row["seen"]) for row in rows] == [1200, 2400]
     assert float(rows[-1]["val_0.5"]) < 0.6, "an untrained network stands at about 1 or above"
 
 
