@@ -40,12 +40,12 @@ def random_ellipses(
     body = _inside(row, column, torch.zeros(count, 1, 2), half[:, None], uniform(-0.2, 0.2, 1))
     image = body[:, 0] * uniform(0.3, 0.7)[:, None, None]
 
-    radius, angle = uniform(0, 0.6, most), uniform(0, 2 * math.pi, most)
+    radius, angle = uniform(0.0, 0.6, most), uniform(0.0, 2 * math.pi, most)
     centre = torch.stack([radius * angle.cos(), radius * angle.sin()], -1) * half[:, None]
     axes = torch.stack([uniform(0.04, 0.3, most), uniform(0.04, 0.3, most)], -1)
     level = uniform(-0.4, 0.4, most)
     present = torch.arange(most) < torch.randint(4, most + 1, (count, 1), generator=generator)
-    level, tilt = level * present, uniform(0, math.pi, most)
+    level, tilt = level * present, uniform(0.0, math.pi, most)
     for i in range(most):
         one = slice(i, i + 1)
         inner = _inside(row, column, centre[:, one], axes[:, one], tilt[:, one])
