@@ -46,7 +46,7 @@ class Placement:
         return self.working is not self.scan
 
     def to_model(
-        self, volume: Shaped[np.ndarray, "_ _ _"], *, fill: float
+        self, volume: Shaped[np.ndarray, "_ _ _"], *, fill: float | bool
     ) -> Shaped[np.ndarray, "_ _ _"]:
         """Cut a volume on the working grid to the model's, ``fill`` where there is none."""
         model = np.full(self.model.shape, fill, volume.dtype)
@@ -196,7 +196,7 @@ def fit_to_model(
         source_format=scan.source.format,
     )
     volume = placement.to_model(voxels, fill=float(scan.voxels.min()))
-    inside = placement.to_model(mask, fill=0)
+    inside = placement.to_model(mask, fill=False)
     return ModelSlices(
         images=np.ascontiguousarray(volume.transpose(2, 1, 0)[:, None]),
         mask=np.ascontiguousarray(inside.transpose(2, 1, 0)),

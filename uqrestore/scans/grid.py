@@ -59,7 +59,7 @@ class Grid:
         start = float(self.affine[:3, 3] @ (self.affine[:3, axis] / step))
         return start + step * np.arange(self.shape[axis], dtype=np.float64)
 
-    def shifted(self, offset: tuple[float, float, float], shape: Shape3) -> "Grid":
+    def shifted(self, offset: Shape3, shape: Shape3) -> "Grid":
         """Return the grid whose voxel 0 is at index ``offset`` of this one."""
         affine = self.affine.copy()
         affine[:3, 3] = self.position(np.asarray(offset, np.float64))
