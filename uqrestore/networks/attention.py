@@ -1,6 +1,7 @@
 """Cosine-similarity attention on a grid of tokens: global, neighborhood, shifted windows."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -15,6 +16,8 @@ from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_ini
 Kind = Literal["global", "neighborhood", "shifted-window"]
 Heads = Float[Tensor, "batch head token channel"]
 Keys = Float[Tensor, "batch head key channel"]
+Exchange = Callable[[Tensor], Tensor]
+"""Sees the softmax map of a layer and returns the one to use."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,20 @@ class SelfAttention(nn.Module):
         self.log_scale = nn.Parameter(torch.full((self.heads,), math.log(10.0)))
         self.dropout = nn.Dropout(dropout)
         self.out = zero_init(nn.Linear(width, width, bias=False))
+        self.exchange: Exchange | None = None
 
     def forward(self, x: Tokens, cond: Tensor) -> Tokens:
         b, h, w, d = x.shape
         qkv = self.qkv(self.norm(x, cond)).reshape(b, h * w, 3, self.heads, self.head_width)
         qk = self.place(qkv[:, :, :2], (h, w))
         q, k = qk.permute(2, 0, 3, 1, 4)
-        attended = attend(q, k, qkv[:, :, 2].transpose(1, 2), (h, w), self.spec, self.shift)
+        attended = self.attend(q, k, qkv[:, :, 2].transpose(1, 2), (h, w))
         attended = attended.transpose(1, 2).reshape(b, h, w, d)
         return x + self.out(self.dropout(attended))
+
+    def attend(self, q: Heads, k: Keys, v: Keys, grid: tuple[int, int]) -> Heads:
+        """Attend as this layer's kind says; an attention tape may exchange the map."""
+        return attend(q, k, v, grid, self.spec, self.shift, self.exchange)
 
     def place(self, qk: Tensor, grid: tuple[int, int]) -> Tensor:
         """Scale to cosine similarity and rotate by position, shape ``(b, token, n, head, e)``."""
@@ -101,7 +109,13 @@ class SelfAttention(nn.Module):
 
 
 def attend(
-    q: Heads, k: Keys, v: Keys, grid: tuple[int, int], spec: AttentionSpec, shift: bool = False
+    q: Heads,
+    k: Keys,
+    v: Keys,
+    grid: tuple[int, int],
+    spec: AttentionSpec,
+    shift: bool = False,
+    exchange: Exchange | None = None,
 ) -> Heads:
     """Softmax attention with unit logit scale between the tokens that ``spec`` lets meet.
 
@@ -115,23 +129,30 @@ def attend(
                 f"side but the grid is {grid[0]} x {grid[1]}."
             )
         mask = neighborhood_mask(grid, spec.size, k.shape[2] // q.shape[2], q.device)
-        return softmax_attention(q, k, v, mask)
+        return softmax_attention(q, k, v, mask, exchange)
     if spec.kind == "shifted-window" and spec.size < max(grid):
-        return _attend_windows(q, k, v, grid, spec.size, shift)
-    return softmax_attention(q, k, v)
+        return _attend_windows(q, k, v, grid, spec.size, shift, exchange)
+    return softmax_attention(q, k, v, None, exchange)
 
 
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+def softmax_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    exchange: Exchange | None = None,
+) -> Tensor:
     """Softmax of ``q k^T`` (logit scale 1) times ``v``; ``mask`` is True where a key is seen.
 
     In bfloat16 on the CPU two plain products beat torch's fused kernel (its backward pass three-
     to sevenfold), at the price of storing the attention map.
     """
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
+    if exchange is not None or (q.dtype == torch.bfloat16 and q.device.type == "cpu"):
         logits = q @ k.transpose(-1, -2)
         if mask is not None:
             logits = logits + _log_mask(mask, logits.dtype)
-        return logits.softmax(dim=-1) @ v
+        weights = logits.softmax(dim=-1)
+        return (weights if exchange is None else exchange(weights)) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
 
 
@@ -176,7 +197,7 @@ def _attend_windows(
         )
 
     mask = _seam_mask(grid, size, roll, streams, q.device) if roll else None
-    out = softmax_attention(windows(q), windows(k), windows(v), mask)
+    out = softmax_attention(windows(q), windows(k), windows(v), mask, exchange)
     return _from_windows(out, grid, size, roll)
 
 

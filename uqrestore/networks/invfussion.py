@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from uqrestore.networks.attention import SelfAttention, attend
+from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, merge, split
@@ -131,13 +131,11 @@ class JointAttention(nn.Module):
         value = self.value(seen).reshape(b, h * w, own.heads, -1)
         placed = own.place(torch.cat([qkv[:, :, :2], key], dim=2), (h, w))
         q, k, k_seen = placed.permute(2, 0, 3, 1, 4)
-        attended = attend(
+        attended = own.attend(
             q,
             torch.cat([k, k_seen], dim=2),
             torch.cat([qkv[:, :, 2], value], dim=1).transpose(1, 2),
             (h, w),
-            own.spec,
-            own.shift,
         )
         attended = attended.transpose(1, 2).reshape(b, h, w, d)
         return x + own.out(own.dropout(attended))
