@@ -1,0 +1,78 @@
+"""Bad input is refused before any test runs on it, in words that say what is wanted."""
+
+import numpy as np
+import pytest
+import torch
+
+from uqrestore.evaluation.scenes import Scenes, check_level, scene_keys, scenes_of
+from uqrestore.operators import Identity
+from uqrestore.problem import Problem
+
+
+def randn(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def test_one_draw_has_no_spread() -> None:
+    with pytest.raises(ValueError, match="at least 2 draws per scene, got 1"):
+        Scenes(randn(3, 1, 5, 4), randn(1, 3, 1, 5, 4))
+
+
+def test_one_scene_is_no_calibration_however_many_pixels_it_has() -> None:
+    with pytest.raises(ValueError, match=r"at least 2 of them, got 1.*pixels"):
+        Scenes(randn(1, 1, 50, 40), randn(9, 1, 1, 50, 40))
+
+
+def test_a_truth_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"draws must be \(draw, 3, 1, 5, 4\)"):
+        Scenes(randn(3, 1, 5, 4), randn(9, 3, 1, 4, 5))
+
+
+def test_a_truth_in_another_unit_is_refused() -> None:
+    with pytest.raises(ValueError, match="'HU' but the truth is in 'mm2/s'"):
+        Scenes(randn(3, 1, 5, 4), randn(9, 3, 1, 5, 4), unit="HU", truth_unit="mm2/s")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_draws_that_are_not_finite_are_refused(bad: float) -> None:
+    draws = randn(9, 3, 1, 5, 4)
+    draws[2, 1, 0, 3, 3] = bad
+    with pytest.raises(ValueError, match="draws hold 1 values that are NaN or infinite"):
+        Scenes(randn(3, 1, 5, 4), draws)
+
+
+def test_measurements_of_other_scenes_are_refused() -> None:
+    problem = Problem(Identity((1, 5, 4)), torch.zeros(4, 1, 5, 4))
+    with pytest.raises(ValueError, match=r"batch \(4,\).* 3 scenes"):
+        Scenes(randn(3, 1, 5, 4), randn(9, 3, 1, 5, 4), problem)
+
+
+def test_people_must_be_named_for_every_scene() -> None:
+    with pytest.raises(ValueError, match="2 for 3 scenes"):
+        Scenes(randn(3, 1, 5, 4), randn(9, 3, 1, 5, 4), groups=np.array([0, 1]))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90.0, -0.1])
+def test_a_level_is_a_probability(level: float) -> None:
+    with pytest.raises(ValueError, match=r"between 0 and 1.*90 % is written 0.9"):
+        check_level("level", level)
+
+
+def test_a_scene_is_known_again_in_another_type() -> None:
+    images = randn(3, 1, 5, 4).astype(np.float32)
+    keys = scene_keys(images)
+
+    assert len(set(keys)) == 3
+    assert scene_keys(images.astype(np.float64)) == keys
+    images[0, 0, 0, 0] += 1e-3
+    assert scene_keys(images)[0] != keys[0]
+    assert scene_keys(images)[1:] == keys[1:]
+
+
+def test_a_promoted_draw_is_no_longer_among_the_draws() -> None:
+    scenes = scenes_of(torch.from_numpy(randn(3, 1, 5, 4)), torch.from_numpy(randn(9, 3, 1, 5, 4)))
+    promoted = scenes.promote(4)
+
+    np.testing.assert_array_equal(promoted.truth, scenes.draws[4])
+    np.testing.assert_array_equal(promoted.draws[:4], scenes.draws[:4])
+    np.testing.assert_array_equal(promoted.draws[4:], scenes.draws[5:])
