@@ -181,7 +181,13 @@ def neighborhood_mask(
 
 
 def _attend_windows(
-    q: Heads, k: Keys, v: Keys, grid: tuple[int, int], size: int, shift: bool
+    q: Heads,
+    k: Keys,
+    v: Keys,
+    grid: tuple[int, int],
+    size: int,
+    shift: bool,
+    exchange: Exchange | None,
 ) -> Heads:
     if grid[0] % size or grid[1] % size:
         raise ValueError(
