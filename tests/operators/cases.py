@@ -18,6 +18,8 @@ from uqrestore.operators import (
     Matrix,
     Mixed,
     Padded,
+    RadialFourier,
+    Radon,
     Scaled,
     Stacked,
     StridedBlur,
@@ -41,6 +43,13 @@ def kernel(g: Generator, *shape: int) -> torch.Tensor:
 
 def coils(g: Generator, *shape: int) -> torch.Tensor:
     return torch.complex(normal(g, *shape), normal(g, *shape))
+
+
+def half_plane(g: Generator, problems: int, count: int) -> torch.Tensor:
+    """Draw points of k-space far from one another and from one another's opposites."""
+    grid = torch.cartesian_prod(torch.arange(-2, 3), torch.arange(1, 3)).double()
+    jitter = 0.2 * (torch.rand(problems, count, 2, generator=g, dtype=torch.float64) - 0.5)
+    return torch.pi * (grid[:count] + jitter) / 2.5
 
 
 def mixed(g: Generator) -> Mixed:
@@ -71,6 +80,14 @@ CASES: dict[str, Callable[[Generator], LinearOperator]] = {
     "matrix": lambda g: Matrix(normal(g, 11, 42), (1, 7, 6)),
     "mixed": mixed,
     "padded": lambda g: Padded((Colorization(normal(g, 2, 3), (7, 6)),), 100),
+    "radial_fourier": lambda g: RadialFourier(
+        torch.pi * (2 * torch.rand(150, 2, generator=g, dtype=torch.float64) - 1), (7, 6)
+    ),
+    "radon": lambda g: Radon(
+        10 + 10 * torch.rand(1, generator=g, dtype=torch.float64) + torch.tensor([0.0, 90]),
+        (2, 7, 6),
+        detectors=7,
+    ),
     "scaled": lambda g: Scaled((Hadamard.draw((3, 4, 8), 13, g),), -2.5),
     "stacked": lambda g: Stacked(
         (Inpainting(mask(g, 1, 7, 6)), MaskedFourier(mask(g, 7, 6), channels=1))
@@ -103,6 +120,12 @@ VARIANTS: dict[str, Callable[[Generator], LinearOperator]] = {
         torch.cat([normal(g, 6, 42), normal(g, 6, 42)[:1].expand(3, 42)]), (1, 7, 6)
     ),
     "matrix, more rows than pixels": lambda g: Matrix(normal(g, 50, 42), (1, 7, 6)),
+    "radial_fourier, real, too few": lambda g: RadialFourier(
+        half_plane(g, 2, 7), (6, 5), channels=1
+    ),
+    "radon, batch": lambda _: Radon(
+        torch.tensor([[20.0, 110], [10, 100]], dtype=torch.float64), (1, 5, 4), 5
+    ),
     "strided_blur, mixed strides": lambda g: StridedBlur(
         kernel(g, 3, 5, 5), torch.tensor([1, 2, 4]), (2, 8, 12)
     ),

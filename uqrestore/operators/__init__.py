@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.operators.adapters import from_callable, from_deepinv, to_deepinv
 from uqrestore.operators.algebra import Composed, Scaled, Stacked
 from uqrestore.operators.base import LinearOperator, SolveInfo, Spectrum, stack_operators
 from uqrestore.operators.coil_fourier import CoilFourier
@@ -16,6 +17,8 @@ from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.matrix import Matrix
 from uqrestore.operators.mixed import Mixed, Padded, mix
+from uqrestore.operators.radial_fourier import RadialFourier
+from uqrestore.operators.radon import Radon
 from uqrestore.operators.strided_blur import StridedBlur
 
 OPERATORS: Mapping[str, type[LinearOperator]] = {
@@ -30,6 +33,8 @@ OPERATORS: Mapping[str, type[LinearOperator]] = {
     "matrix": Matrix,
     "mixed": Mixed,
     "padded": Padded,
+    "radial_fourier": RadialFourier,
+    "radon": Radon,
     "scaled": Scaled,
     "stacked": Stacked,
     "strided_blur": StridedBlur,
@@ -50,6 +55,16 @@ def from_data(
     return OPERATORS[name].from_data(params, arrays)
 
 
+def list_operators() -> list[tuple[str, str, str]]:
+    """Return name, shapes and kind of pseudo-inverse of every operator, for the command line."""
+    rows = []
+    for name, kind in OPERATORS.items():
+        exact = kind.exact_pinv
+        pinv = "as its parts" if isinstance(exact, property) else "exact" if exact else "iterative"
+        rows.append((name, kind.shapes, pinv))
+    return rows
+
+
 __all__ = [
     "OPERATORS",
     "CoilFourier",
@@ -64,13 +79,19 @@ __all__ = [
     "Matrix",
     "Mixed",
     "Padded",
+    "RadialFourier",
+    "Radon",
     "Scaled",
     "SolveInfo",
     "Spectrum",
     "Stacked",
     "StridedBlur",
     "Zero",
+    "from_callable",
     "from_data",
+    "from_deepinv",
+    "list_operators",
     "mix",
     "stack_operators",
+    "to_deepinv",
 ]

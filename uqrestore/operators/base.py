@@ -130,8 +130,14 @@ class LinearOperator(abc.ABC):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map images to measurements after checking their shape."""
-        check_shape(self, x)
+        want = self._wanted
+        if x.shape[-len(want) :] != want or not x.is_floating_point():
+            check_shape(self, x)
         return self.forward(x)
+
+    @functools.cached_property
+    def _wanted(self) -> Shape:
+        return (*self.problem_shape, *self.in_shape)
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         r"""Return :math:`x - A^+(A x - y)`, the nearest image that explains ``y``."""
@@ -172,7 +178,7 @@ class LinearOperator(abc.ABC):
             weight = torch.where(spectrum.s > 0, spectrum.s.to(y.dtype) / power, 0)
             x = spectrum.v(weight * spectrum.ut(y))
         else:
-            x, iterations = self._solve_normal(self.adjoint(y), variance, tol, max_iter)
+            x, iterations = self._solve_normal(y, variance, tol, max_iter)
         rank = None if spectrum is None else (spectrum.s > 0).sum(-1)
         return x, SolveInfo(self._residual(x, y, variance), iterations, rank)
 
@@ -305,17 +311,22 @@ class LinearOperator(abc.ABC):
         return new
 
     def _solve_normal(
-        self, b: Tensor, variance: Tensor, tol: float, max_iter: int
+        self, y: Tensor, variance: Tensor, tol: float, max_iter: int
     ) -> tuple[Tensor, int]:
-        """Solve ``(A^T A + variance) x = b`` by conjugate gradients from 0."""
+        """Solve ``(A^T A + variance) x = A^T y`` by conjugate gradients."""
         shift = expand_to(variance, len(self.in_shape))
         return conjugate_gradient(
             lambda p: self.adjoint(self.forward(p)) + shift * p,
-            b,
+            self.adjoint(y),
             dims=len(self.in_shape),
+            start=self._start(y),
             tol=tol,
             max_iter=max_iter,
         )
+
+    def _start(self, y: Tensor) -> Tensor | None:  # noqa: ARG002 - for those who override it
+        """Guess the image in the range of ``A^T``, so that the minimum-norm limit stays."""
+        return None
 
     def _residual(self, x: Tensor, y: Tensor, variance: Tensor) -> Tensor:
         dims = len(self.in_shape)
@@ -350,7 +361,7 @@ def check_shape(operator: LinearOperator, x: Tensor) -> None:
     Raises:
         ValueError: If the last dimensions do not match, or ``x`` is not floating-point.
     """
-    want = (*operator.problem_shape, *operator.in_shape)
+    want = operator._wanted
     if tuple(x.shape[-len(want) :]) != want:
         raise ValueError(
             f"{type(operator).__name__} acts on images of shape (*batch, "

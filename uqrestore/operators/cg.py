@@ -24,6 +24,7 @@ def conjugate_gradient(
     b: Tensor,
     *,
     dims: int,
+    start: Tensor | None = None,
     precondition: Callable[[Tensor], Tensor] | None = None,
     tol: float = 1e-6,
     max_iter: int = 200,
@@ -31,14 +32,15 @@ def conjugate_gradient(
     r"""Solve :math:`N x = b` for symmetric positive semi-definite :math:`N`.
 
     Every system of the batch takes its own steps and stops on its own, so a batch gives what
-    one by one gives. Started from 0 with ``b`` in the range of :math:`N` and no preconditioner,
-    the limit is the solution of minimum norm. Nothing is recorded for autograd.
+    one by one gives. With ``b`` and ``start`` in the range of :math:`N` and no preconditioner, the
+    limit is the solution of minimum norm. Nothing is recorded for autograd.
 
     Args:
         apply: :math:`N`.
         b: Right-hand sides, shape ``(*batch, *shape)`` with ``dims`` trailing dimensions; real,
             or complex for a Hermitian :math:`N`.
         dims: Number of dimensions of one unknown.
+        start: Where to start; 0 by default.
         precondition: Approximation of :math:`N^{-1}`, symmetric positive definite.
         tol: Stop a system once ``||b - N x|| <= tol ||b||``.
         max_iter: Most iterations.
@@ -54,12 +56,13 @@ def conjugate_gradient(
     def add_scaled(a: Tensor, scale: Tensor, c: Tensor) -> None:
         a.addcmul_(c, expand_to(scale, dims).to(c.dtype))
 
-    x, r = torch.zeros_like(b), b.clone()
+    x = torch.zeros_like(b) if start is None else start.clone()
+    r = b.clone() if start is None else b - apply(start)
     z = r if precondition is None else precondition(r)
     p = z.clone()
     rho = inner(r, z, dims)
     size = rho if precondition is None else inner(r, r, dims)
-    limit = tol**2 * size
+    limit = tol**2 * inner(b, b, dims)
     active = size > limit
     for iteration in range(max_iter):
         if not active.any():

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from uqrestore.operators.base import SHARED, Shape, full_precision, require
 from uqrestore.operators.cg import conjugate_gradient, expand_to
-from uqrestore.operators.fourier import as_complex, as_pairs, centre_sign, fft2c, fold_sign, ifft2c
+from uqrestore.operators.fourier import (
+    as_complex,
+    as_pairs,
+    centre_sign,
+    fft2c,
+    fold_sign,
+    ifft2c,
+    times,
+)
 from uqrestore.operators.inpainting import check_mask
 from uqrestore.operators.iterative import IterativeOperator, check_iteration
 
@@ -57,8 +65,9 @@ class CoilFourier(IterativeOperator):
     tol: float = 1e-5
     max_iter: int = 500
     _sign: Float[Tensor, "row column"] | None = field(init=False, repr=False, metadata=SHARED)
-    _sample: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
+    _sample: Complex[Tensor, "*problem row column"] = field(init=False, repr=False)
     _maps: Complex[Tensor, "*problem coil row column"] = field(init=False, repr=False)
+    _conjugate: Complex[Tensor, "*problem coil row column"] = field(init=False, repr=False)
     _power: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
     _unique: Bool[Tensor, "*problem"] = field(init=False, repr=False)
 
@@ -95,6 +104,7 @@ class CoilFourier(IterativeOperator):
         object.__setattr__(self, "_sign", sign)
         object.__setattr__(self, "_sample", fold_sign(self.mask.to(maps.real.dtype), sign))
         object.__setattr__(self, "_maps", maps)
+        object.__setattr__(self, "_conjugate", maps.conj().resolve_conj())
         density = self.mask.to(power.dtype).mean((-2, -1))
         object.__setattr__(self, "_power", power * expand_to(density, 2))
         object.__setattr__(self, "_unique", self._is_overdetermined(power))
@@ -129,34 +139,34 @@ class CoilFourier(IterativeOperator):
     @full_precision
     def forward(self, x: Image) -> KSpace:
         kspace = fft2c(self._see(self._unpack(x)), self._sign)
-        weight = self._sample.to(x.dtype)[..., None, None, :, :]
-        return torch.view_as_real(kspace).movedim(-1, -4) * weight
+        sampled = times(kspace, self._sample.unsqueeze(-3))
+        return torch.view_as_real(sampled).movedim(-1, -4)
 
     @full_precision
     def adjoint(self, y: KSpace) -> Image:
-        pairs = y.movedim(-4, -1).contiguous()
-        weight = self._sample.to(y.dtype)[..., None, :, :, None]
-        coils = ifft2c(torch.view_as_complex(pairs * weight), self._sign)
+        kspace = as_complex(y.movedim(-4, -3))
+        coils = ifft2c(times(kspace, self._sample.unsqueeze(-3)), self._sign)
         return self._pack(self._combine(coils))
 
     def _solve_normal(
-        self, b: Tensor, variance: Tensor, tol: float, max_iter: int
+        self, y: Tensor, variance: Tensor, tol: float, max_iter: int
     ) -> tuple[Tensor, int]:
         # In complex numbers, with the sign patterns of the centred transform cancelled.
         axes, dims = self._encoded_axes()
+        z = self._unpack(self.adjoint(y))
         mask = self.mask if self._sign is not None else torch.fft.ifftshift(self.mask, dim=(-2, -1))
-        weight = mask.unsqueeze(-3).to(b.dtype)
-        shift = expand_to(variance, 2)
-        allowed = expand_to(self._unique | (variance > 0), 2)
-        scale = torch.where(allowed, (self._power.to(b.dtype) + shift).clamp(min=1e-12), 1)
-        inverse = torch.where(self._power > 0, 1 / scale, 1)
+        weight = mask.unsqueeze(-3).to(y.dtype.to_complex())
+        shift = expand_to(variance, 2).to(z.dtype) if variance.any() else None
 
         def normal(z: Tensor) -> Tensor:
             kspace = torch.fft.fftn(self._see(z), dim=axes)
             aliased = self._combine(torch.fft.ifftn(kspace * weight, dim=axes))
-            return aliased + shift * z
+            return aliased if shift is None else aliased + shift * z
 
-        z = self._unpack(b)
+        allowed = expand_to(self._unique | (variance > 0), 2) & (self._power > 0)
+        power = self._power.to(y.dtype) + expand_to(variance, 2)
+        inverse = torch.where(allowed, 1 / power.clamp(min=1e-12), 1).to(z.dtype)
+
         transposed = axes == (-2,)
         if transposed:
             z, inverse = z.mT.contiguous(), inverse.mT.contiguous()
@@ -185,9 +195,8 @@ class CoilFourier(IterativeOperator):
         return as_pairs(z) if self.phase is None else z.unsqueeze(-3)
 
     def _see(self, z: Tensor) -> Tensor:
-        kind = z.dtype if z.is_complex() else z.dtype.to_complex()
-        return self._maps.to(kind) * z.unsqueeze(-3)
+        return times(z.unsqueeze(-3), self._maps)
 
     def _combine(self, coils: Tensor) -> Tensor:
-        z = (self._maps.to(coils.dtype).conj() * coils).sum(-3)
+        z = times(coils, self._conjugate).sum(-3)
         return z if self.phase is None else z.real

@@ -23,13 +23,14 @@ def centre_sign(row: int, column: int) -> Float[Tensor, "row column"] | None:
     return 1.0 - 2.0 * (parity % 2)
 
 
-def fold_sign(
-    weight: Float[Tensor, "*problem row column"], sign: Float[Tensor, "row column"] | None
-) -> Float[Tensor, "*problem row column"]:
-    """Fold the k-space half of the sign pattern into what multiplies k-space anyway."""
-    if sign is None:
-        return weight
-    return weight * sign * (-1) ** (sum(sign.shape) // 2)
+def fold_sign(weight: Tensor, sign: Tensor | None) -> Complex[Tensor, "*problem row column"]:
+    """Fold the k-space half of the sign pattern into what multiplies k-space anyway.
+
+    The result is complex because complex numbers times real ones are not vectorised in torch.
+    """
+    if sign is not None:
+        weight = weight * sign.real * (-1) ** (sum(sign.shape) // 2)
+    return weight.to(weight.dtype.to_complex())
 
 
 def fft2c(z: Tensor, sign: Tensor | None) -> Grid:
@@ -49,24 +50,24 @@ def ifft2c(z: Grid, sign: Tensor | None) -> Grid:
 
 
 def as_complex(x: Pairs) -> Grid:
-    """Read two channels (real, imaginary) as complex numbers."""
-    return torch.view_as_complex(x.movedim(-3, -1).contiguous())
+    """Read two channels (real, imaginary) as complex numbers; free for what as_pairs wrote."""
+    pairs = x.movedim(-3, -1)
+    if pairs.is_contiguous():
+        return torch.view_as_complex(pairs)
+    return torch.complex(*x.unbind(-3))
 
 
 def as_pairs(z: Grid) -> Pairs:
-    """Write complex numbers as two channels (real, imaginary)."""
+    """Write complex numbers as two channels (real, imaginary), without a copy."""
     return torch.view_as_real(z).movedim(-1, -3)
 
 
-def times(weight: Tensor | None, x: Pairs) -> Grid:
-    """Multiply complex numbers, given as two channels, by a real weight ``(row, column)``.
-
-    Equals ``weight * as_complex(x)``, but never multiplies complex by complex.
-    """
-    pairs = x.movedim(-3, -1).contiguous()
-    if weight is not None:
-        pairs = pairs * weight.to(x.dtype)[..., None]
-    return torch.view_as_complex(pairs)
+def times(z: Tensor, weight: Tensor | None) -> Tensor:
+    """Multiply by a weight of any precision, in the precision of ``z``."""
+    if weight is None:
+        return z
+    complex_weight = weight.is_complex() and not z.is_complex()
+    return z * weight.to(z.dtype.to_complex() if complex_weight else z.dtype)
 
 
 def reflect(mask: Shaped[Tensor, "*problem row column"]) -> Shaped[Tensor, "*problem row column"]:

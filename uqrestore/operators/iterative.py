@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.operators.base import LinearOperator, full_precision, require
-from uqrestore.operators.cg import conjugate_gradient
+from uqrestore.operators.cg import conjugate_gradient, expand_to, inner
 
 Map = Callable[[Tensor], Tensor]
 
@@ -31,7 +31,7 @@ class IterativeOperator(LinearOperator):
     def pinv(self, y: Tensor) -> Tensor:
         def inverse(value: Tensor) -> Tensor:
             zero = value.new_zeros(())
-            return self._solve_normal(self.adjoint(value), zero, self.tol, self.max_iter)[0]
+            return self._solve_normal(value, zero, self.tol, self.max_iter)[0]
 
         def transpose(gradient: Tensor) -> Tensor:
             # (A^T)^+ g = (A A^T)^+ A g, whose right-hand side is in the range as it must be.
@@ -44,6 +44,13 @@ class IterativeOperator(LinearOperator):
             )[0]
 
         return linear_map(inverse, transpose, y)
+
+
+def scaled_to_fit(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
+    """Return the multiple of ``x`` whose measurement is nearest to ``y``, image by image."""
+    seen, dims = operator.forward(x), len(operator.out_shape)
+    factor = inner(seen, y, dims) / inner(seen, seen, dims).clamp(min=1e-30)
+    return expand_to(factor, len(operator.in_shape)) * x
 
 
 def check_iteration(name: str, tol: float, max_iter: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
 from uqrestore.operators.base import (
@@ -16,6 +16,7 @@ from uqrestore.operators.base import (
     require,
 )
 from uqrestore.operators.fourier import (
+    as_complex,
     as_pairs,
     centre_sign,
     fft2c,
@@ -65,9 +66,9 @@ class MaskedFourier(LinearOperator):
 
     mask: Bool[Tensor, "*problem row column"]
     channels: Literal[1, 2] = 2
-    _sign: Float[Tensor, "row column"] | None = field(init=False, repr=False, metadata=SHARED)
-    _sample: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
-    _fill: Float[Tensor, "*problem row column"] = field(init=False, repr=False)
+    _sign: Inexact[Tensor, "row column"] | None = field(init=False, repr=False, metadata=SHARED)
+    _sample: Complex[Tensor, "*problem row column"] = field(init=False, repr=False)
+    _fill: Complex[Tensor, "*problem row column"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_mask(self.name, self.mask, 2)
@@ -77,7 +78,9 @@ class MaskedFourier(LinearOperator):
             f"channels must be 1 (real images) or 2 (real, imaginary), got {self.channels}.",
         )
         sign = centre_sign(*self.mask.shape[-2:])
-        sign = None if sign is None else sign.to(self.mask.device)
+        if sign is not None:
+            kind = torch.complex64 if self.channels == 2 else torch.float32
+            sign = sign.to(self.mask.device, kind)
         sample = fold_sign(self.mask.float(), sign)
         seen_twice = self.mask & reflect(self.mask)
         fill = sample if self.channels == 2 else torch.where(seen_twice, sample, 2 * sample)
@@ -108,15 +111,15 @@ class MaskedFourier(LinearOperator):
 
     @full_precision
     def forward(self, x: Image) -> KSpace:
-        return self._to_kspace(x) * self._sample.to(x.dtype).unsqueeze(-3)
+        return as_pairs(times(self._to_kspace(x), self._sample))
 
     @full_precision
     def adjoint(self, y: KSpace) -> Image:
-        return self._to_image(times(self._sample, y))
+        return self._to_image(times(as_complex(y), self._sample))
 
     @full_precision
     def pinv(self, y: KSpace) -> Image:
-        return self._to_image(times(self._fill, y))
+        return self._to_image(times(as_complex(y), self._fill))
 
     def spectral(self) -> Spectrum:
         if self.channels == 2:
@@ -126,14 +129,13 @@ class MaskedFourier(LinearOperator):
             scale, s = self._real_modes()
         kept = (s > 0).flatten(-3)
         inverse = torch.where(kept, 1 / torch.where(kept, s.flatten(-3), 1), 0)
-        weight = scale if self._sign is None else fold_sign(scale, self._sign)
+        weight = fold_sign(scale, self._sign).real
 
         def vt(x: Tensor) -> Tensor:
-            return (self._to_kspace(x) * weight.to(x.dtype)).flatten(-3)
+            return times(as_pairs(self._to_kspace(x)), weight).flatten(-3)
 
         def v(c: Tensor) -> Tensor:
-            pairs = c.unflatten(-1, self.out_shape) * weight.to(c.dtype)
-            return self._to_image(times(None, pairs))
+            return self._to_image(as_complex(times(c.unflatten(-1, self.out_shape), weight)))
 
         def ut(y: Tensor) -> Tensor:
             return inverse.to(y.dtype) * vt(self.adjoint(y))
@@ -159,15 +161,13 @@ class MaskedFourier(LinearOperator):
         scale = torch.where(order == opposite, density.new_tensor(1), density.new_tensor(2).sqrt())
         return ((s > 0) * scale).to(self.dtype), s.to(self.dtype)
 
-    def _to_kspace(self, x: Image) -> KSpace:
+    def _to_kspace(self, x: Image) -> Tensor:
         """Transform; the folded sign is still to be multiplied."""
-        if self.channels == 2:
-            return as_pairs(fft2c(times(self._sign, x), self._sign))
-        x = x.squeeze(-3)
-        x = x if self._sign is None else x * self._sign.to(x.dtype)
-        return as_pairs(fft2c(x, self._sign))
+        z = as_complex(x) if self.channels == 2 else x.squeeze(-3)
+        return fft2c(times(z, self._sign), self._sign)
 
     def _to_image(self, z: Tensor) -> Image:
         z = ifft2c(z, self._sign)
-        x = as_pairs(z) if self.channels == 2 else z.real.unsqueeze(-3)
-        return x if self._sign is None else x * self._sign.to(x.dtype)
+        if self.channels == 2:
+            return as_pairs(times(z, self._sign))
+        return times(z.real, self._sign).unsqueeze(-3)
