@@ -84,6 +84,16 @@ def test_pinv_obeys_penrose(operator: LinearOperator, dtype: torch.dtype, exact:
     assert aligned.abs() < limit * x.norm() * v.norm()
 
 
+def test_pinv_is_that_of_the_dense_matrix(operator: LinearOperator) -> None:
+    one = operator[0] if operator.problem_shape else operator
+    pixels = torch.Size(one.in_shape).numel()
+    unit = torch.eye(pixels, dtype=torch.float64).reshape(pixels, *one.in_shape)
+    dense = one(unit).flatten(1).T
+    y = measurement(one)
+    want = torch.linalg.pinv(dense, rtol=1e-8) @ y.flatten()
+    assert_near(one.pinv(y).flatten(), want, tolerance(one, 1e-9))
+
+
 def test_pinv_is_the_transpose_of_its_gradient(operator: LinearOperator) -> None:
     y, x = measurement(operator).requires_grad_(), image(operator)
     (gradient,) = torch.autograd.grad((operator.pinv(y) * x).sum(), y)

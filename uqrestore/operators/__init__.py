@@ -7,7 +7,7 @@ import numpy as np
 
 from uqrestore.operators.adapters import from_callable, from_deepinv, to_deepinv
 from uqrestore.operators.algebra import Composed, Scaled, Stacked
-from uqrestore.operators.base import LinearOperator, SolveInfo, Spectrum, stack_operators
+from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.operators.coil_fourier import CoilFourier
 from uqrestore.operators.colorization import Colorization
 from uqrestore.operators.downsampling import Downsampling
@@ -16,9 +16,11 @@ from uqrestore.operators.identity import Identity, Zero
 from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.matrix import Matrix
-from uqrestore.operators.mixed import Mixed, Padded, mix
+from uqrestore.operators.mixed import Mixed, mix
+from uqrestore.operators.padded import Padded
 from uqrestore.operators.radial_fourier import RadialFourier
 from uqrestore.operators.radon import Radon
+from uqrestore.operators.spectrum import SolveInfo, Spectrum
 from uqrestore.operators.strided_blur import StridedBlur
 
 OPERATORS: Mapping[str, type[LinearOperator]] = {

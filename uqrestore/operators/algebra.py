@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.operators.base import LinearOperator, Shape, Spectrum, require
+from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.cg import expand_to
+from uqrestore.operators.checks import Shape, require
 from uqrestore.operators.compound import Compound
 from uqrestore.operators.iterative import IterativeOperator, check_iteration
+from uqrestore.operators.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)

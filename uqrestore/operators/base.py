@@ -1,65 +1,23 @@
 """What a linear operator is: a map, its adjoint, a pseudo-inverse, and what they do to noise."""
 
 import abc
-import contextlib
 import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from uqrestore.operators.cg import conjugate_gradient, expand_to, inner
+from uqrestore.operators.checks import Index, Shape, pick, same
+from uqrestore.operators.spectrum import SolveInfo, Spectrum
 
-Shape = tuple[int, ...]
 # Metadata of a tensor field that is the same for every problem of the batch. Fields with
 # ``init=False`` are computed once, at construction.
 SHARED = {"shared": True}
-Index = int | slice | Sequence[int] | Tensor
-Value = TypeVar("Value")
-Method = TypeVar("Method", bound=Callable[..., Tensor])
-
-
-@dataclass(frozen=True)
-class SolveInfo:
-    """How well a least-squares or Wiener problem was solved.
-
-    Attributes:
-        residual: ``||A^T (y - A x) - noise_std^2 x|| / ||A^T y||``, one per image of the batch;
-            0 for an exact least-squares solution even where ``y`` is not in the range of ``A``.
-        iterations: Steps of conjugate gradients; 0 for a closed form.
-        rank: Singular values kept, shape ``(*problem,)``; None where they are not known.
-    """
-
-    residual: Tensor
-    iterations: int
-    rank: Tensor | None
-
-
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """A thin singular value decomposition ``A = U S V^T`` as maps, never as stored matrices.
-
-    ``c`` are coefficients ``(*batch, *problem, p)``. Entries where ``s`` is 0 are padding:
-    ``vt`` and ``ut`` return 0 there; ``v`` and ``u`` ignore what they find there.
-
-    Attributes:
-        s: Singular values, shape ``(*problem, p)``, in no particular order.
-        vt: Image to coefficients.
-        v: Coefficients to image.
-        ut: Measurement to coefficients.
-        u: Coefficients to measurement.
-    """
-
-    s: Tensor
-    vt: Callable[[Tensor], Tensor]
-    v: Callable[[Tensor], Tensor]
-    ut: Callable[[Tensor], Tensor]
-    u: Callable[[Tensor], Tensor]
 
 
 class LinearOperator(abc.ABC):
@@ -167,7 +125,7 @@ class LinearOperator(abc.ABC):
         Returns:
             The image, and the residual, iterations and rank.
         """
-        _check_measurement(self, y)
+        check_measurement(self, y)
         variance = _variance(self, noise_std, y)
         spectrum = self.spectral()
         iterations = 0
@@ -336,25 +294,6 @@ class LinearOperator(abc.ABC):
         return torch.where(scale > 0, inner(r, r, dims) / scale.clamp(min=1e-300), 0).sqrt()
 
 
-def full_precision(method: Method) -> Method:
-    """Run a map in float32 or better, and give back the type that came in.
-
-    Transforms and solves lose their exactness in half precision, so they leave autocast.
-    """
-
-    @functools.wraps(method)
-    def run(self: LinearOperator, value: Tensor) -> Tensor:
-        kind = value.device.type
-        half = value.dtype in (torch.float16, torch.bfloat16)
-        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        if not (half or autocast):
-            return method(self, value)
-        with torch.autocast(kind, enabled=False) if autocast else contextlib.nullcontext():
-            return method(self, value.float() if half else value).to(value.dtype)
-
-    return cast(Method, run)
-
-
 def check_shape(operator: LinearOperator, x: Tensor) -> None:
     """Raise if ``x`` is not a real image of the operator's shape and batch.
 
@@ -372,6 +311,16 @@ def check_shape(operator: LinearOperator, x: Tensor) -> None:
         raise ValueError(
             f"{type(operator).__name__} acts on real floating-point images but got {x.dtype}; "
             "write complex images as two channels (real, imaginary)."
+        )
+
+
+def check_measurement(operator: LinearOperator, y: Tensor) -> None:
+    """Raise if ``y`` is not a measurement of the operator's shape and batch."""
+    want = (*operator.problem_shape, *operator.out_shape)
+    if tuple(y.shape[y.ndim - len(want) :]) != want:
+        raise ValueError(
+            f"{type(operator).__name__} measures (*batch, {', '.join(map(str, want))}) but got "
+            f"{tuple(y.shape)}."
         )
 
 
@@ -396,50 +345,12 @@ def stack_operators(operators: Sequence[LinearOperator]) -> LinearOperator:
     return kind.concatenate(operators)
 
 
-def require(condition: bool | Tensor, operator: str, message: str) -> None:
-    """Raise ``ValueError`` naming the operator unless the condition holds everywhere."""
-    if not (bool(condition.all()) if isinstance(condition, Tensor) else condition):
-        raise ValueError(f"{operator}: {message}")
-
-
-def pick(operator: str, problem: Shape, values: Sequence[Value], index: Index) -> Any:  # noqa: ANN401
-    """Index plain values, one per problem: an int gives one of them, anything else a tuple.
-
-    Raises:
-        IndexError: If the operator is a single one, or has no such problem.
-    """
-    if not problem:
-        raise IndexError(f"{operator} is a single operator; it has no problems to select.")
-    if isinstance(index, int):
-        return values[index]
-    at = index if isinstance(index, slice | Tensor) else list(index)
-    return tuple(values[i] for i in torch.arange(problem[0])[at].tolist())
-
-
-def same(operator: str, field: str, values: Sequence[Any]) -> None:
-    """Raise unless the operators that are to be one batch agree in a parameter."""
-    if any(value != values[0] for value in values):
-        raise ValueError(
-            f"{operator}: operators of one batch must share {field} but it is "
-            f"{', '.join(map(str, dict.fromkeys(values)))}; put them in a Mixed batch instead."
-        )
-
-
 def _fields(operator: LinearOperator) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(operator)  # type: ignore[arg-type]
 
 
 def _batched(operator: LinearOperator, value: Tensor) -> Tensor:
     return value if operator.problem_shape else value[None]
-
-
-def _check_measurement(operator: LinearOperator, y: Tensor) -> None:
-    want = (*operator.problem_shape, *operator.out_shape)
-    if tuple(y.shape[y.ndim - len(want) :]) != want:
-        raise ValueError(
-            f"{type(operator).__name__} measures (*batch, {', '.join(map(str, want))}) but got "
-            f"{tuple(y.shape)}."
-        )
 
 
 def _variance(operator: LinearOperator, noise_std: float | Tensor | None, y: Tensor) -> Tensor:

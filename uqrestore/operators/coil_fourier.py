@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from uqrestore.operators.base import SHARED, Shape, full_precision, require
+from uqrestore.operators.base import SHARED
 from uqrestore.operators.cg import conjugate_gradient, expand_to
+from uqrestore.operators.checks import Shape, full_precision, require
 from uqrestore.operators.fourier import (
     as_complex,
     as_pairs,

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.operators.base import Index, LinearOperator, Shape, same, stack_operators
+from uqrestore.operators.base import LinearOperator, stack_operators
+from uqrestore.operators.checks import Index, Shape, same
 
 PREFIX = "parts.{}."
 

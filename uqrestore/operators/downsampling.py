@@ -10,16 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.operators.base import (
-    Index,
-    LinearOperator,
-    Shape,
-    Spectrum,
-    full_precision,
-    pick,
-    require,
-    same,
-)
+from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.checks import Index, Shape, full_precision, pick, require, same
+from uqrestore.operators.spectrum import Spectrum
 
 Image = Float[Tensor, "*batch channel row column"]
 Measurement = Float[Tensor, "*batch channel low_row low_column"]

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from uqrestore.operators.base import Index, LinearOperator, Shape, Spectrum, pick, require, same
+from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.checks import Index, Shape, pick, require, same
+from uqrestore.operators.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,8 @@ import torch
 from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
-from uqrestore.operators.base import (
-    SHARED,
-    LinearOperator,
-    Shape,
-    Spectrum,
-    full_precision,
-    require,
-)
+from uqrestore.operators.base import SHARED, LinearOperator
+from uqrestore.operators.checks import Shape, full_precision, require
 from uqrestore.operators.fourier import (
     as_complex,
     as_pairs,
@@ -26,6 +20,7 @@ from uqrestore.operators.fourier import (
     times,
 )
 from uqrestore.operators.inpainting import check_mask
+from uqrestore.operators.spectrum import Spectrum
 
 Image = Float[Tensor, "*batch channel row column"]
 KSpace = Float[Tensor, "*batch 2 row column"]

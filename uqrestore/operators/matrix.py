@@ -10,14 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.operators.base import (
-    LinearOperator,
-    Shape,
-    Spectrum,
-    full_precision,
-    require,
-    same,
-)
+from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.checks import Shape, full_precision, require, same
+from uqrestore.operators.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)

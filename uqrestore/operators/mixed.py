@@ -11,114 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from uqrestore.operators.algebra import flat_row_mask
-from uqrestore.operators.base import (
-    SHARED,
-    Index,
-    LinearOperator,
-    Shape,
-    Spectrum,
-    pick,
-    require,
-    stack_operators,
-)
+from uqrestore.operators.base import SHARED, LinearOperator, stack_operators
+from uqrestore.operators.checks import Index, Shape, pick, require
 from uqrestore.operators.compound import Compound
+from uqrestore.operators.padded import Padded
+from uqrestore.operators.spectrum import Spectrum
 
 Rows = Float[Tensor, "*batch rows"]
-
-
-@dataclass(frozen=True, eq=False)
-class Padded(Compound):
-    """An operator whose measurement is written as one vector with zeros at the end.
-
-    It is what one problem of a :class:`Mixed` batch is.
-
-    Args:
-        parts: The one operator.
-        rows: Length of the vector.
-
-    Raises:
-        ValueError: If there is not exactly one part, or it measures more than ``rows``.
-    """
-
-    name: ClassVar[str] = "padded"
-    shapes: ClassVar[str] = "that of its part -> (rows,)"
-
-    parts: tuple[LinearOperator, ...]
-    rows: int
-
-    def __post_init__(self) -> None:
-        require(len(self.parts) == 1, self.name, f"wants one part, got {len(self.parts)}.")
-        require(
-            self._count <= self.rows,
-            self.name,
-            f"{self._part.name} measures {self._count} rows, more than the {self.rows} given.",
-        )
-
-    @property
-    def _part(self) -> LinearOperator:
-        return self.parts[0]
-
-    @property
-    def _count(self) -> int:
-        return torch.Size(self._part.out_shape).numel()
-
-    @property
-    def exact_pinv(self) -> bool:  # type: ignore[override]
-        return self._part.exact_pinv
-
-    @property
-    def in_shape(self) -> Shape:
-        return self._part.in_shape
-
-    @property
-    def out_shape(self) -> Shape:
-        return (self.rows,)
-
-    @property
-    def row_mask(self) -> Tensor:
-        return self._pad(flat_row_mask(self._part, self.problem_shape))
-
-    @property
-    def singular_value(self) -> float | None:
-        return self._part.singular_value
-
-    def forward(self, x: Tensor) -> Rows:
-        y = self._part.forward(x)
-        return self._pad(y.flatten(y.ndim - len(self._part.out_shape)))
-
-    def adjoint(self, y: Rows) -> Tensor:
-        return self._part.adjoint(self._unpad(y))
-
-    def pinv(self, y: Rows) -> Tensor:
-        return self._part.pinv(self._unpad(y))
-
-    def spectral(self) -> Spectrum | None:
-        spectrum = self._part.spectral()
-        if spectrum is None:
-            return None
-
-        def ut(y: Tensor) -> Tensor:
-            return spectrum.ut(self._unpad(y))
-
-        def u(c: Tensor) -> Tensor:
-            y = spectrum.u(c)
-            return self._pad(y.flatten(y.ndim - len(self._part.out_shape)))
-
-        return Spectrum(spectrum.s, spectrum.vt, spectrum.v, ut, u)
-
-    def _pad(self, flat: Tensor) -> Tensor:
-        return torch.nn.functional.pad(flat, (0, self.rows - flat.shape[-1]))
-
-    def _unpad(self, y: Tensor) -> Tensor:
-        return y[..., : self._count].unflatten(-1, self._part.out_shape)
-
-    def group_key(self) -> tuple[Any, ...]:
-        return (self.name, self._part.group_key())
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
-        rows = max(part.rows for part in parts)
-        return cls((stack_operators([part._part for part in parts]),), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +207,7 @@ def mix(operators: Sequence[LinearOperator]) -> Mixed:
         "problems one by one.",
     )
     rows = max(torch.Size(operator.out_shape).numel() for operator in operators)
-    single = [one._part if isinstance(one, Padded) else one for one in operators]
+    single = [one.parts[0] if isinstance(one, Padded) else one for one in operators]
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, one in enumerate(single):
         groups.setdefault(one.group_key(), []).append(i)

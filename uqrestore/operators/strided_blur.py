@@ -7,13 +7,9 @@ import torch
 from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
-from uqrestore.operators.base import (
-    LinearOperator,
-    Shape,
-    Spectrum,
-    full_precision,
-    require,
-)
+from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.checks import Shape, full_precision, require
+from uqrestore.operators.spectrum import Spectrum
 
 Image = Float[Tensor, "*batch channel row column"]
 

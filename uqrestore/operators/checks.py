@@ -1,0 +1,62 @@
+"""Shapes, precision and readable refusals, shared by all operators."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+Index = int | slice | Sequence[int] | Tensor
+Value = TypeVar("Value")
+Method = TypeVar("Method", bound=Callable[..., Tensor])
+
+
+def require(condition: bool | Tensor, operator: str, message: str) -> None:
+    """Raise ``ValueError`` naming the operator unless the condition holds everywhere."""
+    if not (bool(condition.all()) if isinstance(condition, Tensor) else condition):
+        raise ValueError(f"{operator}: {message}")
+
+
+def same(operator: str, field: str, values: Sequence[Any]) -> None:
+    """Raise unless the operators that are to be one batch agree in a parameter."""
+    if any(value != values[0] for value in values):
+        raise ValueError(
+            f"{operator}: operators of one batch must share {field} but it is "
+            f"{', '.join(map(str, dict.fromkeys(values)))}; put them in a Mixed batch instead."
+        )
+
+
+def pick(operator: str, problem: Shape, values: Sequence[Value], index: Index) -> Any:  # noqa: ANN401
+    """Index plain values, one per problem: an int gives one of them, anything else a tuple.
+
+    Raises:
+        IndexError: If the operator is a single one, or has no such problem.
+    """
+    if not problem:
+        raise IndexError(f"{operator} is a single operator; it has no problems to select.")
+    if isinstance(index, int):
+        return values[index]
+    at = index if isinstance(index, slice | Tensor) else list(index)
+    return tuple(values[i] for i in torch.arange(problem[0])[at].tolist())
+
+
+def full_precision(method: Method) -> Method:
+    """Run a map in float32 or better, and give back the type that came in.
+
+    Transforms and solves lose their exactness in half precision, so they leave autocast.
+    """
+
+    @functools.wraps(method)
+    def run(self: object, value: Tensor) -> Tensor:
+        kind = value.device.type
+        half = value.dtype in (torch.float16, torch.bfloat16)
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        if not (half or autocast):
+            return method(self, value)
+        with torch.autocast(kind, enabled=False) if autocast else contextlib.nullcontext():
+            return method(self, value.float() if half else value).to(value.dtype)
+
+    return cast(Method, run)

@@ -1,0 +1,117 @@
+"""Laws over operators by name, their mixture, and the law of the noise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.checks import Shape, require
+from uqrestore.operators.law import Law
+from uqrestore.operators.laws_medical import (
+    CartesianKSpace,
+    RadialKSpace,
+    SparseViewCT,
+    SuperResolution,
+)
+from uqrestore.operators.laws_natural import (
+    BoxOutpainting,
+    MissingBox,
+    Nothing,
+    PatchInpainting,
+    RandomMatrix,
+    StridedMotionBlur,
+)
+from uqrestore.operators.mixed import mix
+
+
+@dataclass(frozen=True)
+class Mixture(Law):
+    """Draw the law anew for every element of the batch.
+
+    Args:
+        shape: Image shape ``(channel, row, column)``.
+        laws: Laws for images of this shape.
+        weights: How often each is drawn, in any unit; equally by default.
+
+    Raises:
+        ValueError: If there are no laws, their shapes differ, or the weights do not fit.
+    """
+
+    name: ClassVar[str] = "mixture"
+
+    laws: tuple[Law, ...] = ()
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.laws) and all(law.shape == self.shape for law in self.laws),
+            self.name,
+            f"wants at least one law, all for images {self.shape}, but got "
+            f"{[law.shape for law in self.laws]}.",
+        )
+        weights = self.weights or [1.0] * len(self.laws)
+        require(
+            len(weights) == len(self.laws) and min(weights) >= 0 and sum(weights) > 0,
+            self.name,
+            f"wants one weight of at least 0 for each of {len(self.laws)} laws, got {weights}.",
+        )
+
+    def draw_one(self, generator: Generator) -> LinearOperator:
+        weights = torch.tensor(self.weights or [1.0] * len(self.laws))
+        chosen = torch.multinomial(weights, 1, generator=generator).item()
+        return self.laws[int(chosen)].draw_one(generator)
+
+    def draw(self, generator: Generator, batch: int) -> LinearOperator:
+        """Draw a batch of operators of several kinds."""
+        return mix([self.draw_one(generator) for _ in range(batch)])
+
+
+@dataclass(frozen=True)
+class AdditiveNoise:
+    """A law over the standard deviation of additive Gaussian noise, in the units of ``y``.
+
+    Args:
+        low: Smallest.
+        high: Largest; by default always ``low``. The paper adds 0.1.
+    """
+
+    low: float = 0.1
+    high: float | None = None
+
+    def draw(self, generator: Generator, batch: int) -> Float[Tensor, " problem"]:
+        """Draw one standard deviation for each problem."""
+        high = self.low if self.high is None else self.high
+        require(
+            0 <= self.low <= high,
+            "additive_noise",
+            f"wants 0 <= low <= high, got {self.low} and {high}.",
+        )
+        return self.low + (high - self.low) * torch.rand(batch, generator=generator)
+
+
+LAWS: Mapping[str, type[Law]] = {
+    law.name: law
+    for law in (
+        BoxOutpainting,
+        CartesianKSpace,
+        MissingBox,
+        Mixture,
+        Nothing,
+        PatchInpainting,
+        RadialKSpace,
+        RandomMatrix,
+        SparseViewCT,
+        StridedMotionBlur,
+        SuperResolution,
+    )
+}
+
+
+def invfusion_mixture(shape: Shape) -> Mixture:
+    """Return the training mixture of the paper: matrix, blur, patches and nothing, alike."""
+    laws = (RandomMatrix(shape), StridedMotionBlur(shape), PatchInpainting(shape), Nothing(shape))
+    return Mixture(shape, laws)

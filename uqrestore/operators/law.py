@@ -1,0 +1,58 @@
+"""What a law over operators is, and how one draws numbers from it."""
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Generator
+
+from uqrestore.operators.base import LinearOperator, stack_operators
+from uqrestore.operators.checks import Shape
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Law(abc.ABC):
+    """A law over operators on images of one shape.
+
+    A batch is drawn element by element from one stream, so its first elements are the same
+    however many follow.
+
+    Args:
+        shape: Image shape ``(channel, row, column)``.
+    """
+
+    name: ClassVar[str]
+
+    shape: Shape
+
+    @property
+    def space(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+        return self.shape[-2], self.shape[-1]
+
+    @abc.abstractmethod
+    def draw_one(self, generator: Generator) -> LinearOperator:
+        """Draw a single operator."""
+
+    def draw(self, generator: Generator, batch: int) -> LinearOperator:
+        """Draw a batch of operators."""
+        return stack_operators([self.draw_one(generator) for _ in range(batch)])
+
+
+def uniform(generator: Generator, low: float, high: float) -> float:
+    """Draw a number between two."""
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def integer(generator: Generator, low: int, high: int) -> int:
+    """Draw a whole number from ``low`` to ``high``, both included."""
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def choice(generator: Generator, values: Sequence[Value]) -> Value:
+    """Draw one of several values."""
+    return values[integer(generator, 0, len(values) - 1)]
