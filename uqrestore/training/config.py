@@ -1,6 +1,6 @@
 """What a training run is made of; a training pipeline holds these fields."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +22,7 @@ class NetworkConfig(Part):
     name: str = "hdit"
 
     @property
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """Everything but the name."""
         return dict(self.__pydantic_extra__ or {})
 
@@ -89,17 +89,29 @@ class OptimiserConfig(Part):
         return self.lr * ramp / max(seen / self.decay_from, 1.0) ** 0.5
 
 
+class FamilyConfig(Part):
+    """How often a law over operators is drawn, and the law's own options beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    share: Positive
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but the share."""
+        return dict(self.__pydantic_extra__ or {})
+
+
 class ProblemConfig(Part):
     """The measurements that a conditional network is trained on.
 
     Args:
-        families: Share of each family of ``uqrestore.operators.families``; every training image
-            gets an operator of its own. ``zero`` is the unconditional share.
+        families: Laws of ``uqrestore.operators.families`` by name; every training image gets an
+            operator of its own. ``nothing`` is the unconditional share.
         noise_std: Range of the measurement noise, in network units; drawn per image, evenly.
         noise_free: Share of images measured without noise.
     """
 
-    families: dict[str, Positive]
+    families: dict[str, FamilyConfig]
     noise_std: tuple[float, float] = (0.0, 0.0)
     noise_free: Share = 1.0
 
