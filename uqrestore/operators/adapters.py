@@ -177,19 +177,21 @@ def check_adjoint(operator: CallableOperator, *, tol: float = 1e-4) -> None:
     x = torch.randn(2, *operator.in_shape, generator=generator)
     y = torch.randn(2, *operator.out_shape, generator=generator)
     seen = operator.apply(x)
-    if seen.shape == y.shape:
-        # Half along A x, where a wrong scale shows, half at random, where all else does.
-        y = y / y.norm() + seen / seen.norm().clamp(min=1e-30)
+    require(
+        seen.shape == y.shape,
+        name,
+        f"A gives measurements of shape {tuple(seen.shape[1:])} but {tuple(y.shape[1:])} was "
+        "announced.",
+    )
+    # Half along A x, where a wrong scale shows, half at random, where all else does.
+    y = y / y.norm() + seen / seen.norm().clamp(min=1e-30)
     back = operator.transpose(y)
-    for got, want, what in (
-        (seen, y, "A gives measurements"),
-        (back, x, "the adjoint gives images"),
-    ):
-        require(
-            got.shape == want.shape,
-            name,
-            f"{what} of shape {tuple(got.shape[1:])} but {tuple(want.shape[1:])} was announced.",
-        )
+    require(
+        back.shape == x.shape,
+        name,
+        f"the adjoint gives images of shape {tuple(back.shape[1:])} but {tuple(x.shape[1:])} was "
+        "announced.",
+    )
     bent = (operator.apply(2 * x) - 2 * seen).norm() / seen.norm().clamp(min=1e-30)
     require(
         float(bent) < tol,

@@ -150,7 +150,7 @@ class Scaled(Compound):
     shapes: ClassVar[str] = "those of its part"
 
     parts: tuple[LinearOperator, ...]
-    scale: Float[Tensor, "*problem"] | float
+    scale: Float[Tensor, "*problem"] | float | int
 
     def __post_init__(self) -> None:
         require(len(self.parts) == 1, self.name, f"wants one part, got {len(self.parts)}.")

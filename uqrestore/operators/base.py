@@ -105,7 +105,7 @@ class LinearOperator(abc.ABC):
         self,
         y: Tensor,
         *,
-        noise_std: float | Tensor | None = None,
+        noise_std: float | int | Tensor | None = None,
         tol: float = 1e-6,
         max_iter: int = 200,
     ) -> tuple[Tensor, SolveInfo]:
@@ -353,7 +353,9 @@ def _batched(operator: LinearOperator, value: Tensor) -> Tensor:
     return value if operator.problem_shape else value[None]
 
 
-def _variance(operator: LinearOperator, noise_std: float | Tensor | None, y: Tensor) -> Tensor:
+def _variance(
+    operator: LinearOperator, noise_std: float | int | Tensor | None, y: Tensor
+) -> Tensor:
     variance = torch.as_tensor(0.0 if noise_std is None else noise_std).to(y) ** 2
     if variance.ndim and tuple(variance.shape) != operator.problem_shape:
         raise ValueError(

@@ -12,7 +12,7 @@ from uqrestore.operators.checks import require
 Kernel = Float[Tensor, "height width"]
 
 
-def gaussian_kernel(size: tuple[int, int], std: float) -> Kernel:
+def gaussian_kernel(size: tuple[int, int], std: float | int) -> Kernel:
     """Return an isotropic Gaussian of sum 1, its centre at ``(height // 2, width // 2)``.
 
     Args:
@@ -29,7 +29,7 @@ def gaussian_kernel(size: tuple[int, int], std: float) -> Kernel:
     return (kernel / kernel.sum()).float()
 
 
-def motion_kernel(size: tuple[int, int], intensity: float, generator: Generator) -> Kernel:
+def motion_kernel(size: tuple[int, int], intensity: float | int, generator: Generator) -> Kernel:
     """Draw the blur of a camera that moves along a random path during the exposure.
 
     The path is a chain of steps whose headings wander; the more intense, the longer the path and
@@ -64,7 +64,7 @@ def motion_kernel(size: tuple[int, int], intensity: float, generator: Generator)
     return _splat(path / max(1.0, excess) + centre, size).float()
 
 
-def _path(size: tuple[int, int], intensity: float, generator: Generator) -> Tensor:
+def _path(size: tuple[int, int], intensity: float | int, generator: Generator) -> Tensor:
     """Sample a path densely, in pixels around its mean, shape ``(point, 2)``."""
     seed = torch.randint(2**62, (), generator=generator).item()
     rng = np.random.default_rng(int(seed))

@@ -43,7 +43,7 @@ class Law(abc.ABC):
         return stack_operators([self.draw_one(generator) for _ in range(batch)])
 
 
-def uniform(generator: Generator, low: float, high: float) -> float:
+def uniform(generator: Generator, low: float | int, high: float | int) -> float:
     """Draw a number between two."""
     return low + (high - low) * float(torch.rand((), generator=generator))
 

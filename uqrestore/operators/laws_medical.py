@@ -32,7 +32,7 @@ class CartesianKSpace(Law):
 
     name: ClassVar[str] = "cartesian_kspace"
 
-    accelerations: tuple[float, ...] = (2, 3, 4, 5, 6, 7, 8)
+    accelerations: tuple[float | int, ...] = (2, 3, 4, 5, 6, 7, 8)
     center: float = 0.08
     axis: Literal[-1, -2] = -1
 

@@ -12,7 +12,7 @@ Mask2D = Bool[Tensor, "row column"]
 
 def cartesian_mask(
     shape: tuple[int, int],
-    acceleration: float,
+    acceleration: float | int,
     center_lines: int,
     generator: Generator,
     *,
@@ -58,11 +58,11 @@ def cartesian_mask(
 
 def poisson_mask(
     shape: tuple[int, int],
-    acceleration: float,
+    acceleration: float | int,
     center: int,
     generator: Generator,
     *,
-    slope: float = 3.0,
+    slope: float | int = 3.0,
 ) -> Mask2D:
     """Sample k-space at scattered points that keep their distance, denser towards the centre.
 
@@ -147,8 +147,7 @@ def radial_mask(shape: tuple[int, int], spokes: int, generator: Generator) -> Ma
     require(spokes >= 1, "radial_mask", f"wants at least one spoke, got {spokes}.")
     first = torch.pi * torch.rand((), generator=generator)
     angle = first + torch.arange(spokes) * torch.pi * (5**0.5 - 1) / 2
-    half = max(shape) / 2**0.5
-    radius = torch.arange(-half, half, 0.5)
+    radius = torch.arange(-2 * max(shape), 2 * max(shape) + 1) / 2
     row = (shape[0] // 2 + angle.sin()[:, None] * radius).round().long()
     column = (shape[1] // 2 + angle.cos()[:, None] * radius).round().long()
     inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
@@ -157,7 +156,9 @@ def radial_mask(shape: tuple[int, int], spokes: int, generator: Generator) -> Ma
     return mask
 
 
-def patch_mask(shape: tuple[int, int], side: int, visible: float, generator: Generator) -> Mask2D:
+def patch_mask(
+    shape: tuple[int, int], side: int, visible: float | int, generator: Generator
+) -> Mask2D:
     """Show each patch of a regular tiling with the same probability; at least one is shown.
 
     Args:
@@ -185,7 +186,9 @@ def tiling(shape: tuple[int, int], side: int) -> tuple[int, int]:
     return -(-shape[0] // side), -(-shape[1] // side)
 
 
-def spread_tiles(shown: Mask2D, side: int, shape: tuple[int, int]) -> Mask2D:
+def spread_tiles(
+    shown: Bool[Tensor, "tile_row tile_column"], side: int, shape: tuple[int, int]
+) -> Mask2D:
     """Blow up a mask of patches to a mask of pixels."""
     whole = shown.repeat_interleave(side, 0).repeat_interleave(side, 1)
     return whole[: shape[0], : shape[1]].clone()

@@ -153,22 +153,27 @@ def radial_trajectory(
 
 
 def density_weights(
-    trajectory: Float[Tensor, "*problem point 2"], shape: tuple[int, int], iterations: int = 8
+    trajectory: Float[Tensor, "*problem point 2"], shape: tuple[int, int], iterations: int = 12
 ) -> Float[Tensor, "*problem point"]:
     """Return weights that even out how densely a trajectory samples k-space.
 
     A point is weighed down by what its neighbours already say: weights are divided, over and
-    over, by how strongly the weighted points add up at each of them.
+    over, by how strongly the weighted points add up at each of them. Neighbours are told by a
+    triangle twice as wide as the image, whose transform is positive.
 
     References:
         Pipe & Menon, "Sampling Density Compensation in MRI: Rationale and an Iterative Numerical
         Solution", Magn. Reson. Med. 41:179-186, 1999.
     """
+    wide = (2 * shape[0], 2 * shape[1])
+    ramps = [1 - (torch.arange(n) - n // 2).abs() / (n / 2) for n in wide]
+    triangle = (ramps[0][:, None] * ramps[1]).to(trajectory)
     rows = []
     for points in trajectory.reshape(-1, *trajectory.shape[-2:]):
         weight = torch.ones(len(points), dtype=points.dtype.to_complex(), device=points.device)
         for _ in range(iterations):
-            density = to_points(to_grid(weight, points, shape, 1e-4), points, 1e-4).abs()
+            blurred = to_grid(weight, points, wide, 1e-4) * triangle
+            density = to_points(blurred, points, 1e-4).abs()
             weight = weight / density.clamp(min=1e-6 * float(density.max()))
         rows.append(weight.real)
     return torch.stack(rows).reshape(trajectory.shape[:-1])
