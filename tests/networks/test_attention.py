@@ -8,9 +8,9 @@ from uqrestore.networks.attention import (
     AttentionSpec,
     SelfAttention,
     attend,
-    neighborhood_mask,
     rotate,
 )
+from uqrestore.networks.neighborhood import dense_mask
 
 
 def heads(seed: int, tokens: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
@@ -34,7 +34,7 @@ def by_hand(q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], size: int) -
     return out
 
 
-@pytest.mark.parametrize("grid", [(7, 6), (5, 9)])
+@pytest.mark.parametrize("grid", [(7, 6), (5, 9), (24, 16), (12, 28)])
 @pytest.mark.parametrize("size", [3, 5])
 def test_a_neighborhood_is_the_nearest_tokens(grid: tuple[int, int], size: int) -> None:
     q, k, v = heads(0, grid[0] * grid[1])
@@ -42,8 +42,24 @@ def test_a_neighborhood_is_the_nearest_tokens(grid: tuple[int, int], size: int) 
     torch.testing.assert_close(found, by_hand(q, k, v, grid, size))
 
 
+@pytest.mark.parametrize("grid", [(24, 16), (12, 28)])
+def test_tiles_pass_the_gradient_of_the_dense_product(grid: tuple[int, int]) -> None:
+    q, k, v = (t.requires_grad_() for t in heads(6, grid[0] * grid[1]))
+    mask = dense_mask(grid, 5, 2, torch.device("cpu"))
+
+    def gradients(out: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(out.square().sum(), (q, k, v), retain_graph=True)
+
+    twice = torch.cat([k, 2 * k], 2), torch.cat([v, -v], 2)
+    tiled = attend(q, *twice, grid, AttentionSpec("neighborhood", 5))
+    dense = torch.nn.functional.scaled_dot_product_attention(q, *twice, attn_mask=mask, scale=1.0)
+    torch.testing.assert_close(tiled, dense)
+    for ours, theirs in zip(gradients(tiled), gradients(dense), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_every_query_has_the_same_number_of_neighbors() -> None:
-    mask = neighborhood_mask((7, 9), 5, 2, torch.device("cpu"))
+    mask = dense_mask((7, 9), 5, 2, torch.device("cpu"))
     assert (mask.sum(1) == 2 * 25).all()
 
 

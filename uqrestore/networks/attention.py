@@ -12,6 +12,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_init
+from uqrestore.networks.neighborhood import (
+    dense_mask,
+    join_tiles,
+    key_halos,
+    query_tiles,
+    tile_mask,
+    tile_side,
+)
 
 Kind = Literal["global", "neighborhood", "shifted-window"]
 Heads = Float[Tensor, "batch head token channel"]
@@ -123,13 +131,7 @@ def attend(
     share one softmax.
     """
     if spec.kind == "neighborhood" and spec.size < max(grid):
-        if min(grid) < spec.size:
-            raise ValueError(
-                f"a {spec.size} x {spec.size} neighborhood needs at least that many tokens a "
-                f"side but the grid is {grid[0]} x {grid[1]}."
-            )
-        mask = neighborhood_mask(grid, spec.size, k.shape[2] // q.shape[2], q.device)
-        return softmax_attention(q, k, v, mask, exchange)
+        return _attend_neighborhood(q, k, v, grid, spec.size, exchange)
     if spec.kind == "shifted-window" and spec.size < max(grid):
         return _attend_windows(q, k, v, grid, spec.size, shift, exchange)
     return softmax_attention(q, k, v, None, exchange)
@@ -144,10 +146,11 @@ def softmax_attention(
 ) -> Tensor:
     """Softmax of ``q k^T`` (logit scale 1) times ``v``; ``mask`` is True where a key is seen.
 
-    In bfloat16 on the CPU two plain products beat torch's fused kernel (its backward pass three-
-    to sevenfold), at the price of storing the attention map.
+    On the CPU, in bfloat16 or over few keys, two plain products beat torch's fused kernel (its
+    backward pass three- to sevenfold), at the price of storing the attention map.
     """
-    if exchange is not None or (q.dtype == torch.bfloat16 and q.device.type == "cpu"):
+    plain = q.dtype == torch.bfloat16 or (mask is not None and mask.ndim > 2)
+    if exchange is not None or (plain and q.device.type == "cpu"):
         logits = q @ k.transpose(-1, -2)
         if mask is not None:
             logits = logits + _log_mask(mask, logits.dtype)
@@ -160,24 +163,21 @@ def _log_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -1e4)
 
 
-@lru_cache(maxsize=32)
-def neighborhood_mask(
-    grid: tuple[int, int], size: int, streams: int, device: torch.device
-) -> Bool[Tensor, "token key"]:
-    """Which keys each query sees: its ``size x size`` nearest in every stream."""
-
-    def near(n: int) -> Tensor:
-        i = torch.arange(n, device=device)
-        start = (i - size // 2).clamp(0, n - size)
-        return (i[None] >= start[:, None]) & (i[None] < start[:, None] + size)
-
-    rows, columns = near(grid[0]), near(grid[1])
-    return (
-        (rows[:, None, :, None] & columns[None, :, None, :])
-        .flatten(2)
-        .flatten(0, 1)
-        .repeat(1, streams)
-    )
+def _attend_neighborhood(
+    q: Heads, k: Keys, v: Keys, grid: tuple[int, int], size: int, exchange: Exchange | None
+) -> Heads:
+    if min(grid) < size:
+        raise ValueError(
+            f"a {size} x {size} neighborhood needs at least that many tokens a side but the "
+            f"grid is {grid[0]} x {grid[1]}."
+        )
+    streams, tile = k.shape[2] // q.shape[2], tile_side(grid)
+    if tile is None:
+        return softmax_attention(q, k, v, dense_mask(grid, size, streams, q.device), exchange)
+    mask = tile_mask(grid, size, tile, streams, q.device)
+    keys, values = (key_halos(t, grid, tile, size) for t in (k, v))
+    out = softmax_attention(query_tiles(q, grid, tile), keys, values, mask, exchange)
+    return join_tiles(out, grid, tile)
 
 
 def _attend_windows(
