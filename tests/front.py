@@ -86,6 +86,16 @@ def write_pipeline(folder: Path, **changes: object) -> Path:
     return path
 
 
+def read(path: Path, name: str) -> np.ndarray:
+    """Return one variable of a posterior file, such as ``estimate/mmse``."""
+    from uqrestore.posterior import open_posterior
+
+    group, _, variable = name.rpartition("/")
+    with open_posterior(path) as tree:
+        node = tree.children[group] if group else tree
+        return node.to_dataset()[variable].values.copy()
+
+
 def use_prior(monkeypatch: pytest.MonkeyPatch, prior: object) -> None:
     """Make ``tiny`` a prior of the zoo."""
     monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: prior)

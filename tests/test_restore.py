@@ -12,6 +12,7 @@ from tests.front import (
     COLUMNS,
     ROWS,
     SHAPE,
+    read,
     tiny_pipeline,
     tiny_prior,
     tiny_scan,
@@ -27,8 +28,6 @@ from uqrestore.posterior import PosteriorError, open_posterior, read_operator, v
 from uqrestore.problem import simulate
 from uqrestore.restore import Progress, restore
 from uqrestore.scans import Intensity
-
-Variables = dict[str, np.ndarray]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,13 +49,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return restore(tiny_pipeline(folder), tiny_scan(), folder / "whole.h5", batch_size=12)
 
 
-def read(path: Path, *names: str) -> Variables:
-    with open_posterior(path) as tree:
-        return {name: tree[name].values.copy() for name in names}
-
-
 def images_of(path: Path) -> np.ndarray:
-    return read(path, "posterior/image")["posterior/image"]
+    return read(path, "posterior/image")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -78,7 +72,7 @@ def network() -> NetworkDenoiser:
     """Return a small network whose output is not the zero of its initial weights."""
     image = (1, 20, 16)
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         net = HDiT(image, patch=2, widths=[16, 32], depths=[1, 1], head_width=8, cond_width=16)
         for parameter in net.parameters():
             torch.nn.init.normal_(parameter, std=0.05)
@@ -98,23 +92,22 @@ def test_the_file_is_sound_and_says_what_was_done(whole: Path) -> None:
 
 def test_every_draw_explains_the_measurement_in_file_units(whole: Path) -> None:
     operator = read_operator(whole)
-    found = read(whole, "posterior/image", "observed_data/y", "sample_stats/residual")
-    draws = torch.as_tensor(found["posterior/image"][0])[:, :, None]
-    y = torch.as_tensor(found["observed_data/y"])
+    draws = torch.as_tensor(read(whole, "posterior/image")[0])[:, :, None]
+    y = torch.as_tensor(read(whole, "observed_data/y"))
     misfit = (operator(draws) - y).flatten(2).norm(dim=-1) / y.flatten(1).norm(dim=-1)
     assert misfit.max() < 1e-5
-    assert found["sample_stats/residual"].max() < 1e-5
+    assert read(whole, "sample_stats/residual").max() < 1e-5
 
 
 def test_the_figures_are_those_of_the_images(whole: Path) -> None:
     scan = tiny_scan()
-    found = read(whole, "estimate/mmse", "reference/truth", "reference/zero_filled")
+    truth = read(whole, "reference/truth")
     with open_posterior(whole) as tree:
         figures = json.loads(tree.attrs["figures"])
     mask = scan.mask.transpose(2, 1, 0)
     images = {"mean": "estimate/mmse", "zero_filled": "reference/zero_filled"}
     for name, variable in images.items():
-        error = (found[variable] - found["reference/truth"])[mask].astype(np.float64)
+        error = (read(whole, variable) - truth)[mask].astype(np.float64)
         wanted = 10 * np.log10((2 * scan.intensity.scale) ** 2 / np.mean(error**2))
         assert figures[f"psnr_{name}"] == pytest.approx(wanted, abs=1e-4)
     assert figures["psnr_data_range"] == pytest.approx(2 * scan.intensity.scale)
@@ -131,7 +124,7 @@ def test_the_batch_size_changes_nothing(
 ) -> None:
     other = restore(pipeline, tiny_scan(), tmp_path / "a.h5", batch_size=batch_size, slices=3)
 
-    rows = list(read(other, "slice")["slice"])
+    rows = list(read(other, "slice"))
     assert largest_difference(images_of(whole)[:, :, rows], images_of(other)) < 1e-5
 
 

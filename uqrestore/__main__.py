@@ -1,5 +1,5 @@
 """``python -m uqrestore`` is the command ``uqrestore``."""
 
-from uqrestore.cli import app
+from uqrestore.cli import main
 
-app()
+main()

@@ -55,7 +55,7 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """Restore the brain that ships: 12 slices, 32 posterior draws each, and a picture."""
-    with one_line_faults(folder / "brain.posterior.h5"):
+    with one_line_faults(folder / "brain.posterior.h5.part"):
         if fast and whole:
             raise ValueError("--fast is three slices and --whole is every one; give one of them.")
         from uqrestore.demo import FAST_SLICES, SLICES, run_demo
@@ -112,16 +112,13 @@ def reconstruct(
     overwrite: Overwrite = False,
 ) -> None:
     """Restore a scan: simulate the pipeline's acquisition, draw its posterior, write one file."""
-    with one_line_faults(posterior):
+    with one_line_faults(Path(f"{posterior}.part")):
         from uqrestore.pipeline import RestorePipeline, change, load_pipeline
         from uqrestore.posterior import export_nifti
         from uqrestore.restore import restore
         from uqrestore.scans import read_scan
 
-        plan = load_pipeline(pipeline)
-        if not isinstance(plan, RestorePipeline):
-            raise ValueError(f"{pipeline}: is a {plan.kind} pipeline; reconstruct wants restore.")
-        plan = change(plan, draws=draws, seed=seed)
+        plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws, seed=seed)
         with restoration_bar() as advance:
             written = restore(
                 plan,
@@ -150,21 +147,16 @@ def train(
     device: Device = "cpu",
 ) -> None:
     """Train a prior."""
-    with one_line_faults(folder):
+    with one_line_faults(folder / "state.safetensors"):
         from uqrestore.pipeline import TrainPipeline, load_pipeline
-        from uqrestore.training.data import load_slices
-        from uqrestore.training.loop import train as run_training
+        from uqrestore.train import run_training
 
-        plan = load_pipeline(pipeline)
-        if not isinstance(plan, TrainPipeline):
-            raise ValueError(f"{pipeline}: is a {plan.kind} pipeline; train wants kind: train.")
-        config = plan.config
-        slices, held_out = (load_slices(data, config.data, s) for s in ("train", "val"))
+        plan = load_pipeline(pipeline, TrainPipeline)
         with count_bar("samples") as advance:
             weights = run_training(
-                config,
-                slices,
-                held_out,
+                plan,
+                Path(pipeline).stem,
+                data,
                 folder,
                 device=device,
                 report=lambda now: advance(now.seen, now.samples),
@@ -183,12 +175,10 @@ def run(
     overwrite: Overwrite = False,
 ) -> None:
     """Run a benchmark pipeline: methods x operators x noise on one scan."""
-    with one_line_faults(report):
+    with one_line_faults():
         from uqrestore.pipeline import BenchmarkPipeline, load_pipeline
 
-        plan = load_pipeline(pipeline)
-        if not isinstance(plan, BenchmarkPipeline):
-            raise ValueError(f"{pipeline}: is a {plan.kind} pipeline; run wants kind: benchmark.")
+        plan = load_pipeline(pipeline, BenchmarkPipeline)
         from uqrestore.benchmark import as_table, check_free, run_benchmark, write_report
 
         if report is not None:
@@ -205,7 +195,7 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A posterior file.")],
 ) -> None:
     """Validate a posterior file, down to a flipped byte, and show what it holds."""
-    with one_line_faults(path):
+    with one_line_faults():
         from uqrestore.posterior import inspect as look
 
         found = look(path)
@@ -224,7 +214,7 @@ def list_names(
     """List what a pipeline can name."""
     from rich.table import Table
 
-    with one_line_faults(None):
+    with one_line_faults():
         table = Table("name", "what it is", title=what.value, title_justify="left")
         for name, text in _entries(what):
             table.add_row(name, text)
@@ -243,3 +233,8 @@ def _entries(what: Registry) -> list[tuple[str, str]]:
     else:
         from uqrestore.networks import BACKBONES as registry
     return [(name, (registry[name].__doc__ or "").split("\n")[0]) for name in sorted(registry)]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the installed ``uqrestore``."""
+    app()

@@ -70,8 +70,7 @@ def run_demo(
     if existing and not overwrite:
         raise PosteriorError(f"{', '.join(existing)}: exists already; pass --overwrite or --out.")
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = change(load_pipeline(PIPELINE), draws=draws)
-    assert isinstance(pipeline, RestorePipeline)
+    pipeline = change(load_pipeline(PIPELINE, RestorePipeline), draws=draws)
     restore(
         pipeline,
         read_scan(demo_scan_path()),
@@ -86,7 +85,7 @@ def run_demo(
     draw_summary(out, picture)
     with open_posterior(out) as tree:
         figures = json.loads(tree.attrs["figures"])
-        residual = float(tree["sample_stats"]["residual"].max())
+        residual = float(tree.children["sample_stats"].to_dataset()["residual"].max())
     return DemoResult(
         posterior=out,
         picture=picture,

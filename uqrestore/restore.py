@@ -124,7 +124,8 @@ def _prepare(
     if scan.source.given_mask:
         scan = scan.strip()
     in_shape = tuple(denoiser.in_shape)
-    model = fit_to_model(scan, in_shape[-2:], voxel_size=pixel_size(card), resample=resample)
+    _, rows, columns = in_shape
+    model = fit_to_model(scan, (rows, columns), voxel_size=pixel_size(card), resample=resample)
     verdict = check_scope(given, card, resampled=model.placement.resampled)
     chosen = _choose(model, slices)
     acquisition = acquire(
@@ -197,10 +198,11 @@ def _fingerprint(work: _Work) -> str:
 def _provenance(work: _Work, device: str) -> dict[str, Any]:
     """Say how to make the file again; nothing here names a person or a machine."""
     source, pipeline = work.scan.source, work.pipeline
+    prior = Path(pipeline.prior).name  # of a path, without the folders that name a machine
     return {
-        "pipeline": pipeline.model_dump(mode="json"),
+        "pipeline": pipeline.model_dump(mode="json") | {"prior": prior},
         "pipeline_sha256": pipeline.sha256,
-        "prior": {"name": pipeline.prior, "sha256": work.card.get("sha256")},
+        "prior": {"name": prior, "sha256": work.card.get("sha256")},
         "scan": {"name": source.name, "sha256": source.sha256, "key": work.scan.key},
         "intensity": work.scan.intensity.to_data(),
         "grid": work.model.note,

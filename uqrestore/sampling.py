@@ -14,6 +14,7 @@ from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.registries import typed_options
+from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.problem import Problem
 from uqrestore.zoo import load_card, load_prior
 
@@ -109,7 +110,7 @@ def linear_mmse(
     """
     prior = load_prior(name)
     shape = acquisition.operator.in_shape
-    if not hasattr(prior, "posterior") or tuple(prior.in_shape) != shape:
+    if not isinstance(prior, ClosedForm) or tuple(prior.in_shape) != shape:
         raise ValueError(
             f"baseline: {name} must be a Gaussian prior of images of shape {shape}; choose "
             "another, or leave 'baseline' out."

@@ -31,21 +31,21 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def one_line_faults(target: Path | None) -> Iterator[None]:
+def one_line_faults(kept: Path | None = None) -> Iterator[None]:
     """Turn whatever goes wrong into one line and an exit code: 2 for a mistake, 1 for a failure.
 
     ``UQRESTORE_TRACEBACK=1`` lets the exception through, for a report of a bug.
+
+    Args:
+        kept: File that keeps the work of a run that is stopped, if there is one.
     """
     try:
         yield
     except KeyboardInterrupt:
-        part = Path(f"{target}.part")
-        kept = (
-            f" {part} keeps what is done: run the same command again to go on."
-            if (target is not None and part.exists())
-            else ""
-        )
-        err.print(f"Stopped.{kept}", markup=False, highlight=False)
+        hint = ""
+        if kept is not None and kept.exists():
+            hint = f" {kept} keeps what is done: run the same command again to go on."
+        err.print(f"Stopped.{hint}", markup=False, highlight=False)
         raise typer.Exit(FAILURE) from None
     except Exception as error:
         if os.environ.get("UQRESTORE_TRACEBACK"):

@@ -1,9 +1,11 @@
 """Metrics say what their formulas say, in a stated data range."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from uqrestore.evaluation.metrics import interval_coverage, psnr, ssim
+from uqrestore.evaluation.metrics import image_quality, magnitude, nmse, psnr, ssim
 
 SHAPE = (2, 1, 24, 20)
 
@@ -56,13 +58,73 @@ def test_ssim_is_one_for_the_truth_and_falls_with_noise() -> None:
     assert values[0] > values[1] > values[2]
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(19, 0.9), (32, 0.9), (50, 0.9), (8, 7 / 9)])
-def test_a_truth_from_the_law_of_the_draws_is_covered_as_often_as_said(
-    count: int, wanted: float
-) -> None:
-    draws, truth = randn(count, 40, 1, 30, 30), randn(40, 1, 30, 30, seed=1)
-    mask = np.ones((40, 30, 30), bool)
+def test_metrics_are_those_of_scikit_image() -> None:
+    from skimage.metrics import (
+        normalized_root_mse,
+        peak_signal_noise_ratio,
+        structural_similarity,
+    )
 
-    # 36 000 independent pixels: the standard error is 0.0016.
-    assert interval_coverage(draws, truth, mask, level=0.9) == pytest.approx(wanted, abs=0.005)
-    assert interval_coverage(0.5 * draws, truth, mask, level=0.9) < 0.65
+    truth = randn(1, 1, 24, 20)
+    estimate, mask = truth + 0.3 * randn(1, 1, 24, 20, seed=1), np.ones((1, 24, 20), bool)
+    assert psnr(estimate, truth, mask, data_range=2.0) == pytest.approx(
+        peak_signal_noise_ratio(truth, estimate, data_range=2.0)
+    )
+    assert nmse(estimate, truth, mask) == pytest.approx(normalized_root_mse(truth, estimate) ** 2)
+    local = structural_similarity(
+        truth[0, 0],
+        estimate[0, 0],
+        data_range=2.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )[1]
+    assert ssim(estimate, truth, mask, data_range=2.0) == pytest.approx(local.mean())
+
+
+def test_mean_and_draws_are_three_decibels_apart() -> None:
+    g = np.random.default_rng(0)
+    mean, mask = g.standard_normal((60, 1, 24, 20)), np.ones((60, 24, 20), bool)
+    truth = mean + 0.2 * g.standard_normal(mean.shape)
+    draws = mean + 0.2 * g.standard_normal((3, *mean.shape))
+    found = image_quality(draws, truth, mask, data_range=2.0, mean=mean)
+
+    assert set(found) == {"psnr", "ssim", "nmse"}
+    assert found["psnr"].of_mean - found["psnr"].of_draws == pytest.approx(3.01, abs=0.05)
+    assert found["ssim"].of_mean > found["ssim"].of_draws
+    assert found["nmse"].of_draws == pytest.approx(2 * found["nmse"].of_mean, rel=0.02)
+    own = image_quality(draws, truth, mask, data_range=2.0)
+    assert own["psnr"].of_mean == psnr(draws.mean(0), truth, mask, data_range=2.0)
+
+
+def test_complex_images_are_judged_by_magnitude_and_by_both_parts() -> None:
+    truth, mask = randn(2, 2, 24, 20), np.ones((2, 24, 20), bool)
+    turned = np.stack([-truth[:, 1], truth[:, 0]], axis=1)  # a phase of 90 degrees
+    found = image_quality(np.stack([turned, turned]), truth, mask, data_range=2.0)
+
+    assert found["psnr"].of_mean == float("inf")
+    assert found["nmse"].of_mean == 0
+    assert found["nmse, complex"].of_mean == pytest.approx(2)
+    np.testing.assert_allclose(magnitude(truth)[:, 0], np.hypot(truth[:, 0], truth[:, 1]))
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_ranges_and_shapes_must_make_sense(metric: Callable[..., float]) -> None:
+    truth, mask = randn(*SHAPE), np.ones((2, 24, 20), bool)
+    with pytest.raises(ValueError, match=r"range of the data, above 0.*got 0"):
+        metric(truth, truth, mask, data_range=0.0)
+    with pytest.raises(ValueError, match="images of one shape"):
+        metric(truth[:1], truth[:1], mask, data_range=1.0)
+    with pytest.raises(ValueError, match="at least one pixel inside"):
+        metric(truth, truth, ~mask, data_range=1.0)
+
+
+def test_what_has_no_metric_is_refused() -> None:
+    truth, mask = randn(*SHAPE), np.ones((2, 24, 20), bool)
+    with pytest.raises(ValueError, match="energy of the truth, which is 0"):
+        nmse(truth, 0 * truth, mask)
+    with pytest.raises(ValueError, match="windows of 11 x 11 pixels"):
+        ssim(truth[..., :9], truth[..., :9], mask[..., :9], data_range=1.0)
+    with pytest.raises(ValueError, match="two channels"):
+        magnitude(truth)

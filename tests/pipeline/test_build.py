@@ -6,7 +6,6 @@ import torch
 from uqrestore.operators import Identity, Inpainting, MaskedFourier
 from uqrestore.pipeline import MaskPart, OperatorPart
 from uqrestore.pipeline.build import build_operator
-from uqrestore.pipeline.mask_laws import voxel_mask
 
 SHAPE = (1, 12, 10)
 
@@ -39,7 +38,8 @@ def test_the_seed_draws_the_mask() -> None:
 
 def test_a_slice_keeps_its_mask_whichever_others_are_restored() -> None:
     part = OperatorPart(
-        name="inpainting", mask=MaskPart(law="voxels", options={"keep": 0.5}, per_slice=True)
+        name="inpainting",
+        mask=MaskPart(law="patches", options={"side": 1, "visible": 0.5}, per_slice=True),
     )
 
     some = build_operator(part, (2, 12, 10), [4, 9])
@@ -67,16 +67,12 @@ def test_an_operator_that_does_not_fit_the_prior_is_named() -> None:
         build_operator(part, SHAPE, [0])
 
 
-def test_voxel_mask_sees_exactly_its_share() -> None:
-    mask = voxel_mask((7, 6), 0.3, torch.Generator().manual_seed(0))
-
-    assert mask.sum() == round(0.3 * 42)
-
-
 def test_a_mask_that_samples_nothing_is_refused() -> None:
-    part = OperatorPart(name="inpainting", mask=MaskPart(law="voxels", options={"keep": 0.001}))
+    part = OperatorPart(
+        name="inpainting", mask=MaskPart(law="patches", options={"side": 1, "visible": 0.0})
+    )
 
-    with pytest.raises(ValueError, match=r"voxels with .* samples nothing"):
+    with pytest.raises(ValueError, match="visible within"):
         build_operator(part, SHAPE, [0])
     with pytest.raises(ValueError, match="at least 1"):
         build_operator(cartesian(acceleration=100), SHAPE, [0])

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 Images = Float[np.ndarray, "slice channel row column"]
-Mask = Bool[np.ndarray, "slice row column"]
+Mask = Bool[np.ndarray, "slices rows columns"]
 
 # An image in network intensity spans [-1, 1]: the range of every PSNR and SSIM here.
 NETWORK_RANGE = 2.0
@@ -153,7 +153,7 @@ def image_quality(
     return found
 
 
-def magnitude(images: Images) -> Images:
+def magnitude(images: Images) -> Float[np.ndarray, "slice 1 row column"]:
     """Return the magnitude of complex images stored as two channels (real, imaginary).
 
     Raises:
@@ -162,43 +162,6 @@ def magnitude(images: Images) -> Images:
     if images.shape[1] != 2:
         raise ValueError(f"magnitude needs two channels (real, imaginary), got {images.shape[1]}.")
     return np.hypot(images[:, :1], images[:, 1:])
-
-
-def interval_coverage(
-    draws: Float[np.ndarray, "draw slice channel row column"],
-    truth: Images,
-    mask: Mask,
-    *,
-    level: float = 0.9,
-) -> float:
-    r"""Return the share of pixels inside a mask whose truth lies in the central interval of draws.
-
-    A truth from the law of ``n`` draws lies between their order statistics ``k`` and
-    ``n + 1 - k`` with probability :math:`1 - 2k / (n + 1)` whatever the law. The two intervals
-    whose probabilities enclose ``level`` are counted and mixed to it, so the expectation is
-    exactly ``level`` for a right sampler. With fewer than ``(1 + level) / (1 - level)`` draws
-    no interval is that wide; the range of the draws is counted, ``(n - 1) / (n + 1)``.
-
-    Neighbouring pixels are not independent: one scan says little about how far the number may
-    be from the method's own.
-
-    Args:
-        draws: Posterior samples.
-        truth: In the same units.
-        mask: Where to count.
-        level: Wanted coverage.
-    """
-    inside = np.broadcast_to(mask[:, None], truth.shape)
-    at, x = np.sort(draws[:, inside], axis=0), truth[inside]
-
-    def covered(k: int) -> float:
-        return float(np.mean((at[k - 1] <= x) & (x <= at[len(at) - k])))
-
-    rank = (1 - level) / 2 * (len(at) + 1)
-    outer, share = int(rank), rank - int(rank)
-    if outer == 0:
-        return covered(1)
-    return (1 - share) * covered(outer) + (share * covered(outer + 1) if share else 0.0)
 
 
 def _inside(

@@ -61,14 +61,10 @@ def _measure_with(
     law = MASK_LAWS[part.law]
     said = typed_options(("operator", "mask"), part.law, part.options, law)
     mask: Tensor = law(in_shape[-2:], **said, generator=_generator(part.seed, *slice_key))
-    if not mask.any():
-        raise ValueError(
-            f"operator.mask: {part.law} with {said} samples nothing of {in_shape[-2:]}; "
-            "a measurement needs at least one sample."
-        )
     if kind.name == "inpainting":
         mask = mask.expand(in_shape)  # all channels of a voxel are seen, or none
-    return kind(mask=mask, **options)
+    options = {"mask": mask, **options}
+    return kind(**options)
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -65,7 +65,6 @@ class MethodPart(Part):
 class Pipeline(Model):
     """What every kind of pipeline says about itself."""
 
-    kind: str
     title: str
     description: str = ""
 

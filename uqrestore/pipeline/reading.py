@@ -5,7 +5,7 @@ import os
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from uqrestore.pipeline.kinds import KINDS
 from uqrestore.pipeline.parts import Pipeline
 
 KeyPath = tuple[str | int, ...]
+Kind = TypeVar("Kind", bound=Pipeline)
 
 
 class PipelineError(ValueError):
@@ -42,7 +43,8 @@ def read_pipeline(path: str | os.PathLike[str]) -> Pipeline:
     try:
         return KINDS[str(kind)].model_validate(raw)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
+        # A misspelt key is unknown, and missing under its right name: say the former.
+        faults = sorted(error.errors(include_url=False), key=lambda e: e["type"] == "missing")
         first = faults[0]
         text = _explain(KINDS[str(kind)], first["loc"], dict(first))
         if len(faults) > 1:
@@ -50,7 +52,7 @@ def read_pipeline(path: str | os.PathLike[str]) -> Pipeline:
         raise fault(path, lines, first["loc"], text) from None
 
 
-def change(pipeline: Pipeline, **values: object) -> Pipeline:
+def change(pipeline: Kind, **values: object) -> Kind:
     """Return the pipeline with some values changed, checked like a file.
 
     Raises:
@@ -81,7 +83,7 @@ def fault(path: Path, lines: dict[KeyPath, int], key: KeyPath, text: str) -> Pip
 def can_be(wrong: object, names: Iterable[str]) -> str:
     """Return what may stand there, and the nearest name to what does."""
     known = sorted(names)
-    near = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"it can be {', '.join(known) or 'nothing'}.{hint}"
 

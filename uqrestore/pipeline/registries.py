@@ -11,10 +11,11 @@ from typing import Any
 
 import pydantic
 
-from uqrestore.pipeline.kinds import BenchmarkPipeline, RestorePipeline
+from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline
 from uqrestore.pipeline.parts import MaskPart, MethodPart, OperatorPart, Part, Pipeline
 from uqrestore.pipeline.reading import (
     KeyPath,
+    Kind,
     can_be,
     fault,
     key_lines,
@@ -42,17 +43,25 @@ class NameFault(ValueError):
         self.key, self.text = key, text
 
 
-def load_pipeline(name: str | os.PathLike[str]) -> Pipeline:
+def load_pipeline(name: str | os.PathLike[str], kind: type[Kind]) -> Kind:
     """Read a pipeline by name or path and check all that can be checked before the work starts.
 
     Args:
         name: Name of a pipeline that ships, or the path of a YAML file.
+        kind: ``RestorePipeline``, ``TrainPipeline`` or ``BenchmarkPipeline``.
 
     Raises:
         PipelineError: With file, line, key, what was wanted and the nearest valid name.
     """
     path = find_pipeline(name)
     pipeline = read_pipeline(path)
+    if not isinstance(pipeline, kind):
+        said, wanted = (
+            next(word for word, known in KINDS.items() if known is this)
+            for this in (type(pipeline), kind)
+        )
+        text = f"is {said!r}, but a pipeline of kind {wanted!r} is wanted here."
+        raise fault(path, key_lines(path), ("kind",), text)
     try:
         check_names(pipeline)
     except NameFault as error:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -63,7 +63,7 @@ def draw_summary(path: Path, picture: Path, *, rows: int = 3) -> Path:
     """
     import matplotlib
 
-    style = {"font.size": 7, "axes.titlesize": 8, "font.family": "DejaVu Sans"}
+    style: dict[Any, Any] = {"font.size": 7, "axes.titlesize": 8, "font.family": "DejaVu Sans"}
     temporary = picture.with_name(f".{picture.name}")
     with matplotlib.rc_context(style), open_posterior(path) as tree:
         figure = _page(tree, _columns(tree), min(rows, MAX_ROWS))
@@ -76,10 +76,11 @@ def draw_summary(path: Path, picture: Path, *, rows: int = 3) -> Path:
 
 
 def _columns(tree: "xr.DataTree") -> list[_Column]:
-    estimate = tree["estimate"]
+    estimate, known = _group(tree, "estimate"), {}
+    if "reference" in tree.children:
+        reference = _group(tree, "reference")
+        known = {str(name): _plain(values) for name, values in reference.items()}
     mean, std = _plain(estimate["mmse"]), _plain(estimate["std"])
-    reference = tree.get("reference")
-    known = {} if reference is None else {n: _plain(reference[n]) for n in reference.data_vars}
     unit = str(estimate["mmse"].attrs.get("units", "a.u."))
     truth = known.get("truth")
     shown = mean if truth is None else truth
@@ -90,11 +91,8 @@ def _columns(tree: "xr.DataTree") -> list[_Column]:
         quality = f"\n{psnr[name]:.1f} dB" if name in psnr else "\n"
         return _Column(title + quality, values, GREY, low, high, f"intensity ({unit})")
 
-    columns = [image("truth", "truth", known["truth"])] if "truth" in known else []
-    if "zero_filled" in known:
-        columns.append(image("zero-filled", "zero_filled", known["zero_filled"]))
-    if "linear_mmse" in known:
-        columns.append(image("linear MMSE", "linear_mmse", known["linear_mmse"]))
+    titles = {"truth": "truth", "zero_filled": "zero-filled", "linear_mmse": "linear MMSE"}
+    columns = [image(title, name, known[name]) for name, title in titles.items() if name in known]
     columns.append(image("posterior mean", "mean", mean))
     columns.append(_magnitude("posterior std\n", std, f"std ({unit})"))
     if truth is not None:
@@ -103,32 +101,36 @@ def _columns(tree: "xr.DataTree") -> list[_Column]:
 
 
 def _magnitude(title: str, values: Slices, label: str) -> _Column:
-    return _Column(title, values, SPREAD, 0, float(np.percentile(values, PERCENTILE)), label)
+    return _Column(title, values, SPREAD, 0.0, float(np.percentile(values, PERCENTILE)), label)
 
 
-def _components(estimate: "xr.DataTree", unit: str) -> list[_Column]:
-    if "pc" not in estimate.data_vars or estimate.sizes.get("component", 0) == 0:
+def _components(estimate: "xr.Dataset", unit: str) -> list[_Column]:
+    if estimate.sizes.get("component", 0) == 0:
         return []
-    directions, lengths = estimate["pc"], estimate["pc_std"]
     # One standard deviation along a component, in the units of the image.
     steps = [
-        _plain(directions.isel(component=k)) * lengths.isel(component=k).values[:, None, None]
+        _plain(estimate["pc"].isel(component=k))
+        * estimate["pc_std"].isel(component=k).values[:, None, None]
         for k in range(estimate.sizes["component"])
     ]
     top = float(np.percentile(np.abs(steps), PERCENTILE))
-    share = np.atleast_1d(estimate["explained"].values) if "explained" in estimate else None
-    columns = []
-    for k, step in enumerate(steps):
-        part = "" if share is None else f"{100 * float(np.ravel(share[k])[0]):.0f} % of variance"
-        label = f"one std along it ({unit})"
-        columns.append(_Column(f"component {k + 1}\n{part}", step, SIGNED, -top, top, label))
-    return columns
+    return [
+        _Column(
+            f"component {k + 1}\n{100 * float(share):.0f} % of variance",
+            step,
+            SIGNED,
+            -top,
+            top,
+            f"one std along it ({unit})",
+        )
+        for k, (step, share) in enumerate(zip(steps, estimate["explained"].values, strict=True))
+    ]
 
 
 def _page(tree: "xr.DataTree", columns: list[_Column], rows: int) -> "Figure":
     from matplotlib.figure import Figure
 
-    z = tree["z"].values
+    z = tree.coords["z"].values
     rows = min(rows, len(z))
     shown = [int((i + 0.5) / rows * len(z)) for i in range(rows)]
     extent = _extent(tree)
@@ -158,7 +160,7 @@ def _page(tree: "xr.DataTree", columns: list[_Column], rows: int) -> "Figure":
         bar.set_xlabel(columns[first].label, labelpad=2)
         bar.tick_params(length=2, pad=1)
         bar.locator_params(nbins=4)
-    draws = tree["posterior"].sizes.get("draw", 0)
+    draws = _group(tree, "posterior").sizes["draw"]
     words = [str(tree.attrs.get("title", "")), f"{draws} posterior draws", "research use only"]
     if "data_range" in (said := _psnr(tree)):
         words.insert(2, f"PSNR inside the mask, all slices, peak {said['data_range']:.4g}")
@@ -205,9 +207,13 @@ def _same_scale(columns: list[_Column]) -> list[tuple[int, int]]:
 
 def _extent(tree: "xr.DataTree") -> Extent:
     """Return the edges of a slice in mm: left, right, posterior, anterior."""
-    x, y = tree["x"].values, tree["y"].values
+    x, y = tree.coords["x"].values, tree.coords["y"].values
     dx, dy = abs(x[1] - x[0]) / 2, abs(y[1] - y[0]) / 2
     return float(x[0] - dx), float(x[-1] + dx), float(y[0] - dy), float(y[-1] + dy)
+
+
+def _group(tree: "xr.DataTree", name: str) -> "xr.Dataset":
+    return tree.children[name].to_dataset()
 
 
 def _plain(values: "xr.DataArray") -> Slices:
