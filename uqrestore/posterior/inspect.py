@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uqrestore.posterior.open import root_attributes
-from uqrestore.posterior.reading import reading
-from uqrestore.posterior.schema import validate, walk
+from uqrestore.posterior.reading import dimensions, reading, variables
+from uqrestore.posterior.schema import validate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -77,7 +77,7 @@ def inspect(path: Path | str) -> Inspection:
     root = root_attributes(path)
     faults = validate(path)
     with reading(path) as file:
-        rows = tuple(_row(name, variable) for name, variable in walk(file))
+        rows = tuple(_row(name, variable) for name, variable in variables(file))
         valid = np.asarray(file["/posterior/valid"][...])
         operator = str(file["operator"].attrs["class"])
     header = [
@@ -98,16 +98,16 @@ def inspect(path: Path | str) -> Inspection:
     return Inspection(path, tuple(header), rows, tuple(faults))
 
 
-def _row(name: str, variable: Any) -> Row:  # noqa: ANN401  (h5netcdf is untyped)
+def _row(name: str, variable: Any) -> Row:  # noqa: ANN401  (h5py is typed loosely)
     group, _, own = name.rpartition("/")
     return Row(
         group=group or "/",
         variable=own,
-        dims=tuple(variable.dimensions),
+        dims=dimensions(variable),
         shape=tuple(int(n) for n in variable.shape),
         dtype=str(variable.dtype),
         unit=str(variable.attrs.get("units", "")),
-        stored_bytes=int(variable._h5ds.id.get_storage_size()),
+        stored_bytes=int(variable.id.get_storage_size()),
     )
 
 

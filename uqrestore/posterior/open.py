@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from uqrestore.posterior import layout, schema, seal
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.reading import UNREADABLE, reading, short
+from uqrestore.posterior.reading import UNREADABLE, byte_offset, reading, short
 from uqrestore.scans.fit import Placement
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def open_posterior(path: Path | str) -> "xr.DataTree":
 
     path = Path(path)
     partial = root_attributes(path)["status"] != "complete"
-    unlocked = {"driver_kwds": {"locking": False}} if partial else {}
+    unlocked: dict[str, Any] = {"driver_kwds": {"locking": False}} if partial else {}
     tree = xr.open_datatree(path, engine="h5netcdf", **unlocked)
     if partial:
         posterior: Any = tree["posterior"]
@@ -73,7 +73,7 @@ def is_complete(path: Path | str, fingerprint: str) -> bool:
             return False
         with reading(path) as file:
             variable = file["/integrity/file_sha256"]
-            place, wanted = int(variable._h5ds.id.get_offset()), bytes(variable[...])
+            place, wanted = byte_offset(variable), bytes(variable[...])
         with path.open("rb") as raw:
             return seal.file_sha256(raw, place) == wanted
     except (PosteriorError, *UNREADABLE):

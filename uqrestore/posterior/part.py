@@ -16,7 +16,7 @@ import numpy as np
 from uqrestore.posterior import layout
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError
 from uqrestore.posterior.plan import PosteriorPlan
-from uqrestore.posterior.reading import UNREADABLE, reading, short
+from uqrestore.posterior.reading import UNREADABLE, byte_offset, reading, short
 from uqrestore.posterior.sink import FileLock, RawArray, Sink, Uninterrupted, reserve
 
 SAME_MEASUREMENT = 1e-4  # relative to the largest value; another machine may round differently
@@ -70,12 +70,14 @@ def growing(plan: PosteriorPlan) -> dict[str, tuple[tuple[str, ...], str]]:
     """Return the dimensions and dtype of every array that grows slab by slab."""
     each = ("chain", "draw", "z")
     return {
-        "/posterior/image": (("chain", "draw", *plan.image_dims), "<f4"),
         "/posterior/valid": (each, "u1"),
         **{f"/sample_stats/{name}": (each, "<f4") for name in plan.stats},
         "/writing/crc32": (("draw", "z"), "<u4"),
         "/writing/nfe": (("draw", "z"), "<i4"),
         "/writing/wall_s": (("draw", "z"), "<f4"),
+        # Last in the file: where space was not reserved, a disk fills up here and the marks of
+        # the slabs before still find their place.
+        "/posterior/image": (("chain", "draw", *plan.image_dims), "<f4"),
     }
 
 
@@ -116,7 +118,7 @@ def resume(part: Path, plan: PosteriorPlan) -> Slabs | None:
         try:
             with reading(part) as tree:
                 same = _belongs(tree, plan)
-                places = {path: _place(tree[path]) for path in growing(plan)} if same else {}
+                places = {path: byte_offset(tree[path]) for path in growing(plan)} if same else {}
                 reason = "" if same else _difference(tree, plan)
                 begun = bool(np.asarray(tree["/posterior/valid"][...]).any())
         except UNREADABLE as error:
@@ -174,15 +176,8 @@ def _skeleton(sink: Sink, plan: PosteriorPlan) -> dict[str, int]:
             if name != "writing" and "draw" not in group.variables:
                 layout.draw_dimensions(group, plan)
             variable = group.create_variable(path.split("/")[2], dims, dtype, dcpl=fixed)
-            places[path] = _place(variable)
+            places[path] = byte_offset(variable._h5ds)
     return places
-
-
-def _place(variable: Any) -> int:  # noqa: ANN401  (h5netcdf is untyped)
-    offset = variable._h5ds.id.get_offset()
-    if offset is None:
-        raise ValueError(f"{variable.name} is not stored in one piece")
-    return int(offset)
 
 
 def _arrays(file: BinaryIO, places: dict[str, int], plan: PosteriorPlan) -> dict[str, RawArray]:

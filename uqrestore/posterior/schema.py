@@ -11,7 +11,7 @@ import numpy as np
 
 from uqrestore.posterior import layout, seal
 from uqrestore.posterior.part import checksum
-from uqrestore.posterior.reading import UNREADABLE, reading, short
+from uqrestore.posterior.reading import UNREADABLE, byte_offset, dimensions, reading, short, variables
 from uqrestore.scans.fit import Placement
 from uqrestore.scans.grid import affine_fault
 
@@ -82,7 +82,7 @@ def validate(path: Path | str) -> list[str]:
         return [f"file: is not HDF5, or its structure is damaged ({short(error)})"]
 
 
-def _faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401  (h5netcdf is untyped)
+def _faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401  (h5py is typed loosely)
     conventions = str(file.attrs.get("Conventions", ""))
     if layout.CONVENTIONS.split()[-1] not in conventions:
         yield f"/: Conventions is {conventions!r}, so this is no uqrestore-1 posterior file"
@@ -95,7 +95,7 @@ def _faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401  (h5netcdf 
         yield from _json_faults(file, name)
     for name, wanted in SCHEMA.items():
         yield from _shape_faults(file, name, wanted, complete)
-    for name, variable in walk(file):
+    for name, variable in variables(file):
         yield from _hash_faults(name, variable)
     try:
         yield from _geometry_faults(file)
@@ -107,16 +107,8 @@ def _faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401  (h5netcdf 
         return
     if complete and not valid.all():
         yield f"/posterior/valid: {int((valid != 1).sum())} slabs of a complete file are missing"
-    if complete and "integrity" in file.groups:
+    if complete and "integrity" in file:
         yield from _digest_faults(file, path)
-
-
-def walk(group: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
-    """Yield the path and the variable of everything under a group."""
-    for name, variable in group.variables.items():
-        yield f"{group.name.rstrip('/')}/{name}", variable
-    for child in group.groups.values():
-        yield from walk(child)
 
 
 def blocks(variable: Any) -> Iterator[np.ndarray]:  # noqa: ANN401
@@ -139,7 +131,7 @@ def _json_faults(file: Any, name: str) -> Iterator[str]:  # noqa: ANN401
 def _shape_faults(file: Any, name: str, wanted: Variable, complete: bool) -> Iterator[str]:  # noqa: ANN401
     try:
         variable = file[name]
-        dims, dtype = tuple(variable.dimensions), variable.dtype
+        dims, dtype = dimensions(variable), variable.dtype
     except KeyError:
         if wanted.needed == "always" or (wanted.needed == "complete" and complete):
             yield f"{name}: is missing"
@@ -214,10 +206,11 @@ def _estimate_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
         if (block < 0).any():
             yield "/estimate/std: holds negative values"
             break
-    if "pc" not in estimate.variables:
+    if "pc" not in estimate:
         return
     pc, std = estimate["pc"], np.asarray(estimate["pc_std"][...])
-    axes = pc.dimensions.index("component"), pc.dimensions.index("z")
+    dims = dimensions(pc)
+    axes = dims.index("component"), dims.index("z")
     norm = np.zeros(std.shape)
     for index, block in zip(np.ndindex(*pc.shape[:-2]), blocks(pc), strict=True):
         norm[index[axes[0]], index[axes[1]]] += (block.astype(np.float64) ** 2).sum()
@@ -236,7 +229,7 @@ def _slab_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
 
 def _digest_faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401
     variable = file["/integrity/file_sha256"]
-    place = int(variable._h5ds.id.get_offset())
+    place = byte_offset(variable)
     wanted = np.asarray(variable[...]).tobytes()
     with path.open("rb") as raw:
         if seal.file_sha256(raw, place) != wanted:

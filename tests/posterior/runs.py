@@ -1,0 +1,50 @@
+"""A run as restore makes it: slabs whose values follow from (draw, slice) alone."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from uqrestore.posterior import PosteriorPlan, PosteriorWriter
+from uqrestore.posterior.example import example_plan
+
+
+def plan(**changes: object) -> PosteriorPlan:
+    """Return the example plan with some fields changed."""
+    return dataclasses.replace(example_plan(draws=5), **changes)  # type: ignore[arg-type]
+
+
+def images(of: PosteriorPlan, draws: list[int], slices: list[int]) -> np.ndarray:
+    """Return the images of a block: the same for a (draw, slice) in whatever block it comes."""
+    shape = (of.channels, of.rows, of.columns)
+    return np.stack(
+        [
+            [
+                np.random.default_rng([draw, index]).normal(50, 5, shape).astype(np.float32)
+                for index in slices
+            ]
+            for draw in draws
+        ]
+    )
+
+
+def numbers(of: PosteriorPlan, draws: list[int], slices: list[int]) -> dict[str, np.ndarray]:
+    """Return the statistics of a block."""
+    value = np.add.outer(np.asarray(draws) * 10.0, np.asarray(slices)).astype(np.float32)
+    return {name: value + len(name) for name in of.stats}
+
+
+def write_rest(writer: PosteriorWriter, at_once: int = 2) -> None:
+    """Write every slab that is missing."""
+    of = writer.plan
+    for index in of.slices:
+        while missing := writer.missing([index])[:at_once]:
+            block = images(of, missing, [index])
+            writer.write(missing, [index], block, nfe=7, stats=numbers(of, missing, [index]))
+
+
+def finished(path: Path, of: PosteriorPlan) -> Path:
+    """Write a whole file in one run."""
+    with PosteriorWriter(path, of) as writer:
+        write_rest(writer)
+        return writer.finish(writer.summarise(components=2), figures={"psnr": 31.5})

@@ -1,0 +1,331 @@
+"""The writer: whatever the order, the blocks and the interruptions, the same file."""
+
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.posterior.runs import finished, images, numbers, plan, write_rest
+from uqrestore.posterior import (
+    PosteriorBusyError,
+    PosteriorError,
+    PosteriorPlan,
+    PosteriorWriteError,
+    PosteriorWriter,
+    open_posterior,
+    sink,
+    validate,
+)
+
+LAW = {"max_examples": 6, "deadline": None, "derandomize": True}
+
+
+def load(path: Path) -> xr.DataTree:
+    with xr.open_datatree(path) as tree:
+        return tree.load()
+
+
+def assert_same(one: Path, other: Path) -> None:
+    a, b = load(one), load(other)
+    for group in ("posterior", "estimate", "observed_data", "constant_data", "sample_stats"):
+        if group in a.children or group in b.children:
+            ignore = ["wall_s"] if group == "posterior" else []
+            xr.testing.assert_identical(
+                a[group].to_dataset().drop_vars(ignore), b[group].to_dataset().drop_vars(ignore)
+            )
+
+
+@settings(**LAW)
+@given(data=st.data(), channels=st.sampled_from([1, 2]))
+def test_any_order_and_any_interruption_give_the_same_file(
+    data: st.DataObject, channels: int
+) -> None:
+    of = plan(
+        channels=channels,
+        y=(("z", "kx"), np.ones((3, 4), np.float32)),
+        stats=("residual", "data_fit"),
+    )
+    slabs = [(draw, index) for draw in range(of.draws) for index in of.slices]
+    order = data.draw(st.permutations(slabs))
+    stops = set(data.draw(st.lists(st.integers(0, len(slabs) - 1), max_size=3)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "b.h5"
+        writer = PosteriorWriter(path, of)
+        for count, (draw, index) in enumerate(order):
+            block = images(of, [draw], [index])
+            writer.write([draw], [index], block, nfe=7, stats=numbers(of, [draw], [index]))
+            if count in stops:
+                writer.close()
+                writer = PosteriorWriter(path, of)
+                assert writer.resumed == count + 1
+        writer.finish(writer.summarise(components=2))
+        assert validate(path) == []
+        assert_same(path, finished(Path(folder) / "a.h5", of))
+        assert {item.name for item in Path(folder).iterdir()} == {"a.h5", "b.h5"}
+
+
+def test_a_slab_is_written_once_and_missing_says_which_are_left(tmp_path: Path) -> None:
+    of = plan()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        assert writer.missing(of.slices) == [0, 1, 2, 3, 4]
+        writer.write([1, 3], [0, 2], images(of, [1, 3], [0, 2]))
+        assert writer.missing([0, 2]) == [0, 2, 4]
+        assert writer.missing([3]) == [0, 1, 2, 3, 4]
+        writer.write([1], [0], np.zeros((1, 1, 1, of.rows, of.columns), np.float32))
+        write_rest(writer)
+        path = writer.finish(writer.summarise())
+    stored = np.asarray(load(path)["posterior/image"])
+    np.testing.assert_array_equal(stored[0, 1, 0], images(of, [1], [0])[0, 0, 0])
+
+
+def test_a_partial_file_opens_with_nan_where_nothing_is_written(tmp_path: Path) -> None:
+    of = plan()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        writer.write([1], [2], images(of, [1], [2]))
+        part = tmp_path / "a.h5.part"
+        assert validate(part) == [], "also while it is being written"
+        with open_posterior(part) as tree:
+            image = np.asarray(tree["posterior/image"])
+        assert np.isfinite(image).all(axis=(3, 4)).sum() == 1
+        np.testing.assert_array_equal(image[0, 1, 1], images(of, [1], [2])[0, 0, 0])
+    with xr.open_datatree(part) as tree:
+        assert tree.attrs["status"] == "partial"
+
+
+def test_a_file_that_exists_is_refused_and_kept(tmp_path: Path) -> None:
+    of = plan()
+    path = finished(tmp_path / "a.h5", of)
+    before = path.read_bytes()
+    with pytest.raises(PosteriorError, match="exists already; pass --overwrite"):
+        PosteriorWriter(path, of)
+    with PosteriorWriter(path, plan(seed=1), overwrite=True) as writer:
+        write_rest(writer)
+        assert path.read_bytes() == before, "the old file stays until the new one is whole"
+        writer.finish(writer.summarise())
+    assert path.read_bytes() != before
+
+
+def test_a_partial_file_of_another_run_is_refused_and_kept(tmp_path: Path) -> None:
+    of = plan()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        writer.write([1], [2], images(of, [1], [2]))
+    with pytest.raises(PosteriorError, match="holds draws of another run \\(fingerprint exam"):
+        PosteriorWriter(tmp_path / "a.h5", plan(fingerprint="other"))
+    with pytest.raises(PosteriorError, match="other slices, draws or measurements"):
+        PosteriorWriter(tmp_path / "a.h5", plan(y=(of.y[0], of.y[1] * 1.1)))
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        assert writer.resumed == 1
+    with PosteriorWriter(tmp_path / "a.h5", plan(fingerprint="other"), overwrite=True) as writer:
+        assert writer.resumed == 0
+
+
+def test_rounding_of_the_measurement_does_not_stop_a_resume(tmp_path: Path) -> None:
+    of = plan()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        writer.write([1], [2], images(of, [1], [2]))
+    nearly = plan(y=(of.y[0], of.y[1] * (1 + 1e-6)))
+    with PosteriorWriter(tmp_path / "a.h5", nearly) as writer:
+        assert writer.resumed == 1
+
+
+def test_a_run_that_made_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), PosteriorWriter(tmp_path / "a.h5", plan()):
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_writers_of_one_file_are_refused(tmp_path: Path) -> None:
+    of = plan()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        writer.write([0], [0], images(of, [0], [0]))
+        for overwrite in (False, True):
+            with pytest.raises(PosteriorBusyError, match="another process"):
+                PosteriorWriter(tmp_path / "a.h5", of, overwrite=overwrite)
+        write_rest(writer)
+        assert validate(writer.finish(writer.summarise())) == []
+
+
+def test_a_slab_damaged_on_disk_is_drawn_again(tmp_path: Path) -> None:
+    of = plan()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        write_rest(writer)
+        place = writer._slabs.arrays["/posterior/image"].offset + 1000
+    part = tmp_path / "a.h5.part"
+    content = bytearray(part.read_bytes())
+    content[place] ^= 1
+    part.write_bytes(bytes(content))
+    assert "is damaged" in validate(part)[0]
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        assert writer.resumed == 14
+        write_rest(writer)
+        writer.finish(writer.summarise(components=2))
+    assert_same(tmp_path / "a.h5", finished(tmp_path / "b.h5", of))
+
+
+def test_a_file_that_is_no_partial_posterior_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.h5.part").write_bytes(b"something else")
+    with pytest.raises(PosteriorError, match="damaged or not a partial posterior"):
+        PosteriorWriter(tmp_path / "a.h5", plan())
+    assert (tmp_path / "a.h5.part").read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize("missing", ["folder/a.h5", "."])
+def test_a_path_that_cannot_be_a_file_is_refused(missing: str, tmp_path: Path) -> None:
+    with pytest.raises(PosteriorError, match=r"no such folder|exists already"):
+        PosteriorWriter(tmp_path / missing, plan())
+
+
+@pytest.mark.parametrize(
+    ("draws", "slices", "change", "words"),
+    [
+        ([9], [0], 1.0, r"draws \[9\] are not among"),
+        ([0], [1], 1.0, r"slices \[1\] are not in the plan"),
+        ([0, 1], [0], 1.0, "of shape"),
+        ([0], [0], np.nan, "draw 0 of slice 0 holds NaN"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused(
+    draws: list[int], slices: list[int], change: float, words: str, tmp_path: Path
+) -> None:
+    of = plan()
+    with (
+        PosteriorWriter(tmp_path / "a.h5", of) as writer,
+        pytest.raises(PosteriorError, match=words),
+    ):
+        writer.write(draws, slices, change * images(of, [0], [0]))
+
+
+def test_statistics_must_be_those_of_the_plan(tmp_path: Path) -> None:
+    of = plan(stats=("residual",))
+    with (
+        PosteriorWriter(tmp_path / "a.h5", of) as writer,
+        pytest.raises(PosteriorError, match="statistics are"),
+    ):
+        writer.write([0], [0], images(of, [0], [0]))
+
+
+def test_a_file_with_slabs_missing_is_not_finished(tmp_path: Path) -> None:
+    of = plan()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        writer.write([0], [0], images(of, [0], [0]))
+        with pytest.raises(PosteriorError, match="14 of 15 slabs are still missing"):
+            writer.summarise()
+    assert not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"slices": (3, 1)}, "slices must increase"),
+        ({"slices": (0, 3, 6)}, "do not all lie in 0 ... 5"),
+        ({"draws": 0}, "0 draws"),
+        ({"mask": np.ones((1, 2, 3), bool)}, "mask has shape"),
+        ({"reference": {"truth": np.ones((1, 1, 1, 1))}}, "'truth' has shape"),
+        ({"y": (("z", "k"), np.ones((2, 4)))}, "y has 2 along 'z' where 3"),
+        ({"y": (("z",), np.ones((3, 4)))}, "2 axes but dimensions"),
+        ({"y": (("z",), np.full(3, np.nan))}, "NaN"),
+        ({"noise_std": -0.1}, "noise_std"),
+        ({"stats": ("a b",)}, "no name"),
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(PosteriorError, match=words):
+        plan(**change)
+
+
+# A disk that is full: the kernel's own refusal, by a limit on the size of files.
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def large() -> PosteriorPlan:
+    from uqrestore.posterior.example import example_plan
+
+    return example_plan(draws=6, shape=(33, 31), slices=(0, 1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("size", [100, 5_000, 30_000])
+def test_no_room_for_the_draws_shows_before_any_work(size: int, tmp_path: Path) -> None:
+    with (
+        file_size_limit(size),
+        pytest.raises(PosteriorWriteError, match="disk is full; free some space"),
+    ):
+        PosteriorWriter(tmp_path / "a.h5", large())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_while_drawing_keeps_what_was_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = large()
+    monkeypatch.setattr("uqrestore.posterior.part.reserve", lambda *_: None)
+    writer = PosteriorWriter(tmp_path / "a.h5", of)
+    with (
+        writer,
+        file_size_limit(60_000),
+        pytest.raises(PosteriorWriteError, match=r"disk is full.*\(\d+ slabs are kept\)"),
+    ):
+        write_rest(writer, at_once=1)
+    kept = writer.valid.sum()
+    assert 0 < kept < 30
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        assert writer.resumed == kept
+        write_rest(writer)
+        writer.finish(writer.summarise(components=2))
+    assert_same(tmp_path / "a.h5", finished(tmp_path / "b.h5", of))
+
+
+@pytest.mark.parametrize("size", [300, 9_000, 25_000, 60_000, 90_000])
+def test_a_disk_that_fills_while_finishing_keeps_the_draws(size: int, tmp_path: Path) -> None:
+    of = large()
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        write_rest(writer)
+        summary = writer.summarise(components=2)
+        with file_size_limit(size), pytest.raises(PosteriorWriteError, match="30 slabs are kept"):
+            writer.finish(summary)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5.part"]
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        assert writer.resumed == 30
+        assert validate(writer.finish(writer.summarise(components=2))) == []
+
+
+def test_ctrl_c_while_finishing_keeps_the_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import signal
+
+    of = large()
+    calls = []
+    write_all = sink.write_all
+
+    def interrupted(file: object, data: memoryview) -> None:
+        calls.append(len(data))
+        if len(calls) == 20:
+            signal.raise_signal(signal.SIGINT)
+        write_all(file, data)  # type: ignore[arg-type]
+
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        write_rest(writer)
+        summary = writer.summarise(components=2)
+        monkeypatch.setattr("uqrestore.posterior.sink.write_all", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.finish(summary)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5.part"]
+    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
+        assert writer.resumed == 30
