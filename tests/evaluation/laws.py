@@ -1,5 +1,6 @@
 """Scenes whose posterior is known: draws from it, and samplers that are wrong in known ways."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ from uqrestore.problem import Problem, simulate
 
 SHAPE = (1, 4, 4)
 
-# The type of pytest's record_property: measured numbers go into --junitxml=FILE.
-Record = Callable[[str, object], None]
+# Where long measurements leave their numbers: pytest -m slow --log-cli-level=INFO
+LOG = logging.getLogger("measured")
 
 
 def mixture(seed: int = 0, *, modes: int = 6, scale: float = 1.5) -> GaussianMixture:

@@ -35,7 +35,7 @@ def scene_bootstrap(
     *,
     groups: Int[np.ndarray, " scene"] | None = None,
     level: float = 0.95,
-    repeats: int = 2000,
+    repeats: int = 1000,
     seed: int = 0,
 ) -> Estimate:
     """Resample scenes, or whole people where scenes share a person.

@@ -35,8 +35,8 @@ class ComponentPredictions:
     """
 
     truth: Images
-    centre: Images
-    directions: Float[np.ndarray, "scene component *image"]
+    centre: Float[np.ndarray, "..."]
+    directions: Float[np.ndarray, "..."]  # (scene, component, *image)
     std: Float[np.ndarray, "scene component"]
     residual: Float[np.ndarray, " scene"]
     operator: LinearOperator | None = None

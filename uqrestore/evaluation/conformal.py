@@ -64,14 +64,14 @@ def coverage_range(scenes: int, alpha: float, *, level: float = 0.9) -> tuple[fl
     References:
         Vovk, "Conditional validity of inductive conformal predictors", ACML 2012, section 3.
     """
-    law = coverage_law(scenes, alpha)
-    return float(law.ppf((1 - level) / 2)), float(law.ppf((1 + level) / 2))
+    low, high = stats.beta.ppf([(1 - level) / 2, (1 + level) / 2], *coverage_law(scenes, alpha))
+    return float(low), float(high)
 
 
-def coverage_law(scenes: int, alpha: float) -> "stats.rv_continuous":
-    """Return the Beta law of :func:`coverage_range`."""
+def coverage_law(scenes: int, alpha: float) -> tuple[int, int]:
+    """Return the two parameters of the Beta law of :func:`coverage_range`."""
     spared = math.floor((scenes + 1) * alpha + 1e-9)
-    return stats.beta(scenes + 1 - spared, spared)
+    return scenes + 1 - spared, spared
 
 
 def conformal_risk_control(losses: Losses, widths: Widths, alpha: float) -> float:
@@ -133,9 +133,12 @@ def control_risk(
             f"{len(losses)} scenes cannot certify a risk of {alpha:g} with delta {delta:g}: it "
             f"takes at least {needed} scenes, even without any loss. Add scenes or raise alpha."
         )
-    chosen = None
+    chosen, known, upper = None, None, 1.0
     for k in reversed(range(len(widths))):
-        if BOUNDS[bound](losses[:, k], delta) >= alpha:
+        if known is None or (losses[:, k] != known).any():  # wide intervals all lose alike
+            known = losses[:, k]
+            upper = BOUNDS[bound](known, delta)
+        if upper >= alpha:
             break
         chosen = float(widths[k])
     if chosen is None:

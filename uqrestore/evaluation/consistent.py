@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from uqrestore.priors.dense import measured_rows
+from uqrestore.priors.dense import double, measured_rows
 from uqrestore.problem import Problem
 
 STEPS = 100  # halvings of a logarithmic range of 32 decades: to rounding
@@ -31,15 +31,17 @@ def make_consistent(x: Tensor, problem: Problem) -> Tensor:
     References:
         Noise-free: Elata et al., "InvFussion", 2025 (C-FID). arXiv:2504.01689
     """
-    operator = problem.operator
     if not problem.is_noisy:
-        return operator.project(x, problem.y)
+        return problem.operator.project(x, problem.y)
+    problem = double(problem)
+    operator = problem.operator
     spectrum = operator.spectral()
     if spectrum is None:
         raise ValueError(
             f"{operator.name} has no cheap singular value decomposition, which the noisy "
             "projection needs; judge the images as they are."
         )
+    image, x = x, x.double()
     residual = operator(x) - problem.y
     if operator.row_mask is not None:
         residual = residual * operator.row_mask
@@ -67,4 +69,4 @@ def make_consistent(x: Tensor, problem: Problem) -> Tensor:
     gain = spectrum.s.to(x.dtype) / (power + weight[..., None])
     gain = torch.where(power > 0, gain, 0)
     gain = torch.where((energy <= allowed)[..., None], 0, gain)
-    return x - spectrum.v(gain * along)
+    return (x - spectrum.v(gain * along)).to(image.dtype)

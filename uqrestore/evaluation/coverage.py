@@ -10,7 +10,8 @@ from uqrestore.evaluation.bootstrap import Estimate, mean_over_scenes
 from uqrestore.evaluation.scenes import Scenes, check_level
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
-Mask = Bool[np.ndarray, "*shape"]
+Mask = Bool[np.ndarray, "..."]
+Images = Float[np.ndarray, "scene *image"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ def measure_coverage(
 ) -> list[Coverage]:
     r"""Measure pixel-wise coverage at nominal levels, with scenes as the unit.
 
-    The band lets draws play the truth in turn, which needs no truth at all: its centre is
-    :func:`expected_coverage` and its width the spread of the replays.
+    A truth between the two draws that an end of the interval lies between counts as covered in
+    part, so that a perfect sampler's coverage is *exactly* ``expected``, whatever its law.
+
+    The width of the band is that of replays where draws play the truth; it needs no truth.
 
     Args:
         scenes: Truths and draws.
@@ -67,20 +70,30 @@ def measure_coverage(
         Interval score: Gneiting & Raftery, J. Am. Stat. Assoc. 102:359-378, 2007, eq. 43.
     """
     inside = _inside(scenes, mask)
-    hits, widths, scores = _interval_table(scenes, levels, inside)
+    pixels = inside.reshape(len(scenes), -1).sum(1)
+
+    def per_scene(values: np.ndarray) -> Float[np.ndarray, " scene"]:
+        return np.where(inside, values, 0).reshape(len(scenes), -1).sum(1) / pixels
+
     count = min(replays, scenes.draw_count) if scenes.draw_count > 2 else 0
-    replayed = np.array(
-        [_interval_table(scenes.promote(j), levels, inside)[0].mean(0) for j in range(count)]
-    )
+    played = [scenes.promote(draw) for draw in range(count)]
     rows = []
-    for k, level in enumerate(levels):
+    for level in levels:
+        low, high = intervals(scenes, level)
+        below, above = np.maximum(low - scenes.truth, 0), np.maximum(scenes.truth - high, 0)
         expected = expected_coverage(scenes.draw_count, level)
-        sd = replayed[:, k].std(ddof=1) if count > 1 else np.inf
+        replayed = [per_scene(_hits(play, level)).mean() for play in played]
+        sd = np.std(replayed, ddof=1) if count > 1 else np.inf
         band = max(expected - 1.96 * sd, 0.0), min(expected + 1.96 * sd, 1.0)
-        coverage = mean_over_scenes(hits[:, k], groups=scenes.groups)
-        width, score = float(widths[:, k].mean()), float(scores[:, k].mean())
         rows.append(
-            Coverage(level, coverage, expected, (float(band[0]), float(band[1])), width, score)
+            Coverage(
+                level,
+                mean_over_scenes(per_scene(_hits(scenes, level)), groups=scenes.groups),
+                expected,
+                (float(band[0]), float(band[1])),
+                float(per_scene(high - low).mean()),
+                float(per_scene(high - low + 2 / (1 - level) * (below + above)).mean()),
+            )
         )
     return rows
 
@@ -174,27 +187,24 @@ def expected_coverage(draws: int, level: float) -> float:
     return min(level, (draws - 1) / (draws + 1))
 
 
-def _interval_table(
-    scenes: Scenes, levels: Sequence[float], inside: Mask
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return coverage, width and interval score of each scene at each level."""
-    for level in levels:
-        check_level("the nominal level of an interval", level)
-    pixels = inside.reshape(len(scenes), -1).sum(1)
+def _hits(scenes: Scenes, level: float) -> Images:
+    """Say of each pixel whether the truth is inside: 1, 0, or in part at the ends.
 
-    def per_scene(values: np.ndarray) -> np.ndarray:
-        return np.where(inside, values, 0).reshape(len(scenes), -1).sum(1) / pixels
-
-    tails = np.array([((1 - level) / 2, (1 + level) / 2) for level in levels])
-    ends = np.quantile(scenes.draws, tails, axis=0, method="weibull")
-    rows = []
-    for level, (low, high) in zip(levels, ends, strict=True):
-        below, above = np.maximum(low - scenes.truth, 0), np.maximum(scenes.truth - high, 0)
-        hit, width = (below == 0) & (above == 0), high - low
-        score = width + 2 / (1 - level) * (below + above)
-        rows.append([per_scene(hit), per_scene(width), per_scene(score)])
-    hits, widths, scores = np.moveaxis(np.array(rows), 1, 0)
-    return hits.T, widths.T, scores.T
+    With ``h = (L + 1) (1 - level) / 2``, an end lies between draws number ``floor(h)`` and the
+    next; a truth in that gap is inside for the part ``1 - (h - floor(h))`` of it. Ties count
+    with the mean over the ranks they could have.
+    """
+    check_level("the nominal level of an interval", level)
+    count = scenes.draw_count
+    position = max((count + 1) * (1 - level) / 2, 1.0)
+    whole = int(position + 1e-9)
+    inside = np.zeros(count + 1)
+    inside[whole : count + 1 - whole] = 1
+    inside[[whole, count - whole]] = 1 - max(position - whole, 0)
+    total = np.concatenate([[0], inside.cumsum()])
+    first = (scenes.draws < scenes.truth).sum(0)
+    last = (scenes.draws <= scenes.truth).sum(0)
+    return (total[last + 1] - total[first]) / (last - first + 1)
 
 
 def _stratum_hits(
@@ -210,13 +220,12 @@ def _stratum_hits(
             f"{scenes.truth.shape}."
         )
     labels = np.broadcast_to(labels, scenes.truth.shape)
-    low, high = intervals(scenes, level)
-    hit = (low <= scenes.truth) & (scenes.truth <= high)
+    hit = _hits(scenes, level).reshape(len(scenes), -1)
     found = {}
     for label in np.unique(labels[inside]):
         here = (inside & (labels == label)).reshape(len(scenes), -1)
         count = here.sum(1)
-        share = (hit.reshape(here.shape) & here).sum(1)[count > 0] / count[count > 0]
+        share = (hit * here).sum(1)[count > 0] / count[count > 0]
         found[str(label)] = (count > 0, share)
     return found
 

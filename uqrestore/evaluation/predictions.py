@@ -32,9 +32,9 @@ class Predictions:
     """
 
     truth: Images
-    centre: Images
-    scale: Images
-    mask: Mask | None = None
+    centre: Float[np.ndarray, "..."]
+    scale: Float[np.ndarray, "..."]
+    mask: Bool[np.ndarray, "..."] | None = None
 
     def __post_init__(self) -> None:
         for what, images in (("centre", self.centre), ("scale", self.scale), ("mask", self.mask)):

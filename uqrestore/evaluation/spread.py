@@ -212,7 +212,11 @@ def _bin_table(scenes: Scenes, bins: int) -> Float[np.ndarray, "bin 2"]:
 
 def _reliability(table: Float[np.ndarray, "bin 2"]) -> Reliability:
     predicted, seen = np.sqrt(table).T
-    slope, intercept = np.polyfit(predicted, seen, 1) if np.ptp(predicted) > 0 else (np.nan, np.nan)
+    slope, intercept = (
+        np.polyfit(predicted, seen, 1)
+        if np.ptp(predicted) > 1e-6 * predicted.max()
+        else (np.nan, np.nan)
+    )
     used = predicted > 0
     miss = np.abs(seen - predicted)[used] / predicted[used]
     rows = tuple(Bin(float(p), float(s)) for p, s in zip(predicted, seen, strict=True))
