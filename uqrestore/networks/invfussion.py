@@ -126,17 +126,17 @@ class JointAttention(nn.Module):
         else:
             source = x if self.fdl_input == "raw" else normed
             seen = self.norm(self.degrade(source, measurement), cond)
-        qkv = own.qkv(normed).reshape(b, h * w, 3, own.heads, own.head_width)
-        key = self.key(torch.cat([normed, seen], dim=-1)).reshape(b, h * w, 1, own.heads, -1)
-        value = self.value(seen).reshape(b, h * w, own.heads, -1)
-        placed = own.place(torch.cat([qkv[:, :, :2], key], dim=2), (h, w))
-        q, k, k_seen = placed.permute(2, 0, 3, 1, 4)
-        attended = own.attend(
-            q,
-            torch.cat([k, k_seen], dim=2),
-            torch.cat([qkv[:, :, 2], value], dim=1).transpose(1, 2),
-            (h, w),
-        )
+        # Two products instead of four: all that is made of the tokens, all of what was seen.
+        key_own, key_seen = self.key.weight.chunk(2, dim=1)
+        of_own = F.linear(normed, torch.cat([own.qkv.weight, key_own]))
+        of_seen = F.linear(seen, torch.cat([key_seen, self.value.weight]))
+        of_own = of_own.reshape(b, h * w, 4, own.heads, own.head_width)
+        of_seen = of_seen.reshape(b, h * w, 2, own.heads, own.head_width)
+        q, k = own.place(of_own[:, :, :2], (h, w)).permute(2, 0, 3, 1, 4)
+        mixed = of_own[:, :, 3:] + of_seen[:, :, :1]
+        k_seen = own.place(mixed, (h, w))[:, :, 0].transpose(1, 2)
+        values = torch.cat([of_own[:, :, 2], of_seen[:, :, 1]], dim=1).transpose(1, 2)
+        attended = own.attend(q, torch.cat([k, k_seen], dim=2), values, (h, w))
         attended = attended.transpose(1, 2).reshape(b, h, w, d)
         return x + own.out(own.dropout(attended))
 
