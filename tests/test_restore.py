@@ -169,6 +169,9 @@ def test_the_part_of_another_run_is_not_mixed_in(pipeline: RestorePipeline, tmp_
 
     with pytest.raises(PosteriorError, match=r"cut\.h5\.part"):
         restore(change(pipeline, seed=7), scan, out, slices=4)
+    other = tiny_pipeline(tmp_path, method={"name": "ddnm", "steps": 7})
+    with pytest.raises(PosteriorError, match=r"cut\.h5\.part"):
+        restore(other, scan, out, slices=4)
 
 
 def test_an_existing_file_stays_unless_told(pipeline: RestorePipeline, tmp_path: Path) -> None:
@@ -220,6 +223,28 @@ def test_the_problem_solved_is_that_of_the_network_whatever_the_units() -> None:
     for problem in problems:
         assert problem.noise_std == pytest.approx(0.1)
         torch.testing.assert_close(problem.y, direct.y, rtol=1e-4, atol=2e-4)
+
+
+def test_the_residual_is_relative_and_in_the_units_of_the_acquisition() -> None:
+    intensity = Intensity(40.0, 250.0)
+    images = np.random.default_rng(0).normal(40, 250, (2, *SHAPE)).astype(np.float32)
+    mask = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(0)) < 0.4
+    acquisition = acquire(
+        MaskedFourier(mask, channels=1),
+        images,
+        noise_std=0.0,
+        intensity=intensity,
+        slices=(3, 8),
+        seed=0,
+        scan=1,
+    )
+    wrong = torch.as_tensor(np.stack([images, 1.02 * images, 0 * images]))
+
+    problem = acquisition.problem((3, 8))
+    residual = acquisition.residual(problem, (3, 8), intensity.to_network(wrong))
+
+    wanted = np.asarray([[0, 0], [0.02, 0.02], [1, 1]])
+    np.testing.assert_allclose(residual, wanted, atol=1e-5)
 
 
 def test_slices_that_do_not_exist_are_named(pipeline: RestorePipeline, tmp_path: Path) -> None:
