@@ -17,7 +17,7 @@ def test_every_backbone_has_a_case() -> None:
 @pytest.fixture(params=sorted(CASES))
 def network(request: pytest.FixtureRequest) -> nn.Module:
     with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(0)
+        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
         return CASES[request.param]().double()
 
 

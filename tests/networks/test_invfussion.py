@@ -140,7 +140,7 @@ def test_a_width_that_does_not_fit_is_answered_with_the_nearest() -> None:
 
 def network() -> nn.Module:
     with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(0)
+        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
         return awake(CASES["invfussion"]().double())
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.networks.cases import CASES, SHAPE, awake
+from uqrestore.networks import HDiT
 from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.tape import AttentionTape, decoder_attention
 
@@ -11,7 +12,7 @@ from uqrestore.networks.tape import AttentionTape, decoder_attention
 @pytest.fixture(params=sorted(CASES))
 def network(request: pytest.FixtureRequest) -> torch.nn.Module:
     with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(0)
+        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
         return awake(CASES[request.param]().double())
 
 
@@ -69,6 +70,7 @@ def test_maps_of_another_batch_are_refused(network: torch.nn.Module) -> None:
 def test_the_layers_are_those_on_the_way_up() -> None:
     network = CASES["hdit"]()
     chosen = decoder_attention(network)
+    assert isinstance(network, HDiT)
     up = [m for m in network.trunk.up.modules() if isinstance(m, SelfAttention)]
     middle = [m for m in network.trunk.middle.modules() if isinstance(m, SelfAttention)]
     assert chosen == [*middle[len(middle) // 2 :], *up]

@@ -27,14 +27,16 @@ SHAPE = (1, 8, 12)
 
 def config(**changes: object) -> TrainConfig:
     base = TrainConfig(
-        network=NetworkConfig(
-            name="hdit",
-            patch=2,
-            widths=[16, 16],
-            depths=[1, 1],
-            attention=["global", "global"],
-            head_width=8,
-            cond_width=16,
+        network=NetworkConfig.model_validate(
+            {
+                "name": "hdit",
+                "patch": 2,
+                "widths": [16, 16],
+                "depths": [1, 1],
+                "attention": ["global", "global"],
+                "head_width": 8,
+                "cond_width": 16,
+            }
         ),
         data=DataConfig(shape=SHAPE, augment="none"),
         optimiser=OptimiserConfig(lr=3e-3, warmup=64),

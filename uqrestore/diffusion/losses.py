@@ -41,6 +41,9 @@ class LearnedUncertainty(nn.Module):
         seed: Seed of the fixed frequencies and phases.
     """
 
+    frequency: Tensor
+    phase: Tensor
+
     def __init__(self, features: int = 128, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)

@@ -124,6 +124,8 @@ def split(x: Tensor, factor: int) -> Tensor:
 class FourierFeatures(nn.Module):
     """Random cosine and sine features of a few numbers; the frequencies are fixed."""
 
+    frequencies: Tensor
+
     def __init__(self, inputs: int, width: int, generator: torch.Generator) -> None:
         super().__init__()
         if width % 2:

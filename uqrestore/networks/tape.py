@@ -107,7 +107,11 @@ def _attach(
             f"{type(layer).__name__} does not show its attention map; use layers of uqrestore, or "
             "of MONAI with use_flash_attention=False."
         )
-    return dropout.register_forward_hook(lambda _, __, found: exchange(index, found)).remove
+
+    def seen(_: nn.Module, __: tuple[Tensor, ...], found: Tensor) -> Tensor:
+        return exchange(index, found)
+
+    return dropout.register_forward_hook(seen).remove
 
 
 def decoder_attention(model: nn.Module) -> list[nn.Module]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -51,7 +52,7 @@ def _read(path: Path, config: DataConfig, split: str) -> list[Tensor]:
         with h5py.File(path) as file:
             if f"{split}/{config.variable}" not in file:
                 return []
-            stored = file[f"{split}/{config.variable}"]
+            stored: Any = file[f"{split}/{config.variable}"]
             values = stored[()]
             scale = float(np.asarray(stored.attrs.get("scale_factor", 1.0)).item())
     except OSError as error:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -49,7 +50,7 @@ def load_labels(path: Path, split: str, side: int) -> LabelSlices:
         raise DataError(f"{path}: no such file; give the folder of the training data by --data.")
     stacks, level = [], None
     with h5py.File(path) as file:
-        people = file.get(split)
+        people: Any = file.get(split)
         if people is None or len(people) == 0:
             raise DataError(f"{path}: no group {split!r} with label maps.")
         for name, person in people.items():

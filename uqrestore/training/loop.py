@@ -43,7 +43,7 @@ def build_denoiser(config: TrainConfig) -> NetworkDenoiser:
             f"{', '.join(sorted(BACKBONES))}."
         )
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(config.seed)
+        torch.random.set_rng_state(torch.Generator().manual_seed(config.seed).get_state())
         network = BACKBONES[config.network.name](config.data.shape, **config.network.options)
     return NetworkDenoiser(network, Preconditioning(config.loss.sigma_data))
 
@@ -187,8 +187,8 @@ class Trainer:
         """Move the averaged weights; early on the half-life grows with the samples seen."""
         half_life = min(self.config.ema, self.seen / 3)
         keep = 0.5 ** (self.config.batch / half_life)
-        ours, theirs = list(self.ema.parameters()), list(self.denoiser.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - keep)
+        for ours, theirs in zip(self.ema.parameters(), self.denoiser.parameters(), strict=True):
+            ours.lerp_(theirs, 1 - keep)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
