@@ -54,9 +54,11 @@ def test_nothing_measured_is_nothing_amplified() -> None:
 
 def test_converting_keeps_masks_boolean_and_spectra_complex() -> None:
     blur = StridedBlur(torch.ones(3, 3) / 9, 1, (1, 6, 6)).to(torch.float64)
+    assert isinstance(blur, StridedBlur)
     assert blur.dtype == torch.float64
     assert blur._response.dtype == torch.complex128
     fourier = MaskedFourier(torch.ones(4, 4, dtype=torch.bool)).to(torch.float64)
+    assert isinstance(fourier, MaskedFourier)
     assert fourier.mask.dtype == torch.bool
     assert fourier.dtype == torch.float64
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator
 
-from uqrestore.operators import StridedBlur
+from uqrestore.operators import StridedBlur, stack_operators
 from uqrestore.operators.kernels import gaussian_kernel
 
 X = torch.randn(2, 6, 12, generator=Generator().manual_seed(0), dtype=torch.float64)
@@ -65,3 +65,12 @@ def test_every_problem_keeps_its_own_stride() -> None:
     one = A.select(2)
     assert one.row_mask is not None
     assert one.row_mask.sum() == 8
+
+
+def test_kernels_of_different_sizes_share_a_batch() -> None:
+    parts = [
+        StridedBlur(KERNEL, 1, (2, 6, 12)),
+        StridedBlur(torch.rand(6, 3, generator=Generator().manual_seed(4)).double(), 2, (2, 6, 12)),
+    ]
+    both = stack_operators(parts)(X.expand(2, 2, 6, 12))
+    torch.testing.assert_close(both, torch.stack([part(X) for part in parts]))

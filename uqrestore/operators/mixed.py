@@ -1,8 +1,8 @@
 """One batch of operators of different kinds, each kind run at once."""
 
 import dataclasses
-import operator as python_operator
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -45,6 +45,7 @@ class Mixed(Compound):
     positions: tuple[tuple[int, ...], ...]
     rows: int = 0
     _order: Int[Tensor, " problem"] = field(init=False, repr=False, metadata=SHARED)
+    _places: Int[Tensor, " problem"] = field(init=False, repr=False, metadata=SHARED)
 
     def __post_init__(self) -> None:
         shapes = [part.in_shape for part in self.parts]
@@ -68,15 +69,25 @@ class Mixed(Compound):
             f"rows must be at least {longest}, that of the longest part, but got {self.rows}.",
         )
         object.__setattr__(self, "rows", self.rows or longest)
-        object.__setattr__(self, "_order", torch.tensor(flat, device=self.device))
+        order = torch.tensor(flat, device=self.device)
+        object.__setattr__(self, "_order", order)
+        object.__setattr__(self, "_places", order.argsort())
 
-    @property
+    @functools.cached_property
     def _counts(self) -> list[int]:
         return [torch.Size(part.out_shape).numel() for part in self.parts]
 
-    @property
-    def _at(self) -> Sequence[Tensor]:
-        return self._order.split([len(positions) for positions in self.positions])
+    @functools.cached_property
+    def _sizes(self) -> list[int]:
+        return [len(positions) for positions in self.positions]
+
+    def _sorted_by_part(self, value: Tensor, axis: int) -> Sequence[Tensor]:
+        """Bring the problems of each part together, and give each part its own."""
+        return value.index_select(axis, self._order).split(self._sizes, axis)
+
+    def _joined(self, values: Sequence[Tensor], axis: int) -> Tensor:
+        """Put what the parts gave back in the places of the problems."""
+        return torch.cat(tuple(values), axis).index_select(axis, self._places)
 
     @property
     def exact_pinv(self) -> bool:  # type: ignore[override]
@@ -96,10 +107,9 @@ class Mixed(Compound):
 
     @property
     def row_mask(self) -> Bool[Tensor, "problem rows"]:
-        real = torch.zeros(len(self._order), self.rows, dtype=torch.bool, device=self.device)
-        for part, at, count in zip(self.parts, self._at, self._counts, strict=True):
-            real[at, :count] = flat_row_mask(part, part.problem_shape)
-        return real
+        return self._joined(
+            [_pad(flat_row_mask(part, part.problem_shape), self.rows) for part in self.parts], 0
+        )
 
     @property
     def singular_value(self) -> float | None:
@@ -108,65 +118,58 @@ class Mixed(Compound):
 
     def forward(self, x: Tensor) -> Rows:
         axis = x.ndim - len(self.in_shape) - 1
-        y = x.new_zeros(*x.shape[: axis + 1], self.rows)
-        for part, at, count in zip(self.parts, self._at, self._counts, strict=True):
-            flat = part.forward(x.index_select(axis, at)).flatten(axis + 1)
-            y.narrow(-1, 0, count).index_copy_(axis, at, flat)
-        return y
+        images = zip(self.parts, self._sorted_by_part(x, axis), strict=True)
+        rows = [_pad(part.forward(own).flatten(axis + 1), self.rows) for part, own in images]
+        return self._joined(rows, axis)
 
     def adjoint(self, y: Rows) -> Tensor:
-        return self._back(y, "adjoint")
+        return self._back(y, [part.adjoint for part in self.parts])
 
     def pinv(self, y: Rows) -> Tensor:
-        return self._back(y, "pinv")
+        return self._back(y, [part.pinv for part in self.parts])
 
-    def _back(self, y: Rows, method: str) -> Tensor:
-        x = y.new_empty(*y.shape[:-1], *self.in_shape)
-        for part, at, count in zip(self.parts, self._at, self._counts, strict=True):
-            own = y.narrow(-1, 0, count).index_select(y.ndim - 2, at)
-            back = python_operator.methodcaller(method, own.unflatten(-1, part.out_shape))
-            x.index_copy_(y.ndim - 2, at, back(part))
-        return x
+    def _back(self, y: Rows, maps: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+        axis = y.ndim - 2
+        rows = zip(self.parts, maps, self._sorted_by_part(y, axis), self._counts, strict=True)
+        images = [
+            back(own[..., :count].unflatten(-1, part.out_shape)) for part, back, own, count in rows
+        ]
+        return self._joined(images, axis)
 
     def spectral(self) -> Spectrum | None:
         spectra = [part.spectral() for part in self.parts]
         if any(spectrum is None for spectrum in spectra):
             return None
         whole = [spectrum for spectrum in spectra if spectrum is not None]
-        most = max(spectrum.s.shape[-1] for spectrum in whole)
-        s = torch.zeros(len(self._order), most, dtype=self.dtype, device=self.device)
-        for spectrum, at in zip(whole, self._at, strict=True):
-            s[at, : spectrum.s.shape[-1]] = spectrum.s.to(s)
+        sizes = [spectrum.s.shape[-1] for spectrum in whole]
+        most = max(sizes)
 
-        def to_coefficients(value: Tensor, shape: Shape, name: str) -> Tensor:
-            axis = value.ndim - len(shape) - 1
-            c = value.new_zeros(*value.shape[: axis + 1], most)
-            for i, at in enumerate(self._at):
-                own = value.index_select(axis, at)
-                if name == "ut":
-                    own = own[..., : self._counts[i]].unflatten(-1, self.parts[i].out_shape)
-                part = getattr(whole[i], name)(own)
-                c.narrow(-1, 0, part.shape[-1]).index_copy_(axis, at, part)
-            return c
+        def vt(x: Tensor) -> Tensor:
+            axis = x.ndim - len(self.in_shape) - 1
+            images = zip(whole, self._sorted_by_part(x, axis), strict=True)
+            return self._joined([_pad(part.vt(own), most) for part, own in images], axis)
 
-        def from_coefficients(c: Tensor, shape: Shape, name: str) -> Tensor:
-            axis = c.ndim - 2
-            value = c.new_zeros(*c.shape[:-1], *shape)
-            for i, at in enumerate(self._at):
-                own = c.index_select(axis, at)[..., : whole[i].s.shape[-1]]
-                part = getattr(whole[i], name)(own)
-                if name == "u":
-                    part = part.flatten(axis + 1)
-                value.narrow(-1, 0, part.shape[-1]).index_copy_(axis, at, part)
-            return value
+        def v(c: Tensor) -> Tensor:
+            own = zip(whole, self._sorted_by_part(c, c.ndim - 2), sizes, strict=True)
+            return self._joined([part.v(row[..., :size]) for part, row, size in own], c.ndim - 2)
 
-        return Spectrum(
-            s,
-            lambda x: to_coefficients(x, self.in_shape, "vt"),
-            lambda c: from_coefficients(c, self.in_shape, "v"),
-            lambda y: to_coefficients(y, self.out_shape, "ut"),
-            lambda c: from_coefficients(c, self.out_shape, "u"),
-        )
+        def ut(y: Tensor) -> Tensor:
+            rows = zip(
+                self.parts, whole, self._sorted_by_part(y, y.ndim - 2), self._counts, strict=True
+            )
+            coefficients = [
+                spectrum.ut(own[..., :count].unflatten(-1, part.out_shape))
+                for part, spectrum, own, count in rows
+            ]
+            return self._joined([_pad(c, most) for c in coefficients], y.ndim - 2)
+
+        def u(c: Tensor) -> Tensor:
+            own = zip(whole, self._sorted_by_part(c, c.ndim - 2), sizes, strict=True)
+            rows = [part.u(row[..., :size]).flatten(c.ndim - 1) for part, row, size in own]
+            return self._joined([_pad(row, self.rows) for row in rows], c.ndim - 2)
+
+        s = self._joined([_pad(spectrum.s.to(self.dtype), most) for spectrum in whole], 0)
+        return Spectrum(s, vt, v, ut, u)
 
     def select(self, index: Index) -> LinearOperator:
         chosen = pick(self.name, self.problem_shape, range(len(self._order)), index)
@@ -214,3 +217,8 @@ def mix(operators: Sequence[LinearOperator]) -> Mixed:
     parts = tuple(stack_operators([single[i] for i in own]) for own in groups.values())
     padded = any(isinstance(operator, Padded) for operator in operators)
     return Mixed(parts, tuple(tuple(own) for own in groups.values()), rows if padded else 0)
+
+
+def _pad(rows: Tensor, length: int) -> Tensor:
+    missing = length - rows.shape[-1]
+    return torch.nn.functional.pad(rows, (0, missing)) if missing else rows

@@ -1,10 +1,12 @@
 """Blur and subsample, periodic, with a pseudo-inverse that is exact because aliasing is folded."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from uqrestore.operators.base import LinearOperator
@@ -57,10 +59,11 @@ class StridedBlur(LinearOperator):
     shape: Shape
     rcond: float = 0.02
     normalize: bool = False
-    _lattice: Bool[Tensor, "*problem 1 row column"] = field(init=False, repr=False)
+    _lattice: Float[Tensor, "*problem 1 row column"] = field(init=False, repr=False)
     _response: Complex[Tensor, "*problem 1 row half"] = field(init=False, repr=False)
     _inverse: Complex[Tensor, "*problem 1 row half"] = field(init=False, repr=False)
     _s: Float[Tensor, "*problem 1 row column"] = field(init=False, repr=False)
+    _common_stride: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check()
@@ -77,10 +80,12 @@ class StridedBlur(LinearOperator):
         )
         real = self.kernel.dtype
         object.__setattr__(self, "stride", stride)
-        object.__setattr__(self, "_lattice", lattice)
+        object.__setattr__(self, "_lattice", lattice.to(real))
         object.__setattr__(self, "_response", response.to(real.to_complex()))
         object.__setattr__(self, "_inverse", inverse.to(real.to_complex()))
         object.__setattr__(self, "_s", s.to(real))
+        strides = stride.reshape(-1).tolist()
+        object.__setattr__(self, "_common_stride", strides[0] if len(set(strides)) == 1 else 1)
 
     def _check(self) -> None:
         kernel, (_, row, column) = self.kernel, self.shape
@@ -127,12 +132,22 @@ class StridedBlur(LinearOperator):
         response = response * keep.tile(stride, stride)
         inverse = torch.where(keep, 1 / power, 0).tile(stride, stride) * response.conj()
 
-        lattice = torch.zeros(row, column, dtype=torch.bool, device=kernel.device)
-        lattice[::stride, ::stride] = True
+        lattice = kernel.new_zeros(row, column)
+        lattice[::stride, ::stride] = 1
         s = kernel.new_zeros(row, column)
         s[: low[0], : low[1]] = keep * power.sqrt()
         half = column // 2 + 1
         return lattice, response[:, :half], inverse[:, :half], s
+
+    def group_key(self) -> tuple[Any, ...]:
+        return (self.name, self.shape, self.rcond, self.normalize)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
+        size = tuple(max(part.kernel.shape[axis] for part in parts) for axis in (-2, -1))
+        return super().concatenate(
+            [dataclasses.replace(part, kernel=_grow(part.kernel, size)) for part in parts]
+        )
 
     @property
     def in_shape(self) -> Shape:
@@ -148,7 +163,7 @@ class StridedBlur(LinearOperator):
 
     @property
     def row_mask(self) -> Tensor:
-        return self._lattice
+        return self._lattice.bool()
 
     @property
     def singular_value(self) -> float | None:
@@ -157,20 +172,29 @@ class StridedBlur(LinearOperator):
 
     @full_precision
     def forward(self, x: Image) -> Image:
-        return self._lattice * self._filter(self._response, x)
+        return self._lattice.to(x.dtype) * self._filter(self._response, x)
 
     @full_precision
     def adjoint(self, y: Image) -> Image:
-        return self._filter(self._response.conj(), self._lattice * y)
+        return self._back(self._response.conj(), y)
 
     @full_precision
     def pinv(self, y: Image) -> Image:
-        return self._filter(self._inverse, self._lattice * y)
+        return self._back(self._inverse, y)
+
+    def _back(self, response: Tensor, y: Image) -> Image:
+        """Filter a measurement of the lattice up to an image."""
+        stride = self._common_stride
+        if stride == 1:
+            return self._filter(response, self._lattice.to(y.dtype) * y)
+        # The spectrum of a lattice repeats itself; a small transform gives one period.
+        period = torch.fft.fft2(y[..., ::stride, ::stride])
+        spectrum = period.tile(stride, stride // 2 + 1)[..., : response.shape[-1]]
+        return torch.fft.irfft2(spectrum.mul_(response.to(spectrum.dtype)), s=self.shape[-2:])
 
     def _filter(self, response: Tensor, x: Image) -> Image:
         spectrum = torch.fft.rfft2(x)
-        product = spectrum * response.to(spectrum.dtype)
-        return torch.fft.irfft2(product, s=self.shape[-2:])
+        return torch.fft.irfft2(spectrum.mul_(response.to(spectrum.dtype)), s=self.shape[-2:])
 
     def spectral(self) -> Spectrum:
         # A A^T is circular on the lattice with an even spectrum, so the Hartley transform, real
@@ -182,11 +206,11 @@ class StridedBlur(LinearOperator):
         inverse = torch.where(kept, 1 / torch.where(kept, self._s, 1), 0)
 
         def ut(y: Tensor) -> Tensor:
-            return (scale.to(y.dtype) * _hartley(self._lattice * y)).flatten(-3)
+            return (scale.to(y.dtype) * _hartley(self._lattice.to(y.dtype) * y)).flatten(-3)
 
         def u(c: Tensor) -> Tensor:
             c = c.unflatten(-1, self.shape)
-            return self._lattice * _hartley(scale.to(c.dtype) * c)
+            return self._lattice.to(c.dtype) * _hartley(scale.to(c.dtype) * c)
 
         def vt(x: Tensor) -> Tensor:
             return (inverse.to(x.dtype) * ut(self.forward(x)).unflatten(-1, self.shape)).flatten(-3)
@@ -202,6 +226,15 @@ class StridedBlur(LinearOperator):
     def stride_squared(self) -> Float[Tensor, "*problem 1 1 1"]:
         """Pixels of the image for each one kept."""
         return torch.as_tensor(self.stride).double().square()[..., None, None, None]
+
+
+def _grow(kernel: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Surround kernels by zeros, their centres kept at half their size."""
+    pad: list[int] = []
+    for axis in (-1, -2):
+        before = size[axis] // 2 - kernel.shape[axis] // 2
+        pad += [before, size[axis] - kernel.shape[axis] - before]
+    return torch.nn.functional.pad(kernel, pad) if any(pad) else kernel
 
 
 def _hartley(x: Tensor) -> Tensor:
