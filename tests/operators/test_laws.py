@@ -240,6 +240,13 @@ def test_moving_keeps_the_operator(operator: LinearOperator) -> None:
     x, y = image(operator), measurement(operator)
     assert moved(x.to("meta")).shape == operator(x).shape
     assert moved.adjoint(y.to("meta")).shape == x.shape
+    rows, spectrum = moved.row_mask, moved.spectral()
+    assert rows is None or rows.device.type == "meta"
+    if spectrum is not None:
+        c = spectrum.vt(x.to("meta"))
+        assert spectrum.s.device.type == "meta"
+        assert spectrum.v(c).shape == x.shape
+        assert spectrum.u(spectrum.ut(y.to("meta"))).shape == y.shape
 
 
 def test_unknown_parameters_are_errors(operator: LinearOperator) -> None:

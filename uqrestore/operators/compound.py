@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ class Compound(LinearOperator):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.parts[0].dtype
+        return functools.reduce(torch.promote_types, (part.dtype for part in self.parts))
 
     def to(self, target: torch.device | torch.dtype | str) -> LinearOperator:
         return self._moved(super().to(target), lambda part: part.to(target))

@@ -159,7 +159,7 @@ class Downsampling(LinearOperator):
 
     def select(self, index: Index) -> LinearOperator:
         factor = pick(self.name, self.problem_shape, self._factors, index)
-        return dataclasses.replace(self, factor=factor).to(self.dtype)
+        return dataclasses.replace(self, factor=factor).to(self.dtype).to(self.device)
 
     def group_key(self) -> tuple[Any, ...]:
         return (self.name, self.shape, self.kind)
@@ -170,7 +170,8 @@ class Downsampling(LinearOperator):
         same(cls.name, "kind", [part.kind for part in parts])
         factor = tuple(f for part in parts for f in part._factors)
         low = tuple(max(sizes) for sizes in zip(*(o.low for o in parts), strict=True))
-        return dataclasses.replace(parts[0], factor=factor, low=low).to(parts[0].dtype)
+        whole = dataclasses.replace(parts[0], factor=factor, low=low)
+        return whole.to(parts[0].dtype).to(parts[0].device)
 
 
 @functools.cache

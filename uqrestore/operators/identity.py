@@ -1,14 +1,14 @@
 """The two operators without parameters: see everything, and see nothing."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.base import SHARED, LinearOperator
 from uqrestore.operators.checks import Index, Shape, pick, require, same
 from uqrestore.operators.spectrum import Spectrum
 
@@ -24,6 +24,8 @@ class _Plain(LinearOperator):
 
     shape: Shape
     problems: Shape = ()
+    # There is nothing to store; this remembers the device and the type that were asked for.
+    _unit: Float[Tensor, ""] = field(init=False, repr=False, metadata=SHARED)
 
     def __post_init__(self) -> None:
         require(
@@ -32,6 +34,7 @@ class _Plain(LinearOperator):
             "wants an image shape (channel, *space) of positive lengths and problems () or "
             f"(b,), but got {self.shape} and {self.problems}.",
         )
+        object.__setattr__(self, "_unit", torch.ones(()))
 
     @property
     def in_shape(self) -> Shape:
@@ -47,7 +50,7 @@ class _Plain(LinearOperator):
 
     def select(self, index: Index) -> LinearOperator:
         chosen = pick(self.name, self.problems, range(sum(self.problems)), index)
-        return dataclasses.replace(self, problems=() if isinstance(chosen, int) else (len(chosen),))
+        return self._for_problems(() if isinstance(chosen, int) else (len(chosen),))
 
     def group_key(self) -> tuple[Any, ...]:
         return (self.name, self.shape)
@@ -56,7 +59,12 @@ class _Plain(LinearOperator):
     def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
         same(cls.name, "shape", [part.in_shape for part in parts])
         count = sum(part.problem_shape[0] if part.problem_shape else 1 for part in parts)
-        return cls(parts[0].in_shape, (count,))
+        return parts[0]._for_problems((count,))
+
+    def _for_problems(self, problems: Shape) -> LinearOperator:
+        new = self._with_tensors(lambda _, value: value)
+        object.__setattr__(new, "problems", problems)
+        return new
 
     def _spectrum(self, value: float) -> Spectrum:
         count = torch.Size(self.shape).numel()
@@ -67,7 +75,8 @@ class _Plain(LinearOperator):
         def image(c: Tensor) -> Tensor:
             return value * c.unflatten(-1, self.shape)
 
-        return Spectrum(torch.full((*self.problems, count), value), flat, image, flat, image)
+        s = self._unit.new_full((*self.problems, count), value)
+        return Spectrum(s, flat, image, flat, image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +116,7 @@ class Zero(_Plain):
 
     @property
     def row_mask(self) -> Tensor:
-        return torch.zeros([1] * len(self.shape), dtype=torch.bool)
+        return torch.zeros_like(self._unit, dtype=torch.bool)
 
     def forward(self, x: Tensor) -> Tensor:
         return 0 * x
