@@ -57,12 +57,12 @@ class Interrupted(KeyboardInterrupt):
     """A Ctrl-C of our own."""
 
 
-def stop_after(calls: int) -> Callable[[Progress], None]:
+def stop_after(batches: int) -> Callable[[Progress], None]:
     seen: list[Progress] = []
 
     def progress(now: Progress) -> None:
         seen.append(now)
-        if len(seen) == calls:
+        if len(seen) == batches + 1:  # the first call comes before the first batch
             raise Interrupted
 
     return progress
@@ -156,7 +156,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     restore(pipeline, scan, out, notify=lines.append, progress=seen.append)
 
     assert any("resuming" in line for line in lines)
-    assert seen[0].samples_done >= batch_size * stop
+    assert seen[0].samples_done == batch_size * stop
     assert (seen[-1].slices_done, seen[-1].samples_done, seen[-1].samples) == (5, 30, 30)
     assert not (tmp_path / "cut.h5.part").exists()
     assert largest_difference(images_of(whole), images_of(out)) < 1e-5

@@ -88,7 +88,7 @@ def restore(
         batch_size: Images in one call of the prior; never changes a result. None takes the
             pipeline's.
         device: Where the prior runs.
-        progress: Called after every batch.
+        progress: Called before the first batch and after every one.
         notify: Called with lines for the user: scope of the prior, changes of grid.
 
     Returns:
@@ -107,7 +107,8 @@ def restore(
     with PosteriorWriter(out, _plan(work, device), overwrite=overwrite) as writer:
         if writer.resumed:
             say(f"resuming: {writer.resumed} samples of slices are in {out}.part already")
-        _draw_all(work, writer, batch_size or pipeline.batch_size, device, progress)
+        tell = progress or (lambda _: None)
+        _draw_all(work, writer, batch_size or pipeline.batch_size, device, tell)
         summary = writer.summarise(components=pipeline.components)
         return writer.finish(summary, figures=_figures(work, summary.mmse))
 
@@ -218,17 +219,14 @@ def _draw_all(
     writer: PosteriorWriter,
     batch_size: int,
     device: str,
-    progress: Callable[[Progress], None] | None,
+    tell: Callable[[Progress], None],
 ) -> None:
     """Draw what the file still misses, slice by slice, ``batch_size`` images at a time."""
     pipeline, acquisition = work.pipeline, work.acquisition
-    total = len(work.slices) * pipeline.draws
-    written = slices_done = 0
+    tell(_progress(writer))
     for group in chunks(work.slices, max(1, batch_size // pipeline.draws)):
-        missing = tuple(writer.missing(group))
-        written += len(group) * (pipeline.draws - len(missing))
         problem = acquisition.problem(group).to(device)
-        for draws in chunks(missing, max(1, batch_size // len(group))):
+        for draws in chunks(writer.missing(group), max(1, batch_size // len(group))):
             start = time.perf_counter()
             images, calls = draw(
                 pipeline.method,
@@ -247,12 +245,17 @@ def _draw_all(
                 wall_s=time.perf_counter() - start,
                 stats={"residual": acquisition.residual(problem, group, images)},
             )
-            written += len(group) * len(draws)
-            if progress is not None:
-                progress(Progress(len(work.slices), slices_done, total, written))
-        slices_done += len(group)
-    if progress is not None:
-        progress(Progress(len(work.slices), slices_done, total, written))
+            tell(_progress(writer))
+
+
+def _progress(writer: PosteriorWriter) -> Progress:
+    draws, slices = writer.valid.shape
+    return Progress(
+        slices=slices,
+        slices_done=int(writer.valid.all(axis=0).sum()),
+        samples=draws * slices,
+        samples_done=int(writer.valid.sum()),
+    )
 
 
 def _figures(work: _Work, mean: Images) -> dict[str, float]:

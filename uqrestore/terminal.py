@@ -104,6 +104,7 @@ def _bar(text: str) -> "RichProgress":
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=err,
+        console=out,  # that of the lines, which then appear above the bar
         transient=True,
+        disable=not out.is_terminal,
     )
