@@ -1,7 +1,7 @@
 """A network, preconditioned into a denoiser."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """What every sampler and method asks for: ``E[x0 | x_t]``, or ``E[x0 | x_t, y]``.
 

@@ -1,0 +1,172 @@
+"""Laws of every zero-shot method, and its bias held to its card."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import uqrestore.zoo
+from uqrestore.evaluation.bench import Counting, gaussian_field, measure
+from uqrestore.evaluation.cards import as_page, fits, verdict
+from uqrestore.methods import METHODS
+from uqrestore.noise import SampleNoise
+from uqrestore.operators import Inpainting, MaskedFourier
+from uqrestore.problem import Problem, simulate
+
+CARDS = Path(uqrestore.zoo.__file__).parent / "cards"
+SHAPE = (1, 7, 6)
+QUICK: dict[str, dict[str, Any]] = {
+    "ddnm": {"steps": 10},
+    "ssd": {"inversion_points": 4, "steps": 8},
+}
+
+
+def card(name: str) -> dict[str, Any]:
+    return json.loads((CARDS / f"{name}.json").read_text())
+
+
+def problem(count: int = 3) -> Problem:
+    g = torch.Generator().manual_seed(0)
+    mask = torch.rand(count, *SHAPE[1:], generator=g) < 0.5
+    truth = gaussian_field(SHAPE).draw(SampleNoise(0, [0], slices=range(count)))[0]
+    return simulate(MaskedFourier(mask, channels=1), truth)
+
+
+@pytest.fixture(params=sorted(METHODS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_every_method_has_its_bias_on_record() -> None:
+    assert {path.stem for path in CARDS.glob("*.json")} == set(METHODS)
+    assert set(QUICK) == set(METHODS), "add the quick options of the new method"
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [(name, i) for name in sorted(METHODS) for i in range(len(card(name)["measured"]))],
+)
+def test_the_bias_is_the_one_on_the_card(name: str, row: int) -> None:
+    """A small case, of other truths and draws, lies in the band of the card."""
+    said = card(name)["measured"][row]
+    score = measure(
+        METHODS[name], said["operator"], noise_std=said["noise_std"], truths=3, draws=48, seed=5,
+        **said["options"],
+    )
+    assert fits(score, said), f"{score} against {said}"
+    assert score.residual < 1e-9
+
+
+def test_exact_draws_are_where_the_floor_is() -> None:
+    """The bench itself: draws of the exact posterior score 1, and prior draws do not."""
+
+    def exact(problem: Problem, denoiser: Counting, noise: SampleNoise) -> Tensor:
+        return denoiser.denoiser.posterior(problem).draw(noise)
+
+    def prior(problem: Problem, denoiser: Counting, noise: SampleNoise) -> Tensor:
+        del problem
+        return denoiser.denoiser.draw(noise)
+
+    right = measure(exact, "masked_fourier", truths=6, draws=64)
+    assert right.mean_error == pytest.approx(right.mean_error_floor, rel=0.25)
+    assert right.variance_ratio == pytest.approx(1, abs=0.08)
+    assert right.coverage_90 == pytest.approx(0.9, abs=0.04)
+    wrong = measure(prior, "masked_fourier", truths=6, draws=64)
+    assert wrong.mean_error > 3 * wrong.mean_error_floor
+    assert wrong.residual > 0.1
+
+
+def test_every_draw_explains_the_measurement(name: str) -> None:
+    known = problem()
+    noise = SampleNoise(1, range(4), slices=range(3))
+    images = METHODS[name](known, gaussian_field(SHAPE), noise, **QUICK[name])
+    assert images.shape == (4, 3, *SHAPE)
+    torch.testing.assert_close(known.operator(images), known.y.expand(4, *known.y.shape))
+
+
+def test_the_batch_changes_no_draw(name: str) -> None:
+    known, prior, options = problem(), gaussian_field(SHAPE), QUICK[name]
+    whole = METHODS[name](known, prior, SampleNoise(1, range(4), slices=range(3)), **options)
+    for i in (0, 3):
+        for j in (0, 2):
+            one = Problem(known.operator.select(j), known.y[j])
+            alone = METHODS[name](one, prior, SampleNoise(1, [i], slices=j), **options)
+            torch.testing.assert_close(alone[0], whole[i, j], rtol=0, atol=1e-10)
+
+
+def test_nan_from_the_network_is_an_error_that_names_method_step_and_sigma(name: str) -> None:
+    class Broken:
+        in_shape = SHAPE
+        calls = 0
+
+        def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+            del sigma
+            self.calls += 1
+            return x if self.calls < 3 else x * torch.nan
+
+    with pytest.raises(FloatingPointError, match=rf"{name}: at step 3 .*sigma="):
+        METHODS[name](problem(1), Broken(), SampleNoise(0, [0], slices=[0]), **QUICK[name])
+
+
+def test_noise_is_refused_where_the_method_has_no_use_for_it(name: str) -> None:
+    known = Problem(problem(1).operator, problem(1).y, 0.1)
+    with pytest.raises(ValueError, match=f"{name} restores noise-free measurements"):
+        METHODS[name](known, gaussian_field(SHAPE), SampleNoise(0, [0], slices=[0]))
+
+
+def test_an_unknown_option_is_answered_with_the_nearest(name: str) -> None:
+    noise = SampleNoise(0, [0], slices=[0])
+    with pytest.raises(ValueError, match=r"Did you mean 'steps'\?"):
+        METHODS[name](problem(1), gaussian_field(SHAPE), noise, stepz=3)
+    with pytest.raises(ValueError, match=f"{name} has no preset 'fast'"):
+        METHODS[name](problem(1), gaussian_field(SHAPE), noise, preset="fast")
+
+
+def test_streams_that_do_not_fit_are_named(name: str) -> None:
+    with pytest.raises(ValueError, match=r"streams of shape \(2,\) but the problem has"):
+        METHODS[name](problem(3), gaussian_field(SHAPE), SampleNoise(0, range(2)))
+
+
+def test_a_prior_of_other_images_is_named(name: str) -> None:
+    noise = SampleNoise(0, [0], slices=[0])
+    with pytest.raises(ValueError, match=r"prior makes images of shape \(1, 5, 5\)"):
+        METHODS[name](problem(1), gaussian_field((1, 5, 5)), noise)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "calls"),
+    [
+        ("ssd", {"preset": "30"}, 29),
+        ("ssd", {"preset": "100"}, 99),
+        ("ddnm", {"steps": 17}, 17),
+        ("ddnm", {"steps": 100, "travel_length": 2, "travel_repeat": 2}, 198),
+        ("ddnm", {"steps": 100, "travel_length": 10, "travel_repeat": 3}, 280),
+    ],
+)
+def test_methods_make_as_many_calls_as_they_say(
+    name: str, options: dict[str, Any], calls: int
+) -> None:
+    counting = Counting(gaussian_field(SHAPE))
+    METHODS[name](problem(1), counting, SampleNoise(0, [0], slices=[0]), **options)
+    assert counting.calls == calls
+
+
+def test_a_full_measurement_is_the_answer(name: str) -> None:
+    truth = gaussian_field(SHAPE).draw(SampleNoise(0, [0]))[0]
+    known = simulate(Inpainting(torch.ones(SHAPE).double()), truth)
+    draws = METHODS[name](known, gaussian_field(SHAPE), SampleNoise(0, range(2)), **QUICK[name])
+    torch.testing.assert_close(draws, truth.expand(2, *SHAPE))
+
+
+def test_the_options_are_in_the_signature(name: str) -> None:
+    known = inspect.signature(METHODS[name]).parameters
+    assert {"preset", "label", "guidance", "eta", "eta_mode"} <= set(known)
+
+
+def test_cards_speak(name: str) -> None:
+    assert name in verdict(card(name))
+    assert as_page(card(name)).count("\n|") == 2 + len(card(name)["measured"])
