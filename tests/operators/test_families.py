@@ -33,9 +33,9 @@ CASES: dict[str, Callable[[], Law]] = {
     "mixture": lambda: invfusion_mixture(SHAPE),
     "nothing": lambda: Nothing(SHAPE),
     "patch_inpainting": lambda: PatchInpainting(SHAPE),
-    "radial_kspace": lambda: RadialKSpace(SHAPE, spokes=(3,)),
+    "radial_kspace": lambda: RadialKSpace(SHAPE, spokes=(3, 5)),
     "random_matrix": lambda: RandomMatrix(SHAPE, rows=(2, 9)),
-    "sparse_view_ct": lambda: SparseViewCT(SHAPE, views=(4,)),
+    "sparse_view_ct": lambda: SparseViewCT(SHAPE, views=(4, 6)),
     "strided_motion_blur": lambda: StridedMotionBlur(SHAPE),
     "super_resolution": lambda: SuperResolution(SHAPE),
 }

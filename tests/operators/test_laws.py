@@ -139,6 +139,9 @@ def test_spectrum_rebuilds_the_operator(operator: LinearOperator) -> None:
     c = randn(tuple(spectrum.vt(x).shape), 5)
     torch.testing.assert_close(spectrum.vt(spectrum.v(c)), c * kept)
     torch.testing.assert_close(spectrum.ut(spectrum.u(c)), c * kept)
+    rank = operator.rank()
+    assert rank is not None
+    assert (rank == kept.sum(-1)).all()
     if operator.singular_value is not None:
         torch.testing.assert_close(
             spectrum.s[kept], torch.full_like(spectrum.s[kept], operator.singular_value)

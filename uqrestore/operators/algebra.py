@@ -199,6 +199,9 @@ class Scaled(Compound):
     def pinv(self, y: Tensor) -> Tensor:
         return self._part.pinv(y) / self._factor(y, self.in_shape)
 
+    def rank(self) -> Tensor | None:
+        return self._part.rank()
+
     def _factor(self, like: Tensor, shape: Shape) -> Tensor:
         return expand_to(torch.as_tensor(self.scale).to(like), len(shape))
 

@@ -127,18 +127,21 @@ class LinearOperator(abc.ABC):
         """
         check_measurement(self, y)
         variance = _variance(self, noise_std, y)
-        spectrum = self.spectral()
         iterations = 0
         if noise_std is None and self.exact_pinv:
             x = self.pinv(y)
-        elif spectrum is not None:
+        elif (spectrum := self.spectral()) is not None:
             power = spectrum.s.to(y.dtype) ** 2 + variance[..., None]
             weight = torch.where(spectrum.s > 0, spectrum.s.to(y.dtype) / power, 0)
             x = spectrum.v(weight * spectrum.ut(y))
         else:
             x, iterations = self._solve_normal(y, variance, tol, max_iter)
-        rank = None if spectrum is None else (spectrum.s > 0).sum(-1)
-        return x, SolveInfo(self._residual(x, y, variance), iterations, rank)
+        return x, SolveInfo(self._residual(x, y, variance), iterations, self.rank())
+
+    def rank(self) -> Tensor | None:
+        """Return how many singular values are kept, ``(*problem,)``; None where it is not known."""
+        spectrum = self.spectral()
+        return None if spectrum is None else (spectrum.s > 0).sum(-1)
 
     def noise_gain(self) -> Tensor:
         r"""Return how much :meth:`pinv` amplifies a unit of white measurement noise.

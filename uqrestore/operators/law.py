@@ -10,6 +10,7 @@ from torch import Generator
 
 from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.operators.checks import Shape
+from uqrestore.operators.mixed import mix
 
 Value = TypeVar("Value")
 
@@ -39,8 +40,10 @@ class Law(abc.ABC):
         """Draw a single operator."""
 
     def draw(self, generator: Generator, batch: int) -> LinearOperator:
-        """Draw a batch of operators."""
-        return stack_operators([self.draw_one(generator) for _ in range(batch)])
+        """Draw a batch of operators; a Mixed one where they differ in more than numbers."""
+        drawn = [self.draw_one(generator) for _ in range(batch)]
+        alike = len({operator.group_key() for operator in drawn}) == 1
+        return stack_operators(drawn) if alike else mix(drawn)
 
 
 def uniform(generator: Generator, low: float | int, high: float | int) -> float:

@@ -110,9 +110,18 @@ class RandomMatrix(Law):
     rows: tuple[int, int] = (2, 128)
 
     def draw_one(self, generator: Generator) -> LinearOperator:
+        return Matrix(self._rows(generator), self.shape)
+
+    def draw(self, generator: Generator, batch: int) -> LinearOperator:
+        """Draw a batch of operators, factored together."""
+        drawn = [self._rows(generator) for _ in range(batch)]
+        padded = torch.nn.utils.rnn.pad_sequence(drawn, batch_first=True)
+        return Matrix(padded, self.shape)
+
+    def _rows(self, generator: Generator) -> Tensor:
         rows, pixels = integer(generator, *self.rows), torch.Size(self.shape).numel()
         matrix = torch.randn(rows, pixels, generator=generator)
-        return Matrix(matrix / matrix.norm(dim=-1, keepdim=True), self.shape)
+        return matrix / matrix.norm(dim=-1, keepdim=True)
 
 
 @dataclass(frozen=True)

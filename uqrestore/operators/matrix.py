@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from uqrestore.operators.base import LinearOperator
@@ -43,6 +43,7 @@ class Matrix(LinearOperator):
     rcond: float = 1e-4
     _matrix: Float[Tensor, "*problem rows pixels"] = field(init=False, repr=False)
     _cholesky: Float[Tensor, "*problem rows rows"] = field(init=False, repr=False)
+    _rank: Int[Tensor, "*problem"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         matrix, pixels = self.matrix, torch.Size(self.shape).numel()
@@ -71,9 +72,12 @@ class Matrix(LinearOperator):
         pivots = factor.diagonal(dim1=-2, dim2=-1)
         smallest = pivots.amin(-1) / pivots.amax(-1)
         if failed.any() or (smallest < 10 * self.rcond).any():
-            exact, factor = _cut(matrix.double(), self.rcond)
+            exact, factor, rank = _cut(matrix.double(), self.rcond)
+        else:
+            rank = (matrix != 0).any(-1).sum(-1)
         object.__setattr__(self, "_matrix", exact.to(matrix.dtype))
         object.__setattr__(self, "_cholesky", factor.to(matrix.dtype))
+        object.__setattr__(self, "_rank", rank)
 
     @property
     def in_shape(self) -> Shape:
@@ -108,6 +112,9 @@ class Matrix(LinearOperator):
             columns = y.reshape(-1, *y.shape[-2:]).permute(1, 2, 0)
             solved = torch.cholesky_solve(columns, factor).permute(2, 0, 1).reshape(y.shape)
         return self.adjoint(solved)
+
+    def rank(self) -> Tensor:
+        return self._rank
 
     @functools.cached_property
     def _svd(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -169,8 +176,8 @@ def _fill_padding(gram: Tensor) -> Tensor:
     return gram + torch.diag_embed((diagonal == 0).to(gram.dtype))
 
 
-def _cut(matrix: Tensor, rcond: float) -> tuple[Tensor, Tensor]:
-    """Cut small singular values; return the new matrix and a factor for its pseudo-inverse.
+def _cut(matrix: Tensor, rcond: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut small singular values; return the new matrix, a factor for its inverse, and its rank.
 
     The directions that are cut get the largest eigenvalue in the Gram matrix: they meet only
     zeros, and the factorisation stays well conditioned.
@@ -180,4 +187,4 @@ def _cut(matrix: Tensor, rcond: float) -> tuple[Tensor, Tensor]:
     keep = power > rcond**2 * top
     kept = basis * keep[..., None, :]
     gram = basis * torch.where(keep, power, top)[..., None, :] @ basis.mT
-    return kept @ (kept.mT @ matrix), torch.linalg.cholesky(gram)
+    return kept @ (kept.mT @ matrix), torch.linalg.cholesky(gram), keep.sum(-1)

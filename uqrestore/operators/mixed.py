@@ -136,6 +136,12 @@ class Mixed(Compound):
         ]
         return self._joined(images, axis)
 
+    def rank(self) -> Tensor | None:
+        ranks = [part.rank() for part in self.parts]
+        if any(rank is None for rank in ranks):
+            return None
+        return self._joined([rank for rank in ranks if rank is not None], 0)
+
     def spectral(self) -> Spectrum | None:
         spectra = [part.spectral() for part in self.parts]
         if any(spectrum is None for spectrum in spectra):

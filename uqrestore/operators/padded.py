@@ -97,6 +97,9 @@ class Padded(Compound):
 
         return Spectrum(spectrum.s, spectrum.vt, spectrum.v, ut, u)
 
+    def rank(self) -> Tensor | None:
+        return self._part.rank()
+
     def _pad(self, flat: Tensor) -> Tensor:
         return torch.nn.functional.pad(flat, (0, self.rows - flat.shape[-1]))
 

@@ -1,7 +1,8 @@
 """Non-Cartesian k-space: an image seen along any trajectory, by the non-uniform FFT."""
 
+import functools
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -56,7 +57,6 @@ class RadialFourier(IterativeOperator):
     eps: float = 1e-6
     tol: float = 1e-5
     max_iter: int = 300
-    _density: Float[Tensor, "*problem point"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         trajectory = self.trajectory
@@ -80,7 +80,6 @@ class RadialFourier(IterativeOperator):
             f"channels must be 1 (real images) or 2 (real, imaginary), got {self.channels}.",
         )
         library(trajectory)
-        object.__setattr__(self, "_density", density_weights(trajectory, self.shape))
 
     @property
     def in_shape(self) -> Shape:
@@ -93,6 +92,11 @@ class RadialFourier(IterativeOperator):
     @property
     def problem_shape(self) -> Shape:
         return tuple(self.trajectory.shape[:-2])
+
+    @functools.cached_property
+    def density(self) -> Float[Tensor, "*problem point"]:
+        """Weights that even out the sampling; computed at first use, for they are slow."""
+        return density_weights(self.trajectory, self.shape)
 
     @full_precision
     def forward(self, x: Image) -> Samples:
@@ -107,7 +111,7 @@ class RadialFourier(IterativeOperator):
 
     def gridding(self, y: Samples) -> Image:
         """Return the density-compensated adjoint, the classic quick reconstruction."""
-        return self.adjoint(self._density.to(y.dtype).unsqueeze(-2) * y)
+        return self.adjoint(self.density.to(y.dtype).unsqueeze(-2) * y)
 
     def _measure(self, x: Image) -> Samples:
         real, imaginary = x.unbind(-3) if self.channels == 2 else (x[..., 0, :, :], None)
