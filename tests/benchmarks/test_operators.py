@@ -1,7 +1,7 @@
 """Operators against bare torch everywhere, and against deepinv where it is installed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -29,8 +29,11 @@ Compare = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def seed(value: int = 0) -> Generator:
