@@ -1,14 +1,33 @@
-"""Zero-shot restoration methods, by the name a pipeline calls them."""
+"""Restoration methods, by the name a pipeline calls them."""
 
 from collections.abc import Mapping
 
+from uqrestore.methods.conditional import conditional, exact
+from uqrestore.methods.daps import daps
 from uqrestore.methods.ddnm import ddnm
+from uqrestore.methods.ddrm import ddnm_plus, ddrm
+from uqrestore.methods.diffpir import diffpir
+from uqrestore.methods.dps import dps
 from uqrestore.methods.entry import Method
-from uqrestore.methods.ssd import ssd
+from uqrestore.methods.local_gaussian import local_gaussian
+from uqrestore.methods.moment_matching import moment_matching
+from uqrestore.methods.pigdm import pigdm
+from uqrestore.methods.ssd import ssd, ssd_plus
 
 METHODS: Mapping[str, Method] = {
+    "conditional": conditional,
+    "daps": daps,
     "ddnm": ddnm,
+    "ddnm_plus": ddnm_plus,
+    "ddrm": ddrm,
+    "diffpir": diffpir,
+    "dps": dps,
+    "exact": exact,
+    "local_gaussian": local_gaussian,
+    "moment_matching": moment_matching,
+    "pigdm": pigdm,
     "ssd": ssd,
+    "ssd_plus": ssd_plus,
 }
 
-__all__ = ["METHODS", "Method", "ddnm", "ssd"]
+__all__ = ["METHODS", "Method", *METHODS]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.noise import SampleNoise
+from uqrestore.problem import Problem
 
 EtaMode: TypeAlias = Literal["fixed", "consistent"]
 """``fixed`` as published; ``consistent`` keeps the variance of the prior as the grid is refined."""
@@ -32,10 +33,12 @@ class Checked:
     Args:
         denoiser: The prior.
         method: Name of the method, for the error.
+        problem: The measurement, for a denoiser that is to be conditioned on it.
     """
 
-    def __init__(self, denoiser: Denoiser, method: str) -> None:
-        self._denoiser, self._method, self.calls = denoiser, method, 0
+    def __init__(self, denoiser: Denoiser, method: str, problem: Problem | None = None) -> None:
+        self._denoiser, self._method, self._problem = denoiser, method, problem
+        self.calls = 0
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the network's estimate of the clean image.
@@ -44,7 +47,10 @@ class Checked:
             FloatingPointError: If it holds NaN or infinity.
         """
         self.calls += 1
-        clean = self._denoiser(x, torch.as_tensor(sigma, dtype=x.dtype, device=x.device))
+        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        # A zero-shot prior is called with two arguments, so that plain functions will do.
+        given = () if self._problem is None else (self._problem,)
+        clean = self._denoiser(x, level, *given)
         if not torch.isfinite(clean).all():
             bad = int((~torch.isfinite(clean)).sum())
             raise FloatingPointError(

@@ -1,0 +1,89 @@
+"""Posterior sampling with a denoiser that knows the measurement, and exact posteriors."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.schedules import karras_sigmas
+from uqrestore.methods.entry import method, require_range
+from uqrestore.methods.grids import noise_levels
+from uqrestore.methods.samplers import Sampler, sample
+from uqrestore.methods.step import Checked
+from uqrestore.noise import SampleNoise
+from uqrestore.problem import Problem
+
+
+@method()
+def conditional(
+    problem: Problem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    steps: int = 32,
+    sigma_max: float = 80.0,
+    sigma_min: float = 0.002,
+    sigmas: Sequence[float] | None = None,
+    sampler: Sampler = "heun",
+    eta: float = 0.0,
+) -> Float[Tensor, "sample *problem_and_image"]:
+    r"""Draw from the posterior that a conditional denoiser describes.
+
+    Calls ``denoiser(x_t, sigma, problem)``: a network trained for it, or a closed-form prior. At
+    the default, 63 calls. A direction of posterior variance :math:`\lambda` keeps :math:`\sigma_0^2
+    / (\lambda + \sigma_0^2)` of it and loses the share :math:`\sqrt{\lambda / (\lambda +
+    \sigma_0^2)}` of its mean, so start at ten times the largest standard deviation or more.
+
+    Args:
+        problem: Whatever the denoiser was trained for.
+        denoiser: Conditional denoiser.
+        noise: Streams of the samples to draw.
+        steps: Noise levels above 0.
+        sigma_max: Level to start from, in network intensity.
+        sigma_min: Lowest level above 0.
+        sigmas: Explicit levels instead.
+        sampler: ``heun`` makes ``2 steps - 1`` calls, ``dpmpp_2m`` and ``euler`` make ``steps``.
+        eta: Share of fresh noise of ``euler``.
+
+    Returns:
+        Images in network intensity.
+
+    Raises:
+        ValueError: If an option is out of range.
+
+    References:
+        Karras et al., NeurIPS 2022, Algorithm 1. arXiv:2206.00364
+    """
+    require_range("conditional", eta=(eta, 0, 1))
+    grid = karras_sigmas(steps, sigma_min, sigma_max).tolist() if sigmas is None else sigmas
+    levels = noise_levels(steps, sigmas=grid)
+    denoise = Checked(denoiser, "conditional", problem)
+    x = levels[0] * noise.normal(problem.in_shape, problem.y)
+    return sample(denoise, x, levels, noise, sampler=sampler, eta=eta)
+
+
+@method()
+def exact(
+    problem: Problem, denoiser: Denoiser, noise: SampleNoise
+) -> Float[Tensor, "sample *problem_and_image"]:
+    """Draw independent images of the exact posterior of a closed-form prior.
+
+    Args:
+        problem: Noisy or not, any operator.
+        denoiser: A prior of ``uqrestore.priors``.
+        noise: Streams of the samples to draw.
+
+    Returns:
+        Images in network intensity.
+
+    Raises:
+        ValueError: If the prior has no closed-form posterior.
+    """
+    posterior = getattr(denoiser, "posterior", None)
+    if posterior is None:
+        raise ValueError(
+            "exact draws need a prior with a closed-form posterior, such as 'brain64-gaussian'; "
+            f"{type(denoiser).__name__} has none. Choose a method such as 'local_gaussian'."
+        )
+    return posterior(problem).draw(noise).to(problem.y.dtype)

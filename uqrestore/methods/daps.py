@@ -1,0 +1,179 @@
+"""DAPS: decouple the noise levels by a Langevin draw of the clean image at each."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.schedules import karras_sigmas
+from uqrestore.methods.entry import method, require_range
+from uqrestore.methods.grids import noise_levels
+from uqrestore.methods.step import Checked
+from uqrestore.noise import SampleNoise
+from uqrestore.problem import Problem
+
+NOISE_FREE_TAU = 0.01
+"""Noise that the Langevin chain assumes where there is none, in network intensity."""
+
+
+@method(
+    published={
+        "levels": 200,
+        "width": "sigma",
+        "ode_steps": 5,
+        "tau": 0.01,
+        "misfit": 2.0,
+        "step_size": 1e-4,
+    },
+    legacy={
+        "levels": 200,
+        "width": "sigma",
+        "ode_steps": 5,
+        "tau": 0.01,
+        "step_size": 1e-4,
+    },
+)
+def daps(
+    problem: Problem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    levels: int = 100,
+    sigmas: Sequence[float] | None = None,
+    width: Literal["posterior", "sigma"] = "posterior",
+    ode_steps: int = 1,
+    langevin_steps: int = 100,
+    tau: float | None = None,
+    misfit: float = 1.0,
+    step_fraction: float = 0.5,
+    step_size: float | None = None,
+    step_decay: float = 0.01,
+    data_std: float = 0.5,
+) -> Float[Tensor, "sample *problem_and_image"]:
+    r"""Draw images by decoupled annealing.
+
+    At each level: an estimate :math:`\hat x_0`, then Langevin steps on :math:`p(u) \propto
+    N(u; \hat x_0, r^2 I)\, N(y; A u, \tau^2 I)`, then fresh noise for the next level. Makes
+    ``levels * ode_steps`` network calls and ``levels * langevin_steps`` products with ``A`` and
+    its adjoint.
+
+    Args:
+        problem: Noisy or not, any operator.
+        denoiser: Prior; only its unconditional estimate is asked for.
+        noise: Streams of the samples to draw.
+        levels: Annealing levels, from 100 down to 0.1 as published.
+        sigmas: Explicit noise levels instead, in network intensity.
+        width: ``sigma`` as published: ``r = sigma`` around the end of a short probability-flow
+            path. ``posterior``: :math:`r^2 = \sigma^2 v / (\sigma^2 + v)` around ``D``, which is
+            right for a white prior.
+        ode_steps: Steps of the probability-flow path; of ``width="sigma"``.
+        langevin_steps: Steps of the unadjusted Langevin chain.
+        tau: Noise that the chain assumes; None takes the problem's, 0.01 where that is 0.
+        misfit: Factor on the gradient of the misfit: 1 is the posterior; the published code has 2.
+        step_fraction: Langevin step as a share of ``1 / L``, the inverse curvature.
+        step_size: Langevin step as published instead, falling linearly to ``step_decay`` of it.
+        step_decay: Last step as a share of ``step_size``.
+        data_std: Standard deviation of the images, the square root of ``v``.
+
+    Returns:
+        Images in network intensity.
+
+    Raises:
+        ValueError: If an option is out of range, or ``step_size`` makes the chain diverge.
+
+    References:
+        Zhang et al., "Improving Diffusion Inverse Problem Solving with Decoupled Noise
+        Annealing", CVPR 2025, Algorithm 1. arXiv:2407.01521
+    """
+    require_range("daps", step_fraction=(step_fraction, 1e-6, 1.9), misfit=(misfit, 0, 1e6))
+    require_range("daps", langevin_steps=(langevin_steps, 1, 1e6), ode_steps=(ode_steps, 1, 1000))
+    if sigmas is None:
+        require_range("daps", levels=(levels, 1, 100_000))
+        sigmas = [*karras_sigmas(levels + 1, 0.1, 100.0)[:levels].tolist(), 0.0]
+    grid = noise_levels(levels, sigmas=sigmas)
+    data = _Data(problem, tau, misfit)
+    denoise = Checked(denoiser, "daps")
+    x = grid[0] * noise.normal(problem.in_shape, problem.y)
+    for level, (sigma, sigma_next) in enumerate(pairwise(grid)):
+        if width == "posterior":
+            estimate = denoise(x, sigma)
+            variance = sigma**2 * data_std**2 / (sigma**2 + data_std**2)
+        else:
+            estimate, variance = flow(denoise, x, sigma, ode_steps), sigma**2
+        curvature = 1 / variance + data.curvature
+        if step_size is None:
+            step = step_fraction / curvature
+        else:
+            fall = 1 + level / (len(grid) - 1) * (step_decay - 1)
+            step = torch.as_tensor(step_size * fall, dtype=x.dtype)
+            _require_stable(step, curvature, sigma)
+        x = langevin(estimate, variance, data, noise, step, langevin_steps)
+        if sigma_next > 0:
+            x = x + sigma_next * noise.like(x)
+    return x
+
+
+class _Data:
+    """The measurement as a Langevin chain sees it."""
+
+    def __init__(self, problem: Problem, tau: float | None, misfit: float) -> None:
+        assumed = torch.as_tensor(problem.noise_std if tau is None else tau, dtype=problem.y.dtype)
+        assumed = torch.where(assumed > 0, assumed, NOISE_FREE_TAU)
+        self.problem = problem
+        weight = misfit / assumed.square()
+        self.weight = weight.reshape(*weight.shape, *[1] * len(problem.in_shape))
+        self.curvature = self.weight * largest_power(problem)
+
+    def slope(self, u: Tensor) -> Tensor:
+        operator = self.problem.operator
+        return self.weight * operator.adjoint(self.problem.y - operator(u))
+
+
+def flow(denoise: Checked, x: Tensor, sigma: float, steps: int, end: float = 0.01) -> Tensor:
+    """Follow the probability-flow ODE by Euler steps on a grid of degree seven down to ``end``."""
+    path = karras_sigmas(steps + 1, min(end, sigma / 2), sigma)[:-1].tolist()
+    for here, there in pairwise(path):
+        x = x + (there - here) * (x - denoise(x, here)) / here
+    return x
+
+
+def langevin(
+    estimate: Tensor, variance: float, data: _Data, noise: SampleNoise, step: Tensor, steps: int
+) -> Tensor:
+    """Walk the unadjusted Langevin chain from the estimate."""
+    u, root = estimate, (2 * step).sqrt()
+    for _ in range(steps):
+        slope = (estimate - u) / variance + data.slope(u)
+        u = u + step * slope + root * noise.like(u)
+    return u
+
+
+def largest_power(problem: Problem) -> float:
+    """Return the largest squared singular value of the operator, over all problems."""
+    operator = problem.operator
+    if operator.singular_value is not None:
+        return operator.singular_value**2
+    spectrum = operator.spectral()
+    if spectrum is not None:
+        return float(spectrum.s.max()) ** 2
+    shape = (*operator.problem_shape, *operator.in_shape)
+    v = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(problem.y)
+    dims = tuple(range(-len(operator.in_shape), 0))
+    for _ in range(30):
+        v = v / v.square().sum(dims, keepdim=True).sqrt()
+        v = operator.adjoint(operator(v))
+    return 1.05 * float(v.square().sum(dims).sqrt().max())  # power iteration comes from below
+
+
+def _require_stable(step: Tensor, curvature: Tensor, sigma: float) -> None:
+    worst = float((step * curvature).max())
+    if worst > 2 * (1 + 1e-6):
+        raise ValueError(
+            f"daps: at sigma={sigma:.4g} the Langevin step is {worst:.3g} times the inverse "
+            "curvature, above 2 where the chain diverges; lower step_size, raise tau, or leave "
+            "step_size out."
+        )

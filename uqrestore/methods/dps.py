@@ -1,0 +1,98 @@
+"""DPS: an ancestral sampler pulled towards the measurement by a gradient of fixed length."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.methods.entry import method, require_range
+from uqrestore.methods.grids import Grid, noise_levels
+from uqrestore.methods.products import linearise
+from uqrestore.methods.step import Checked, unit_start
+from uqrestore.noise import SampleNoise
+from uqrestore.problem import Problem
+
+
+@method(published={"steps": 1000, "clip": True})
+def dps(
+    problem: Problem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    steps: int = 200,
+    grid: Grid = "ddpm",
+    sigmas: Sequence[float] | None = None,
+    strength: float = 0.3,
+    reference_measurements: int | None = None,
+    clip: bool = False,
+) -> Float[Tensor, "sample *problem_and_image"]:
+    r"""Draw images by diffusion posterior sampling.
+
+    .. math::
+        x' = D + \frac{\sigma'^2}{\sigma^2} (x - D) + \sqrt{v}\, z
+            + \zeta \sqrt{(1 + \sigma^2)(1 + \sigma'^2)}\, J^T A^T \frac{r}{\|r\|},
+        \quad r = y - A D
+
+    The pull has one length whatever the number of measurements and their noise, so the spread is
+    right only by accident. Makes ``steps`` network calls and as many vector-Jacobian products.
+
+    Args:
+        problem: Noisy or not; the noise level is not used.
+        denoiser: Prior; differentiable.
+        noise: Streams of the samples to draw.
+        steps: Network calls.
+        grid: Named grid of noise levels.
+        sigmas: Explicit noise levels instead, in network intensity.
+        strength: ``zeta``, the length of the pull in variance-preserving units.
+        reference_measurements: Number of measurements that ``strength`` was tuned for; where it
+            is given, the pull grows with the square root of the number there are, which keeps the
+            pull per measurement (196608 for 3 channels of 256 x 256).
+        clip: Clip the network's answer to [-1, 1], and the gradient with it.
+
+    Returns:
+        Images in network intensity.
+
+    Raises:
+        ValueError: If an option is out of range.
+
+    References:
+        Chung et al., "Diffusion Posterior Sampling for General Noisy Inverse Problems", ICLR 2023,
+        Algorithm 1, with the norm of its public code, taken per sample. arXiv:2209.14687
+    """
+    require_range("dps", strength=(strength, 0, 1e9))
+    levels = noise_levels(steps, grid, sigmas)
+    denoise, operator, y = Checked(denoiser, "dps"), problem.operator, problem.y
+    if reference_measurements is not None:
+        require_range("dps", reference_measurements=(reference_measurements, 1, 1e12))
+        strength = strength * _measurements(problem) ** 0.5 / reference_measurements**0.5
+    x = unit_start(noise, problem.in_shape, y, levels[0])
+    for sigma, sigma_next in pairwise(levels):
+        answer, product = linearise(denoise, x, sigma)
+        clean = answer.clamp(-1, 1) if clip else answer
+        towards = operator.adjoint(unit_residual(y - operator(clean), len(operator.out_shape)))
+        pull = product(torch.where(clean == answer, towards, 0) if clip else towards)
+        share = (sigma_next / sigma) ** 2
+        x = clean + share * (x - clean)
+        if sigma_next > 0:
+            x = x + sigma_next * (1 - share) ** 0.5 * noise.like(x)
+        x = x + strength * ((1 + sigma**2) * (1 + sigma_next**2)) ** 0.5 * pull
+    return x
+
+
+def unit_residual(residual: Tensor, dims: int) -> Tensor:
+    """Scale each residual to unit length over its own measurement; 0 stays 0."""
+    length = residual.flatten(residual.ndim - dims).norm(dim=-1)
+    length = length.reshape(*length.shape, *[1] * dims)
+    return torch.where(length > 0, residual / torch.where(length > 0, length, 1), 0)
+
+
+def _measurements(problem: Problem) -> float:
+    """Return the mean number of measurements a problem has."""
+    operator = problem.operator
+    if operator.row_mask is None:
+        return float(torch.Size(operator.out_shape).numel())
+    rows = operator.row_mask.expand(*operator.problem_shape, *operator.out_shape)
+    return float(rows.sum()) / torch.Size(operator.problem_shape).numel()

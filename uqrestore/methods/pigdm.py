@@ -1,0 +1,114 @@
+"""PiGDM: guidance by the pseudo-inverse, with an isotropic guess of the denoiser's covariance."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.methods.entry import method, require_range
+from uqrestore.methods.grids import Grid, noise_levels
+from uqrestore.methods.products import linearise
+from uqrestore.methods.samplers import Sampler, sample
+from uqrestore.methods.step import Checked, EtaMode, effective_eta, move, unit_start
+from uqrestore.noise import SampleNoise
+from uqrestore.problem import Problem
+
+# eta of the two public implementations: NVlabs/RED-diff and InverseBench.
+RELEASED = {"weight": "one", "sampler": "euler", "data_std": 1.0}
+
+
+@method(
+    published={**RELEASED, "steps": 1000, "eta": 1.0, "eta_mode": "consistent"},
+    inversebench={**RELEASED, "grid": "geometric", "eta": 0.2, "eta_mode": "fixed"},
+)
+def pigdm(
+    problem: Problem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    steps: int = 100,
+    grid: Grid = "ddpm",
+    sigmas: Sequence[float] | None = None,
+    weight: Literal["consistent", "one"] = "consistent",
+    sampler: Sampler = "dpmpp_2m",
+    eta: float = 0.0,
+    eta_mode: EtaMode = "consistent",
+    data_std: float = 0.5,
+) -> Float[Tensor, "sample *problem_and_image"]:
+    r"""Draw images guided by the measurement, taking :math:`x_0 \mid x_t` to be :math:`N(D, r^2 I)`.
+
+    .. math::
+        g = J^T A^T \left( A A^T + (s / r)^2 I \right)^{-1} (y - A D),
+        \quad r^2 = \frac{\sigma^2 v}{\sigma^2 + v}
+
+    Makes one vector-Jacobian product for every network call; ``steps`` calls, ``2 steps - 1``
+    with ``heun``.
+
+    Args:
+        problem: Noisy or not; ``operator.solve`` is used once a call.
+        denoiser: Prior; differentiable.
+        noise: Streams of the samples to draw.
+        steps: Noise levels above 0.
+        grid: Named grid of noise levels.
+        sigmas: Explicit noise levels instead, in network intensity.
+        weight: ``consistent`` adds :math:`(\sigma^2 / r^2) g` to ``D``, which is the conditional
+            denoiser, exact for a white prior of variance ``v``; ``one`` adds ``g`` to the next
+            state as released, which is over-confident.
+        sampler: What follows the conditional denoiser; ``one`` has the ``euler`` step alone.
+        eta: Share of fresh noise of ``euler``.
+        eta_mode: Whether that share shrinks with the step; of ``weight="one"``.
+        data_std: Standard deviation of the images, the square root of ``v``.
+
+    Returns:
+        Images in network intensity.
+
+    Raises:
+        ValueError: If an option is out of range, or they do not go together.
+
+    References:
+        Song et al., "Pseudoinverse-Guided Diffusion Models for Inverse Problems", ICLR 2023,
+        eq. 7 and 8. https://openreview.net/forum?id=9_gsMA8MRKQ
+    """
+    require_range("pigdm", eta=(eta, 0, 1), data_std=(data_std, 1e-6, 1e6))
+    levels = noise_levels(steps, grid, sigmas)
+    denoise = Checked(denoiser, "pigdm")
+    x = unit_start(noise, problem.in_shape, problem.y, levels[0])
+    if weight == "consistent":
+
+        def denoise_given(u: Tensor, sigma: float) -> Tensor:
+            answer, guidance, variance = guide(denoise, problem, u, sigma, data_std)
+            return answer + sigma**2 / variance * guidance
+
+        return sample(denoise_given, x, levels, noise, sampler=sampler, eta=eta)
+    if sampler != "euler":
+        raise ValueError(
+            f"pigdm: weight='one' has the step of the released code, sampler='euler', but sampler "
+            f"is {sampler!r}; use weight='consistent' with it."
+        )
+    for sigma, sigma_next in pairwise(levels):
+        answer, guidance, _ = guide(denoise, problem, x, sigma, data_std)
+        share = effective_eta(eta, eta_mode, sigma, sigma_next)
+        x = move(answer, (x - answer) / sigma, sigma_next, share, noise) + guidance
+    return x
+
+
+def guide(
+    denoise: Checked, problem: Problem, x: Tensor, sigma: float, data_std: float
+) -> tuple[Tensor, Tensor, float]:
+    """Return ``D``, the guidance ``g`` and the variance ``r^2``."""
+    variance = sigma**2 * data_std**2 / (sigma**2 + data_std**2)
+    answer, product = linearise(denoise, x, sigma)
+    residual = problem.y - problem.operator(answer)
+    return answer, product(fit(problem, residual, variance)), variance
+
+
+def fit(problem: Problem, residual: Tensor, variance: float) -> Tensor:
+    r"""Return :math:`A^T (A A^T + (s^2 / v) I)^{-1} r`, and :math:`A^+ r` without noise."""
+    if not problem.is_noisy:
+        return problem.operator.pinv(residual)
+    noise_std = torch.as_tensor(problem.noise_std, dtype=residual.dtype) / variance**0.5
+    return problem.operator.solve(residual, noise_std=noise_std)[0]
