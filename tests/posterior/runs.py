@@ -1,6 +1,8 @@
 """A run as restore makes it: slabs whose values follow from (draw, slice) alone."""
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +50,14 @@ def finished(path: Path, of: PosteriorPlan) -> Path:
     with PosteriorWriter(path, of) as writer:
         write_rest(writer)
         return writer.finish(writer.summarise(components=2), figures={"psnr": 31.5})
+
+
+def endless(path: str) -> None:
+    """Never return, as HDF5 on some damaged files."""
+    while path:
+        pass
+
+
+def crashing(_path: str) -> None:
+    """End the process."""
+    os.kill(os.getpid(), signal.SIGSEGV)

@@ -10,7 +10,15 @@ import pytest
 import xarray as xr
 
 from tests.posterior.runs import finished, images, plan
-from uqrestore.posterior import SCHEMA, PosteriorPlan, PosteriorWriter, inspect, validate
+from uqrestore.posterior import (
+    SCHEMA,
+    PosteriorPlan,
+    PosteriorWriter,
+    inspect,
+    integrity,
+    schema,
+    validate,
+)
 
 
 def full_plan() -> PosteriorPlan:
@@ -87,7 +95,7 @@ def test_plain_h5py_reads_the_draws(whole: Path) -> None:
 def test_any_flipped_byte_is_found(whole: Path, copy: Path) -> None:
     content = whole.read_bytes()
     rng = np.random.default_rng(0)
-    places = {0, 8, len(content) - 1, *rng.integers(0, len(content), 60).tolist()}
+    places = {0, 8, len(content) - 1, *rng.integers(0, len(content), 9).tolist()}
     for place in sorted(places):
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(rng.integers(8))
@@ -104,6 +112,30 @@ def test_a_damaged_array_is_named(copy: Path) -> None:
     faults = validate(copy)
     assert any(fault.startswith("/posterior/image: ") for fault in faults)
     assert any(fault.startswith("file: a byte has changed") for fault in faults)
+    inspection = inspect(copy)
+    assert list(inspection.faults) == faults
+    assert {"image", "mmse"} <= {row.variable for row in inspection.rows}
+
+
+def test_bytes_after_the_end_and_a_lost_end_are_found(whole: Path, copy: Path) -> None:
+    content = whole.read_bytes()
+    copy.write_bytes(content + b"\0")
+    assert validate(copy) == ["file: a byte has changed since it was written (SHA-256 differs)"]
+    copy.write_bytes(content[: len(content) // 2])
+    assert validate(copy)
+
+
+@pytest.mark.parametrize("fate", ["endless", "crashing"])
+def test_a_file_that_hangs_or_kills_hdf5_is_given_up(
+    fate: str, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integrity, "CHILD_SECONDS", 3.0)
+    assert integrity.in_child(f"tests.posterior.runs:{fate}", copy) is None
+    content = bytearray(copy.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(bytes(content))
+    monkeypatch.setattr(schema, "in_child", lambda *_: None)
+    assert "damaged beyond reading" in validate(copy)[1]
 
 
 def change(path: Path, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.posterior.open import root_attributes
 from uqrestore.posterior.reading import dimensions, reading, variables
 from uqrestore.posterior.schema import validate
@@ -74,10 +75,31 @@ def inspect(path: Path | str) -> Inspection:
         PosteriorError: If the file is missing or is no posterior file at all.
     """
     path = Path(path)
-    root = root_attributes(path)
-    faults = validate(path)
-    with reading(path) as file:
-        rows = tuple(_row(name, variable) for name, variable in variables(file))
+    damaged = path.is_file() and intact(path) is False
+    if damaged:
+        content = in_child("uqrestore.posterior.inspect:read_content", path)
+    else:
+        content = read_content(path)
+    faults = tuple(validate(path))
+    if content is None:
+        return Inspection(path, (("status", "damaged beyond reading"),), (), faults)
+    facts = [(name, value) for name, value in content["header"]]
+    rows = tuple(
+        Row(**{**row, "dims": tuple(row["dims"]), "shape": tuple(row["shape"])})
+        for row in content["rows"]
+    )
+    return Inspection(path, (*facts, ("size", _size(path.stat().st_size))), rows, faults)
+
+
+def read_content(path: Path | str) -> dict[str, Any]:
+    """Return header and rows as plain values; on a damaged file HDF5 may not return.
+
+    Raises:
+        PosteriorError: If the file is missing or is no posterior file at all.
+    """
+    root = root_attributes(Path(path))
+    with reading(Path(path)) as file:
+        rows = [_row(name, variable) for name, variable in variables(file)]
         valid = np.asarray(file["/posterior/valid"][...])
         operator = str(file["operator"].attrs["class"])
     header = [
@@ -86,7 +108,7 @@ def inspect(path: Path | str) -> Inspection:
         ("created", f"{root['created_at']} by uqrestore {root['inference_library_version']}"),
         ("operator", operator),
         ("fingerprint", str(root["fingerprint"])),
-        ("size", _size(path.stat().st_size)),
+        ("warning", str(root["warning"])),
     ]
     if "scope" in root:
         scope = json.loads(root["scope"])
@@ -94,21 +116,20 @@ def inspect(path: Path | str) -> Inspection:
         header.append(("scan", words))
     figures: dict[str, Any] = json.loads(root.get("figures", "{}"))
     header += [(name, f"{value:.4g}") for name, value in figures.items()]
-    header.append(("warning", str(root["warning"])))
-    return Inspection(path, tuple(header), rows, tuple(faults))
+    return {"header": header, "rows": rows}
 
 
-def _row(name: str, variable: Any) -> Row:  # noqa: ANN401  (h5py is typed loosely)
+def _row(name: str, variable: Any) -> dict[str, Any]:  # noqa: ANN401  (h5py is typed loosely)
     group, _, own = name.rpartition("/")
-    return Row(
-        group=group or "/",
-        variable=own,
-        dims=dimensions(variable),
-        shape=tuple(int(n) for n in variable.shape),
-        dtype=str(variable.dtype),
-        unit=str(variable.attrs.get("units", "")),
-        stored_bytes=int(variable.id.get_storage_size()),
-    )
+    return {
+        "group": group or "/",
+        "variable": own,
+        "dims": dimensions(variable),
+        "shape": [int(n) for n in variable.shape],
+        "dtype": str(variable.dtype),
+        "unit": str(variable.attrs.get("units", "")),
+        "stored_bytes": int(variable.id.get_storage_size()),
+    }
 
 
 def _size(count: int) -> str:

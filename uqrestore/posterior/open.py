@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uqrestore.posterior import layout, schema, seal
+from uqrestore.posterior import layout, schema
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.reading import UNREADABLE, byte_offset, reading, short
+from uqrestore.posterior.integrity import intact
+from uqrestore.posterior.reading import UNREADABLE, reading, short
 from uqrestore.scans.fit import Placement
 
 if TYPE_CHECKING:
@@ -68,16 +69,12 @@ def is_complete(path: Path | str, fingerprint: str) -> bool:
     """
     path = Path(path)
     try:
-        root = root_attributes(path)
-        if root["status"] != "complete" or root["fingerprint"] != fingerprint:
+        if not intact(path):
             return False
-        with reading(path) as file:
-            variable = file["/integrity/file_sha256"]
-            place, wanted = byte_offset(variable), bytes(variable[...])
-        with path.open("rb") as raw:
-            return seal.file_sha256(raw, place) == wanted
-    except (PosteriorError, *UNREADABLE):
+        root = root_attributes(path)
+    except (PosteriorError, OSError):
         return False
+    return root["status"] == "complete" and root["fingerprint"] == fingerprint
 
 
 def root_attributes(path: Path) -> dict[str, Any]:

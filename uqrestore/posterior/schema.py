@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore.posterior import layout, seal
+from uqrestore.posterior import layout
+from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.posterior.part import checksum
 from uqrestore.posterior.reading import (
     UNREADABLE,
-    byte_offset,
     dimensions,
     reading,
     short,
@@ -82,14 +82,30 @@ def validate(path: Path | str) -> list[str]:
     path = Path(path)
     if not path.is_file():
         return [f"{path}: is a folder" if path.is_dir() else f"{path}: does not exist"]
+    sound = intact(path)
+    if sound is not False:
+        return named_faults(path, digest=sound is not None)
+    named = in_child("uqrestore.posterior.schema:named_faults", path)
+    if named is None:
+        named = ["file: its structure is damaged beyond reading"]
+    return ["file: a byte has changed since it was written (SHA-256 differs)", *named]
+
+
+def named_faults(path: Path | str, *, digest: bool = True) -> list[str]:
+    """Check everything but the digest of the whole file; on a damaged file HDF5 may not return.
+
+    Args:
+        path: A finished or partial posterior file.
+        digest: Whether the file holds a digest of itself.
+    """
     try:
-        with reading(path) as file:
-            return list(_faults(file, path))
+        with reading(Path(path)) as file:
+            return list(_faults(file, digest))
     except UNREADABLE as error:
         return [f"file: is not HDF5, or its structure is damaged ({short(error)})"]
 
 
-def _faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401  (h5py is typed loosely)
+def _faults(file: Any, digest: bool) -> Iterator[str]:  # noqa: ANN401  (h5py is typed loosely)
     conventions = str(file.attrs.get("Conventions", ""))
     if layout.CONVENTIONS.split()[-1] not in conventions:
         yield f"/: Conventions is {conventions!r}, so this is no uqrestore-1 posterior file"
@@ -114,8 +130,8 @@ def _faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401  (h5py is t
         return
     if complete and not valid.all():
         yield f"/posterior/valid: {int((valid != 1).sum())} slabs of a complete file are missing"
-    if complete and "integrity" in file:
-        yield from _digest_faults(file, path)
+    if complete and not digest:
+        yield "/integrity/file_sha256: the file's own SHA-256 is missing or damaged"
 
 
 def blocks(variable: Any) -> Iterator[np.ndarray]:  # noqa: ANN401
@@ -232,12 +248,3 @@ def _slab_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
         image = np.asarray(images[(0, draw, ..., position, slice(None), slice(None))])
         if checksum(image) != expected[draw, position]:
             yield f"/posterior/image: draw {draw}, z {position} is damaged; it will be drawn again"
-
-
-def _digest_faults(file: Any, path: Path) -> Iterator[str]:  # noqa: ANN401
-    variable = file["/integrity/file_sha256"]
-    place = byte_offset(variable)
-    wanted = np.asarray(variable[...]).tobytes()
-    with path.open("rb") as raw:
-        if seal.file_sha256(raw, place) != wanted:
-            yield "file: a byte has changed since it was written (SHA-256 differs)"

@@ -4,19 +4,17 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from uqrestore.posterior import layout
+from uqrestore.posterior.integrity import DIGEST_BYTES, MARK, file_sha256
 from uqrestore.posterior.part import Slabs, checksum
 from uqrestore.posterior.plan import PosteriorPlan, to_json
 from uqrestore.posterior.reading import byte_offset
 from uqrestore.posterior.sink import RawArray, Sink, Uninterrupted, sync_folder
 from uqrestore.posterior.summaries import Summary
-
-DIGEST_BYTES = 32
-BLOCK = 2**20
 
 
 def write_finished(
@@ -48,20 +46,6 @@ def publish(temporary: Path, path: Path) -> None:
     """Give the file its name, durably and in one step."""
     temporary.replace(path)
     sync_folder(path.parent)
-
-
-def file_sha256(file: BinaryIO, place: int) -> bytes:
-    """Hash a whole file with the bytes of the digest itself taken as zero."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    start = 0
-    while block := file.read(BLOCK):
-        low, high = max(place - start, 0), min(place + DIGEST_BYTES - start, len(block))
-        if low < high:
-            block = block[:low] + bytes(high - low) + block[high:]
-        digest.update(block)
-        start += len(block)
-    return digest.digest()
 
 
 def _write(
@@ -225,10 +209,13 @@ def _digest(group: Any) -> int:  # noqa: ANN401
     """Reserve the bytes of the file's own SHA-256 and return their place."""
     import h5py
 
-    group.dimensions["byte"] = DIGEST_BYTES
+    content = np.frombuffer(MARK + bytes(DIGEST_BYTES), np.uint8)
+    group.dimensions["byte"] = len(content)
     fixed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     fixed.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     variable = group.create_variable("file_sha256", ("byte",), "u1", dcpl=fixed)
-    variable[...] = np.zeros(DIGEST_BYTES, np.uint8)
-    variable.attrs["long_name"] = "SHA-256 of the file with these 32 bytes as zeros"
-    return byte_offset(variable._h5ds)
+    variable[...] = content
+    variable.attrs["long_name"] = (
+        "a mark of 16 bytes, then the SHA-256 of the file with its own 32 bytes as zeros"
+    )
+    return byte_offset(variable._h5ds) + len(MARK)
