@@ -19,3 +19,5 @@ def test_rounding_of_dependent_channels_is_not_amplified() -> None:
     weights = torch.tensor([[0.1, 0.2, 0.3], [0.3, 0.6, 0.9]])
     A = Colorization(weights, (1, 1))
     assert A.noise_gain().item() == pytest.approx(1 / torch.linalg.svdvals(weights)[0].item())
+    y = torch.tensor([1.0, -1.0]).reshape(2, 1, 1)
+    assert A.pinv(y).norm() <= y.norm() * A.noise_gain() * (1 + 1e-5)

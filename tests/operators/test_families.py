@@ -113,6 +113,15 @@ def test_blur_has_unit_kernels_and_drawn_strides() -> None:
     assert set(batch.row_mask.sum((-3, -2, -1)).tolist()) == {256, 64, 16}
 
 
+def test_blur_stays_where_it_was() -> None:
+    g, law = seed(0), StridedMotionBlur((1, 32, 48))
+    for _ in range(10):
+        kernel = law.draw_one(g).kernel  # type: ignore[attr-defined]
+        for axis, length in enumerate(kernel.shape):
+            centre = (kernel.sum(1 - axis) * torch.arange(length)).sum()
+            assert centre.item() == pytest.approx(length // 2, abs=1.5)
+
+
 def test_k_space_is_accelerated_as_drawn_and_real_or_complex() -> None:
     batch = CartesianKSpace((2, 16, 48), accelerations=(2, 8)).draw(seed(0), 12)
     assert batch.in_shape == (2, 16, 48)
