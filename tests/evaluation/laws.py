@@ -88,6 +88,10 @@ def stretched(factor: float) -> Callable[[World, Tensor], Tensor]:
 
 
 def biased(w: World, draws: Tensor) -> Tensor:
+    return draws + 0.3 * w.posterior.std
+
+
+def chequered(w: World, draws: Tensor) -> Tensor:
     """Shift every pixel by 0.3 std, up and down like a chequerboard, so that no mean shows it."""
     sign = (-1.0) ** torch.arange(4).add(torch.arange(4)[:, None])
     return draws + 0.3 * sign * w.posterior.std
@@ -105,14 +109,16 @@ def one_mode(w: World, draws: Tensor) -> Tensor:
     """Draw only from the heaviest mode of each posterior."""
     heaviest = torch.nn.functional.one_hot(w.posterior.weights.argmax(0), len(w.posterior.modes))
     collapsed = GaussianMixture(heaviest.T.double(), w.posterior.modes)
-    return draw_fast(collapsed, *draws.shape[:2], 78)
+    return draw_fast(collapsed, draws.shape[0], draws.shape[1], 78)
 
 
+# The six faults of the specification, and one that hides a bias from every mean.
 FAULTS: dict[str, Callable[[World, Tensor], Tensor]] = {
     "prior draws": prior_draws,
     "std x 0.8": stretched(0.8),
     "std x 1.25": stretched(1.25),
     "bias 0.3 std": biased,
+    "chequered bias": chequered,
     "marginals only": marginals_only,
     "one mode": one_mode,
 }

@@ -19,7 +19,8 @@ VERDICTS = {
     "prior draws": "ignore the data",
     "std x 0.8": "too narrow",
     "std x 1.25": "too wide",
-    "bias 0.3 std": "",
+    "bias 0.3 std": "too high in the region",
+    "chequered bias": "Neighbouring pixels",
     "marginals only": "ignore the data",
     "one mode": "missing mode",
 }

@@ -111,7 +111,7 @@ def test_too_few_scenes_are_told_how_many_it_takes() -> None:
 
 def test_a_loss_that_no_width_cures_is_not_certified() -> None:
     table = np.full((60, 1000), 0.5)
-    for choose in (conformal_risk_control, lambda *a: control_risk(*a, 0.1)):
+    for choose in (conformal_risk_control, lambda t, w, alpha: control_risk(t, w, alpha, 0.1)):
         with pytest.raises(ValueError, match="even at width 1000 the mean loss"):
             choose(table, WIDTHS, 0.1)
 

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from tests.evaluation.laws import SHAPE, draw_fast, mixture
+from tests.evaluation.laws import LOG, SHAPE, draw_fast, mixture
 from uqrestore.evaluation.heldout import held_out_battery, hold_out, joint_law
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Identity, Inpainting, MaskedFourier, Matrix
@@ -19,11 +19,12 @@ NOISE_STD = 0.3
 def seen_and_unseen(n: int, draws: int, *, seed: int = 0) -> tuple[Problem, Tensor, Tensor]:
     """Return the held-out problem, draws given the kept one, and the posterior mean."""
     g = torch.Generator().manual_seed(seed)
-    mask = torch.rand(*SHAPE, generator=g) < 0.7
+    mask = torch.ones(SHAPE, dtype=torch.bool)
+    mask[0, 1, 3] = False
     truth = draw_fast(mixture(), n, 1, 100 + seed)[:, 0]
     noise = SampleNoise(200 + seed, [0], slices=range(n))
     problem = simulate(Inpainting(mask), truth, noise_std=NOISE_STD, noise=noise)
-    kept, held = hold_out(problem, 0.4, g)
+    kept, held = hold_out(problem, 0.5, g)
     posterior = mixture().posterior(kept)
     assert isinstance(posterior, GaussianMixture)
     return held, draw_fast(posterior, draws, n, 300 + seed), posterior.mean
@@ -55,8 +56,9 @@ def test_the_held_out_test_has_the_right_size() -> None:
         held, draws, _ = seen_and_unseen(60, 9, seed=seed)
         battery = held_out_battery(held, draws, streams(60, 9, 1000 + seed), seed=seed)
         p_values += [finding.test.p_value for finding in battery.findings]
-    # Five statistics, dependent within a study.
-    assert 0.03 <= np.mean(np.array(p_values) < 0.05) <= 0.07
+    size = np.mean(np.array(p_values) < 0.05)
+    LOG.info("held-out test: size %.3f over five statistics of 200 studies", size)
+    assert 0.03 <= size <= 0.07
 
 
 def test_the_parts_of_a_fourier_measurement_are_disjoint_whole_and_blind_to_each_other() -> None:

@@ -103,7 +103,7 @@ class Score:
 
 
 class Counting:
-    """A denoiser that counts its calls.
+    """A denoiser that counts its calls and is otherwise itself.
 
     Args:
         denoiser: The denoiser.
@@ -111,11 +111,10 @@ class Counting:
 
     def __init__(self, denoiser: Any) -> None:  # noqa: ANN401 - anything callable like one
         self.denoiser, self.calls = denoiser, 0
+        self.in_shape: Shape = denoiser.in_shape
 
-    @property
-    def in_shape(self) -> Shape:
-        """Shape of one image."""
-        return self.denoiser.in_shape
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self.denoiser, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
         """Denoise and count."""

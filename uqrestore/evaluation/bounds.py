@@ -56,7 +56,7 @@ def hoeffding_bentkus_bound(losses: Losses, delta: float) -> float:
 
     if mean >= 1 or excess(1 - 1e-12) > 0:
         return 1.0
-    return float(optimize.brentq(excess, mean, 1 - 1e-12, xtol=1e-10)) + 1e-10
+    return _root(excess, mean, 1 - 1e-12)
 
 
 def betting_bound(losses: Losses, delta: float) -> float:
@@ -98,7 +98,7 @@ def betting_bound(losses: Losses, delta: float) -> float:
         return 1.0
     if excess(0.0) > 0:
         return 0.0
-    return float(optimize.brentq(excess, 0, 1, xtol=1e-10)) + 1e-10
+    return _root(excess, 0.0, 1.0)
 
 
 BOUNDS: dict[BoundName, Callable[[Losses, float], float]] = {
@@ -134,6 +134,13 @@ def check_losses(losses: Float[np.ndarray, "..."]) -> None:
             f"losses must lie in [0, 1] but go from {losses.min():.3g} to {losses.max():.3g}; "
             "divide them by their largest possible value."
         )
+
+
+def _root(excess: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a function changes sign, rounded up: no bound may be too small."""
+    root = optimize.brentq(excess, low, high, xtol=1e-10)
+    assert isinstance(root, float)
+    return root + 1e-10
 
 
 def _term(a: float, b: float) -> float:

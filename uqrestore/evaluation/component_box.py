@@ -117,23 +117,44 @@ def calibrate_box(
     """
     keys = scene_keys(components.truth)
     check_scenes_differ(keys)
-    if not 0 < residual_part < 1:
-        raise ValueError(f"residual_part is a part of alpha, between 0 and 1, got {residual_part}.")
     largest = np.abs(components.z).max(axis=1)
-    widths = {
-        "component": split_conformal(largest, alpha * (1 - residual_part)),
-        "residual": split_conformal(components.outside, alpha * residual_part),
-    }
+    along, rest = box_widths(largest, components.outside, alpha, residual_part=residual_part)
     return Guarantee(
         method="component_box",
         alpha=alpha,
         delta=None,
         bound=None,
         share=1.0,
-        widths=widths,
+        widths={"component": along, "residual": rest},
         components=components.std.shape[1],
         keys=keys,
         scope=Scope.covering(settings),
+    )
+
+
+def box_widths(
+    largest: Float[np.ndarray, " scene"],
+    outside: Float[np.ndarray, " scene"],
+    alpha: float,
+    *,
+    residual_part: float = 0.2,
+) -> tuple[float, float]:
+    """Return the half-width along the components and the radius outside; see `calibrate_box`.
+
+    Args:
+        largest: Largest ``|z|`` of each calibration scene.
+        outside: Error outside of the components over the predicted one.
+        alpha: Probability that the truth leaves the region anywhere.
+        residual_part: Part of ``alpha`` that the residual may use.
+
+    Raises:
+        ValueError: If there are too few scenes, saying how many it takes.
+    """
+    if not 0 < residual_part < 1:
+        raise ValueError(f"residual_part is a part of alpha, between 0 and 1, got {residual_part}.")
+    return (
+        split_conformal(largest, alpha * (1 - residual_part)),
+        split_conformal(outside, alpha * residual_part),
     )
 
 

@@ -64,7 +64,7 @@ def ssim(estimate: Images, truth: Images, mask: Mask, *, data_range: float) -> f
     inside = []
     for x_hat, x, where in zip(estimate, truth, mask, strict=True):
         for channel in range(len(x)):
-            _, local = structural_similarity(
+            local = structural_similarity(
                 x[channel].astype(np.float64),
                 x_hat[channel].astype(np.float64),
                 data_range=data_range,
@@ -72,7 +72,7 @@ def ssim(estimate: Images, truth: Images, mask: Mask, *, data_range: float) -> f
                 sigma=1.5,
                 use_sample_covariance=False,
                 full=True,
-            )
+            )[1]
             inside.append(local[where])
     return float(np.concatenate(inside).mean())
 
@@ -135,17 +135,16 @@ def image_quality(
     Raises:
         ValueError: If the mask is empty, shapes disagree, or the range is not positive.
     """
-    mean = draws.mean(axis=0, dtype=np.float64) if mean is None else mean
-    found = {}
-    if truth.shape[1] == 2:
-        found["nmse, complex"] = Quality(
-            nmse(mean, truth, mask), float(np.mean([nmse(x, truth, mask) for x in draws]))
-        )
-        mean, truth = magnitude(mean), magnitude(truth)
-        draws = np.stack([magnitude(x) for x in draws])
+    estimate = draws.mean(axis=0, dtype=np.float64) if mean is None else mean
 
     def both(metric: Callable[[Images], float]) -> Quality:
-        return Quality(metric(mean), float(np.mean([metric(x) for x in draws])))
+        return Quality(metric(estimate), float(np.mean([metric(x) for x in draws])))
+
+    found, complex_truth = {}, truth
+    if truth.shape[1] == 2:
+        found["nmse, complex"] = both(lambda x: nmse(x, complex_truth, mask))
+        estimate, truth = magnitude(estimate), magnitude(truth)
+        draws = np.stack([magnitude(x) for x in draws])
 
     found["psnr"] = both(lambda x: psnr(x, truth, mask, data_range=data_range))
     found["ssim"] = both(lambda x: ssim(x, truth, mask, data_range=data_range))

@@ -232,7 +232,7 @@ def _association(scenes: Scenes) -> Float[np.ndarray, " 3"]:
             continue
         by_std, best = _sparsification(error, std), _sparsification(error, error)
         mean = error.mean()
-        spearman = stats.spearmanr(error, std).statistic
+        spearman = stats.spearmanr(error, std)[0]
         rows.append((spearman, (by_std - best).mean() / mean, (mean - by_std).mean() / mean))
     return np.mean(rows, axis=0)
 
