@@ -1,5 +1,7 @@
 """The writer: whatever the order, the blocks and the interruptions, the same file."""
 
+import errno
+import os
 import resource
 import tempfile
 from collections.abc import Iterator
@@ -265,6 +267,22 @@ def test_no_room_for_the_draws_shows_before_any_work(size: int, tmp_path: Path) 
         file_size_limit(size),
         pytest.raises(PosteriorWriteError, match="disk is full; free some space"),
     ):
+        PosteriorWriter(tmp_path / "a.h5", large())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_space_of_every_draw_is_reserved_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PosteriorWriter(tmp_path / "a.h5", large()) as writer:
+        status = os.fstat(writer._slabs.file.fileno())
+        assert status.st_blocks * 512 >= 6 * 5 * 33 * 31 * 4, "not a file of holes"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(PosteriorWriteError, match="disk is full"):
         PosteriorWriter(tmp_path / "a.h5", large())
     assert not list(tmp_path.iterdir())
 
