@@ -259,6 +259,7 @@ if HAS_DEEPINV:
         return physics.Downsampling(COLOUR, filter=kernel, factor=stride, padding="circular")
 
     def test_our_operators_serve_deepinv() -> None:
+        deepinv()
         A = StridedBlur(gaussian_kernel((5, 5), 1.0), 2, (1, 12, 16))
         physics, x = to_deepinv(A), torch.rand(2, 1, 12, 16, generator=seed())
         torch.testing.assert_close(physics.A(x), A(x))
