@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from uqrestore.posterior import PosteriorPlan, PosteriorWriter
 from uqrestore.posterior.example import example_plan
@@ -50,6 +51,23 @@ def finished(path: Path, of: PosteriorPlan) -> Path:
     with PosteriorWriter(path, of) as writer:
         write_rest(writer)
         return writer.finish(writer.summarise(components=2), figures={"psnr": 31.5})
+
+
+def load(path: Path) -> xr.DataTree:
+    """Read a whole file into memory."""
+    with xr.open_datatree(path) as tree:
+        return tree.load()
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Two files hold the same numbers, apart from the time they took."""
+    a, b = load(one), load(other)
+    for group in ("posterior", "estimate", "observed_data", "constant_data", "sample_stats"):
+        if group in a.children or group in b.children:
+            ignore = ["wall_s"] if group == "posterior" else []
+            xr.testing.assert_identical(
+                a[group].to_dataset().drop_vars(ignore), b[group].to_dataset().drop_vars(ignore)
+            )
 
 
 def endless(path: str) -> None:

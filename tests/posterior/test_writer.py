@@ -1,11 +1,6 @@
 """The writer: whatever the order, the blocks and the interruptions, the same file."""
 
-import errno
-import os
-import resource
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,34 +9,16 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.posterior.runs import finished, images, numbers, plan, write_rest
+from tests.posterior.runs import assert_same, finished, images, load, numbers, plan, write_rest
 from uqrestore.posterior import (
     PosteriorBusyError,
     PosteriorError,
-    PosteriorPlan,
-    PosteriorWriteError,
     PosteriorWriter,
     open_posterior,
-    sink,
     validate,
 )
 
 LAW = {"max_examples": 6, "deadline": None, "derandomize": True}
-
-
-def load(path: Path) -> xr.DataTree:
-    with xr.open_datatree(path) as tree:
-        return tree.load()
-
-
-def assert_same(one: Path, other: Path) -> None:
-    a, b = load(one), load(other)
-    for group in ("posterior", "estimate", "observed_data", "constant_data", "sample_stats"):
-        if group in a.children or group in b.children:
-            ignore = ["wall_s"] if group == "posterior" else []
-            xr.testing.assert_identical(
-                a[group].to_dataset().drop_vars(ignore), b[group].to_dataset().drop_vars(ignore)
-            )
 
 
 @settings(**LAW)
@@ -112,6 +89,22 @@ def test_a_file_that_exists_is_refused_and_kept(tmp_path: Path) -> None:
         assert path.read_bytes() == before, "the old file stays until the new one is whole"
         writer.finish(writer.summarise())
     assert path.read_bytes() != before
+
+
+def test_what_a_kill_at_the_very_end_left_behind_is_removed(tmp_path: Path) -> None:
+    of = plan()
+    path, part = tmp_path / "a.h5", tmp_path / "a.h5.part"
+    with PosteriorWriter(path, of) as writer:
+        write_rest(writer)
+        kept = part.read_bytes()
+        writer.finish(writer.summarise())
+    part.write_bytes(kept)
+    with pytest.raises(PosteriorError, match="exists already"):
+        PosteriorWriter(path, plan(fingerprint="other"))
+    assert part.exists(), "another run's draws are not ours to remove"
+    with pytest.raises(PosteriorError, match="exists already"):
+        PosteriorWriter(path, of)
+    assert not part.exists()
 
 
 def test_a_partial_file_of_another_run_is_refused_and_kept(tmp_path: Path) -> None:
@@ -240,110 +233,3 @@ def test_a_file_with_slabs_missing_is_not_finished(tmp_path: Path) -> None:
 def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(PosteriorError, match=words):
         plan(**change)
-
-
-# A disk that is full: the kernel's own refusal, by a limit on the size of files.
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def large() -> PosteriorPlan:
-    from uqrestore.posterior.example import example_plan
-
-    return example_plan(draws=6, shape=(33, 31), slices=(0, 1, 2, 3, 4))
-
-
-@pytest.mark.parametrize("size", [100, 5_000, 30_000])
-def test_no_room_for_the_draws_shows_before_any_work(size: int, tmp_path: Path) -> None:
-    with (
-        file_size_limit(size),
-        pytest.raises(PosteriorWriteError, match="disk is full; free some space"),
-    ):
-        PosteriorWriter(tmp_path / "a.h5", large())
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_space_of_every_draw_is_reserved_at_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with PosteriorWriter(tmp_path / "a.h5", large()) as writer:
-        status = os.fstat(writer._slabs.file.fileno())
-        assert status.st_blocks * 512 >= 6 * 5 * 33 * 31 * 4, "not a file of holes"
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(PosteriorWriteError, match="disk is full"):
-        PosteriorWriter(tmp_path / "a.h5", large())
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_disk_that_fills_while_drawing_keeps_what_was_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of = large()
-    monkeypatch.setattr("uqrestore.posterior.part.reserve", lambda *_: None)
-    writer = PosteriorWriter(tmp_path / "a.h5", of)
-    with (
-        writer,
-        file_size_limit(60_000),
-        pytest.raises(PosteriorWriteError, match=r"disk is full.*\(\d+ slabs are kept\)"),
-    ):
-        write_rest(writer, at_once=1)
-    kept = writer.valid.sum()
-    assert 0 < kept < 30
-    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
-        assert writer.resumed == kept
-        write_rest(writer)
-        writer.finish(writer.summarise(components=2))
-    assert_same(tmp_path / "a.h5", finished(tmp_path / "b.h5", of))
-
-
-@pytest.mark.parametrize("size", [300, 9_000, 25_000, 60_000, 90_000])
-def test_a_disk_that_fills_while_finishing_keeps_the_draws(size: int, tmp_path: Path) -> None:
-    of = large()
-    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
-        write_rest(writer)
-        summary = writer.summarise(components=2)
-        with file_size_limit(size), pytest.raises(PosteriorWriteError, match="30 slabs are kept"):
-            writer.finish(summary)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.h5.part"]
-    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
-        assert writer.resumed == 30
-        assert validate(writer.finish(writer.summarise(components=2))) == []
-
-
-def test_ctrl_c_while_finishing_keeps_the_draws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import signal
-
-    of = large()
-    calls = []
-    write_all = sink.write_all
-
-    def interrupted(file: object, data: memoryview) -> None:
-        calls.append(len(data))
-        if len(calls) == 20:
-            signal.raise_signal(signal.SIGINT)
-        write_all(file, data)  # type: ignore[arg-type]
-
-    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
-        write_rest(writer)
-        summary = writer.summarise(components=2)
-        monkeypatch.setattr("uqrestore.posterior.sink.write_all", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            writer.finish(summary)
-    monkeypatch.undo()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.h5.part"]
-    with PosteriorWriter(tmp_path / "a.h5", of) as writer:
-        assert writer.resumed == 30

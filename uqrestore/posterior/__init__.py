@@ -8,7 +8,7 @@ from uqrestore.posterior.open import is_complete, open_posterior, read_operator,
 from uqrestore.posterior.plan import Named, PosteriorPlan
 from uqrestore.posterior.schema import SCHEMA, validate
 from uqrestore.posterior.summaries import Summary
-from uqrestore.posterior.writer import PosteriorWriter
+from uqrestore.posterior.writer import PosteriorWriter, remove_leftovers
 
 __all__ = [
     "SCHEMA",
@@ -29,5 +29,6 @@ __all__ = [
     "principal_components",
     "read_operator",
     "read_placement",
+    "remove_leftovers",
     "validate",
 ]

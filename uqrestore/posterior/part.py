@@ -87,7 +87,8 @@ def create(temporary: Path, part: Path, plan: PosteriorPlan) -> Slabs:
     Raises:
         OSError: If the disk has no room; nothing is left.
     """
-    file = _locked(temporary, "w+b")
+    file = lock(temporary)
+    file.truncate(0)
     try:
         sink = Sink(file)
         with Uninterrupted():
@@ -113,7 +114,7 @@ def resume(part: Path, plan: PosteriorPlan) -> Slabs | None:
         PosteriorError: If it is another run's, is being written by another process, or is
             damaged.
     """
-    file = _locked(part, "r+b")
+    file = lock(part)
     try:
         try:
             with reading(part) as tree:
@@ -143,8 +144,13 @@ def resume(part: Path, plan: PosteriorPlan) -> Slabs | None:
     return slabs
 
 
-def _locked(path: Path, mode: str) -> BinaryIO:
-    # "w" would cut off a file that another process is writing, before the lock is asked for.
+def lock(path: Path) -> BinaryIO:
+    """Open a file for reading and writing, made if missing, that no other process writes.
+
+    Raises:
+        PosteriorBusyError: If another process has it.
+    """
+    # Not "w": it would cut off a file that another process is writing, before the lock is asked.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
     if not FileLock(file).acquire():
@@ -152,8 +158,6 @@ def _locked(path: Path, mode: str) -> BinaryIO:
         raise PosteriorBusyError(
             f"{path}: is being written by another process; wait for it to end."
         )
-    if mode == "w+b":
-        file.truncate(0)
     return file  # type: ignore[return-value]
 
 

@@ -12,10 +12,22 @@ from jaxtyping import Float, Shaped
 
 from uqrestore.posterior import part, seal
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
+from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
 from uqrestore.posterior.summaries import Summary, summarise
 
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def remove_leftovers(path: Path, fingerprint: str) -> None:
+    """Remove the partial file beside a finished one of the same run.
+
+    It stays where a process is killed between the two last steps of ``finish``.
+    """
+    part_path = path.with_name(path.name + ".part")
+    if part_path.exists() and is_complete(path, fingerprint):
+        with suppress(PosteriorBusyError, OSError), part.lock(part_path):
+            part_path.unlink()
 
 
 class PosteriorWriter:
@@ -60,6 +72,7 @@ class PosteriorWriter:
         if not self.path.parent.is_dir():
             raise PosteriorError(f"{self.path.parent}: no such folder; make it or choose another.")
         if self.path.exists() and (self.path.is_dir() or not overwrite):
+            remove_leftovers(self.path, plan.fingerprint)
             raise PosteriorError(
                 f"{self.path}: exists already; pass --overwrite to replace it, or choose another "
                 "name."
