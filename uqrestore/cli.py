@@ -227,8 +227,10 @@ def _entries(what: Registry) -> list[tuple[str, str]]:
 
         return [(name, ": ".join(describe(path))) for name, path in list_pipelines().items()]
     if what is Registry.OPERATORS:
-        from uqrestore.operators import OPERATORS as registry
-    elif what is Registry.METHODS:
+        from uqrestore.operators import list_operators
+
+        return [(name, f"{shapes}; pinv: {kind}") for name, shapes, kind in list_operators()]
+    if what is Registry.METHODS:
         from uqrestore.methods import METHODS as registry
     else:
         from uqrestore.networks import BACKBONES as registry

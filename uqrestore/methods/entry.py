@@ -79,7 +79,7 @@ def require_noisy(method: str, problem: Problem) -> None:
         )
 
 
-def require_range(method: str, **options: tuple[float, float, float]) -> None:
+def require_range(method: str, **options: tuple[float | int, float | int, float | int]) -> None:
     """Raise unless each option lies in its range.
 
     Args:
