@@ -56,6 +56,14 @@ def test_narrow_draws_cover_too_little_and_score_worse() -> None:
     assert narrow.interval_score > right.interval_score
 
 
+def test_interval_ends_are_the_order_statistics_of_the_level() -> None:
+    scenes = gaussian(4, 19)
+    ordered = np.sort(scenes.draws, axis=0)
+    low, high = intervals(scenes, 0.8)  # positions 2 and 18 of 19: 16 of the 20 gaps
+    np.testing.assert_allclose(low, ordered[1])
+    np.testing.assert_allclose(high, ordered[17])
+
+
 def test_the_interval_score_is_width_and_penalty() -> None:
     scenes = gaussian(50, 39)
     low, high = intervals(scenes, 0.8)

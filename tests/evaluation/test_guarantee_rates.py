@@ -155,8 +155,8 @@ def test_without_calibration_the_promises_would_be_broken() -> None:
 @pytest.mark.parametrize(
     "choose",
     [
-        lambda table: control_risk(table, GRID, 0.2, 0.2),
-        lambda table: control_risk(table, GRID, 0.2, 0.2, bound="hb"),
+        lambda table: control_risk(table, GRID[:70:2], 0.2, 0.2),
+        lambda table: control_risk(table, GRID[:70:2], 0.2, 0.2, bound="hb"),
     ],
 )
 def test_a_few_calibrations_of_gaussian_errors_keep_their_promise(
@@ -164,7 +164,7 @@ def test_a_few_calibrations_of_gaussian_errors_keep_their_promise(
 ) -> None:
     g = np.random.default_rng(0)
     error = np.abs(g.standard_normal((1500, 60))) * np.exp(0.5 * g.standard_normal((1500, 1)))
-    table = np.stack([(error > width).mean(1) for width in GRID], axis=1)
+    table = np.stack([(error > width).mean(1) for width in GRID[:70:2]], axis=1)
     risk = table.mean(0)
-    found = [risk[choose(table[g.integers(0, 1500, 40)]) == GRID][0] for _ in range(60)]
+    found = [risk[choose(table[g.integers(0, 1500, 40)]) == GRID[:70:2]][0] for _ in range(60)]
     assert np.mean(np.array(found) > 0.2) <= 0.2 + 2 * np.sqrt(0.16 / 60)

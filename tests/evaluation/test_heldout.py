@@ -109,6 +109,18 @@ def test_residuals_of_right_draws_are_pure_noise() -> None:
     assert "are those of the noise" in found.verdict
 
 
+def test_padding_of_a_measurement_is_no_degree_of_freedom() -> None:
+    g = torch.Generator().manual_seed(0)
+    mask = torch.rand(400, *SHAPE, generator=g) < 0.4
+    mask[:, 0, 0, 0] = True  # every scene has one
+    truth = draw_fast(mixture(), 400, 1, 800)[:, 0]
+    noise = SampleNoise(801, [0], slices=range(400))
+    problem = simulate(Inpainting(mask), truth, noise_std=NOISE_STD, noise=noise)
+    found = joint_law(problem, truth[None])
+    assert found.ratio == pytest.approx(1, abs=0.1)
+    assert found.p_value > 0.01
+
+
 def test_the_mean_fits_too_well_and_narrow_draws_do_too() -> None:
     problem, posterior = noisy(800)
     draws = draw_fast(posterior, 1, 800, 600)
