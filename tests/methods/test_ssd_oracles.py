@@ -1,6 +1,7 @@
 """Oracles O-5, O-6, O-9, O-10 and the published grids of SSD, in closed form."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,20 +11,16 @@ from uqrestore.methods.grids import ddpm_sigmas, ddpm_table
 from uqrestore.methods.ssd import invert, shortcut, stop_index
 from uqrestore.methods.step import Checked, effective_eta
 from uqrestore.noise import SampleNoise
+from uqrestore.priors.gaussian import GaussianPrior
 
 SHAPE = (1, 2, 3)
 
 
-class Linear:
-    """Ideal denoiser of independent Gaussians of one variance and mean 0."""
-
-    in_shape = SHAPE
-
-    def __init__(self, variance: float) -> None:
-        self.variance = variance
-
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return x * self.variance / (self.variance + sigma**2)
+def ideal(variance: float) -> GaussianPrior:
+    """Independent Gaussians of one variance and mean 0."""
+    pixels = torch.Size(SHAPE).numel()
+    mean = torch.zeros(SHAPE, dtype=torch.float64)
+    return GaussianPrior.from_covariance(mean, variance * torch.eye(pixels).double())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +41,7 @@ def test_a_fixed_share_loses_variance_as_the_recursion_says(
     """O-6: unit prior variance, DDPM grid; measured through the step's own coefficients."""
     sigmas = ddpm_sigmas(steps).tolist()
     variance = 1 + sigmas[0] ** 2
-    for sigma, below in zip(sigmas, sigmas[1:], strict=False):
+    for sigma, below in pairwise(sigmas):
         share = effective_eta(eta, "fixed", sigma, below)
         g = 1 / (1 + sigma**2)
         gain = g + below / sigma * math.sqrt(1 - share**2) * (1 - g)
@@ -55,7 +52,7 @@ def test_a_fixed_share_loses_variance_as_the_recursion_says(
 def test_the_consistent_share_loses_none_in_the_limit() -> None:
     sigmas = torch.logspace(2, -3, 4000, dtype=torch.float64).tolist()
     variance = 1 + sigmas[0] ** 2
-    for sigma, below in zip(sigmas, sigmas[1:], strict=False):
+    for sigma, below in pairwise(sigmas):
         share = effective_eta(0.85, "consistent", sigma, below)
         g = 1 / (1 + sigma**2)
         gain = g + below / sigma * math.sqrt(1 - share**2) * (1 - g)
@@ -98,9 +95,9 @@ def test_inversion_is_the_affine_map_of_the_oracle(eta: float) -> None:
     for sign in (1.0, -1.0):
         noise = Mirrored(0, [0])
         noise.sign = sign
-        tops.append(invert(Checked(Linear(variance), "ssd"), x, up, noise, eta, clip=False))
+        tops.append(invert(Checked(ideal(variance), "ssd"), x, up, noise, eta, clip=False))
     gain = math.sqrt(1 + up[0] ** 2)
-    for sigma, above in zip(up, up[1:], strict=False):
+    for sigma, above in pairwise(up):
         g = variance / (variance + sigma**2)
         gain *= g + math.sqrt((1 - eta) * above**2 + eta * sigma**2) / sigma * (1 - g)
     torch.testing.assert_close((tops[0] + tops[1]) / 2, gain * x)
@@ -131,7 +128,7 @@ def test_no_noise_reads_no_stream() -> None:
     up, _ = shortcut(550, 5, 25)
     x = torch.ones(1, *SHAPE, dtype=torch.float64)
     tops = [
-        invert(Checked(Linear(1.0), "ssd"), x, up, SampleNoise(seed, [0]), 0.0, clip=False)
+        invert(Checked(ideal(1.0), "ssd"), x, up, SampleNoise(seed, [0]), 0.0, clip=False)
         for seed in (0, 1)
     ]
     assert torch.equal(tops[0], tops[1])

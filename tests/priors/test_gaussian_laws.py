@@ -84,7 +84,7 @@ def test_without_noise_the_image_is_known_and_drowned_it_is_the_mean(prior: Clos
 
 
 def test_the_posterior_is_bayes_rule(prior: ClosedForm, operator: LinearOperator) -> None:
-    """log p(x | y) = log p(x) + log p(y | x) - log p(y) at any x."""
+    """Log p(x | y) = log p(x) + log p(y | x) - log p(y) at any x."""
     problem = noisy(operator)
     x = randn(4, *SHAPE, seed=9)
     if isinstance(prior, LowRankGaussian | GaussianPrior | GaussianMixture):

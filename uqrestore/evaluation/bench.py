@@ -56,7 +56,8 @@ def _missing_half(shape: Shape, generator: torch.Generator) -> LinearOperator:
 
 
 def _fourier(shape: Shape, generator: torch.Generator) -> LinearOperator:
-    mask = cartesian_mask(shape[-2:], acceleration=4, center_lines=2, generator=generator)
+    sides = (shape[-2], shape[-1])
+    mask = cartesian_mask(sides, acceleration=4, center_lines=2, generator=generator)
     return MaskedFourier(mask, channels=1)
 
 
@@ -177,6 +178,7 @@ def _coefficients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return draws and truth about the exact mean, along the directions that are not known."""
     posterior = prior.posterior(problem)
+    assert isinstance(posterior, GaussianPrior)  # as the posterior of one is
     open_ = posterior.variances > 1e-6 * prior.variances.max()
     basis, spread = posterior.directions[:, open_], posterior.variances[open_].sqrt()
     centred = (images - posterior.mean).flatten(1) @ basis

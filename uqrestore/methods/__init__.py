@@ -30,4 +30,20 @@ METHODS: Mapping[str, Method] = {
     "ssd_plus": ssd_plus,
 }
 
-__all__ = ["METHODS", "Method", *METHODS]
+__all__ = [
+    "METHODS",
+    "Method",
+    "conditional",
+    "daps",
+    "ddnm",
+    "ddnm_plus",
+    "ddrm",
+    "diffpir",
+    "dps",
+    "exact",
+    "local_gaussian",
+    "moment_matching",
+    "pigdm",
+    "ssd",
+    "ssd_plus",
+]

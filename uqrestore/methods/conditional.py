@@ -27,7 +27,7 @@ def conditional(
     sigmas: Sequence[float] | None = None,
     sampler: Sampler = "heun",
     eta: float = 0.0,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw from the posterior that a conditional denoiser describes.
 
     Calls ``denoiser(x_t, sigma, problem)``: a network trained for it, or a closed-form prior. At
@@ -66,7 +66,7 @@ def conditional(
 @method()
 def exact(
     problem: Problem, denoiser: Denoiser, noise: SampleNoise
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     """Draw independent images of the exact posterior of a closed-form prior.
 
     Args:

@@ -53,7 +53,7 @@ def daps(
     step_size: float | None = None,
     step_decay: float = 0.01,
     data_std: float = 0.5,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images by decoupled annealing.
 
     At each level: an estimate :math:`\hat x_0`, then Langevin steps on :math:`p(u) \propto

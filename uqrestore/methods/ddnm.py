@@ -27,7 +27,7 @@ def ddnm(
     eta_mode: EtaMode = "consistent",
     travel_length: int = 1,
     travel_repeat: int = 1,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images that explain a noise-free measurement exactly.
 
     :math:`\hat x_0 = D - A^+ (A D - y)`; the noise direction is the network's. Makes ``steps``

@@ -29,7 +29,7 @@ def ddrm(
     eta: float = 0.85,
     eta_data: float = 1.0,
     eta_mode: EtaMode = "consistent",
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images by annealing each singular direction against its own measurement noise.
 
     Makes ``steps`` network calls. Without noise the images end with ``A x = y``; the published
@@ -82,7 +82,7 @@ def ddnm_plus(
     sigmas: Sequence[float] | None = None,
     eta: float = 0.85,
     eta_mode: EtaMode = "consistent",
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images by DDNM with the correction scaled down where the measurement is noisy.
 
     :math:`\hat x_0 = D - V \Lambda V^T A^+ (A D - y)`. The same step as DDRM with ``eta_data = 1``,

@@ -26,7 +26,7 @@ def diffpir(
     strength: float = 1.0,
     zeta: float = 0.3,
     eta_mode: EtaMode = "consistent",
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images by plug-and-play restoration inside a diffusion chain.
 
     .. math::

@@ -28,7 +28,7 @@ def dps(
     strength: float = 0.3,
     reference_measurements: int | None = None,
     clip: bool = False,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images by diffusion posterior sampling.
 
     .. math::

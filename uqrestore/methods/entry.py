@@ -164,7 +164,7 @@ def _with_common_options(signature: inspect.Signature, presets: Presets) -> insp
         inspect.Parameter("guidance", keyword, default=1.0, annotation=float),
     ]
     if presets:
-        names = Literal[tuple(presets)]  # type: ignore[valid-type]
+        names: Any = Literal[tuple(presets)]  # type: ignore[valid-type]
         common.insert(
             0, inspect.Parameter("preset", keyword, default=None, annotation=names | None)
         )

@@ -29,7 +29,7 @@ def local_gaussian(
     data_products: int = 4,
     eta: float = 1.0,
     data_std: float = 0.5,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw posterior samples that are exact for a Gaussian prior, at any number of levels.
 
     The published methods put an *average* into the shared step, which loses the variance of what

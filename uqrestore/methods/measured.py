@@ -27,11 +27,11 @@ class Measured:
 
     @classmethod
     def of(cls, problem: Problem, method: str) -> "Measured":
-        """Choose coordinates: the image itself where noise is white there, else the spectral form.
+        r"""Choose coordinates: the image itself where noise is white there, else the spectral form.
 
         Without noise, or with one nonzero singular value ``s``, coordinates are :math:`A^+ A x` and
-        only ``A`` and ``A^+`` are used. Otherwise they are :math:`V^T x`, with :math:`w_i = \\sigma_y
-        / s_i`.
+        only ``A`` and ``A^+`` are used. Otherwise they are :math:`V^T x`, with
+        :math:`w_i = \sigma_y / s_i`.
 
         Raises:
             ValueError: If the measurement is noisy and the operator has neither form.

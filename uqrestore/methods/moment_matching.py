@@ -30,7 +30,7 @@ def moment_matching(
     sampler: Sampler = "dpmpp_2m",
     eta: float = 0.0,
     data_std: float = 0.5,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw with the conditional denoiser that the prior's own covariance gives.
 
     .. math::

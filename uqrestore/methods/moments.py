@@ -90,7 +90,7 @@ class Moments:
         for _ in range(products):
             image, dual_rest = self._precondition(problem, rest, variance)
             new = self._measured_dot(problem, dual_rest, rest) if noisy else self._dot(image, image)
-            if towards is None or power is None:
+            if towards is None or dual is None or power is None:
                 towards, dual = image, dual_rest
             else:
                 beta = torch.where(power > 0, new / power.clamp(min=_tiny(new)), 0)

@@ -38,8 +38,8 @@ def pigdm(
     eta: float = 0.0,
     eta_mode: EtaMode = "consistent",
     data_std: float = 0.5,
-) -> Float[Tensor, "sample *problem_and_image"]:
-    r"""Draw images guided by the measurement, taking :math:`x_0 \mid x_t` to be :math:`N(D, r^2 I)`.
+) -> Float[Tensor, " sample *problem_and_image"]:
+    r"""Draw images guided by the measurement as if :math:`x_0 \mid x_t` were :math:`N(D, r^2 I)`.
 
     .. math::
         g = J^T A^T \left( A A^T + (s / r)^2 I \right)^{-1} (y - A D),

@@ -11,7 +11,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 def linearise(denoise: Checked, x: Tensor, sigma: float) -> tuple[Tensor, Product]:
-    r"""Return ``D(x)`` and the map :math:`v \mapsto J^T v`, with :math:`J = \partial D / \partial x`.
+    r"""Return ``D(x)`` and the map :math:`v \mapsto J^T v`, :math:`J = \partial D / \partial x`.
 
     For the ideal denoiser :math:`J = \mathrm{Cov}[x_0 \mid x_t] / \sigma^2`, which is symmetric.
     Each product is one backward pass; the graph lives until the map is dropped.

@@ -46,7 +46,7 @@ def ssd(
     eta: float = 0.8,
     eta_mode: EtaMode = "consistent",
     clip: bool = False,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images that explain a noise-free measurement exactly, in a third of the calls.
 
     Distortion-adaptive inversion carries :math:`A^+ y` up to the noise level of ``t0``; from
@@ -81,15 +81,15 @@ def ssd(
     up, down = shortcut(t0, inversion_points, steps)
     denoise, operator = Checked(denoiser, "ssd"), problem.operator
     seen = operator.pinv(problem.y)
-    x = invert(denoise, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip)
+    x = invert(
+        denoise, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip
+    )
 
     def back_project(answer: Tensor, sigma: float, sigma_next: float) -> Tensor:
         del sigma, sigma_next
         return answer - operator.pinv(operator(answer)) + seen
 
-    return anneal(
-        denoise, x, down, noise, back_project, eta=eta, eta_mode=eta_mode, clip=clip
-    )
+    return anneal(denoise, x, down, noise, back_project, eta=eta, eta_mode=eta_mode, clip=clip)
 
 
 @method(**PRESETS)
@@ -107,7 +107,7 @@ def ssd_plus(
     clip: bool = False,
     weight: Literal["stop", "noise"] = "noise",
     t_stop: int = 200,
-) -> Float[Tensor, "sample *problem_and_image"]:
+) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images of noisy measurements: SSD that lets go of the data towards the end.
 
     Makes ``inversion_points - 1 + steps`` network calls, as :func:`ssd`.
@@ -144,7 +144,9 @@ def ssd_plus(
     denoise, operator = Checked(denoiser, "ssd_plus"), problem.operator
     measured = Measured.of(problem, "ssd_plus") if weight == "noise" else None
     seen = operator.pinv(problem.y)
-    x = invert(denoise, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip)
+    x = invert(
+        denoise, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip
+    )
     if measured is not None:
         return _anneal_weighted(denoise, x, down, noise, measured, eta, eta_mode, clip)
     last = stop_index(t0, t_stop, steps)

@@ -49,8 +49,10 @@ class Checked:
         self.calls += 1
         level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         # A zero-shot prior is called with two arguments, so that plain functions will do.
-        given = () if self._problem is None else (self._problem,)
-        clean = self._denoiser(x, level, *given)
+        if self._problem is None:
+            clean = self._denoiser(x, level)
+        else:
+            clean = self._denoiser(x, level, self._problem)
         if not torch.isfinite(clean).all():
             bad = int((~torch.isfinite(clean)).sum())
             raise FloatingPointError(

@@ -39,7 +39,7 @@ class ClosedForm(abc.ABC):
 
     @abc.abstractmethod
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        r"""Return the log density of :math:`x_0 + \sigma \epsilon` at ``x``: ``(*batch, *problem)``.
+        r"""Log density of :math:`x_0 + \sigma \epsilon` at ``x``, ``(*batch, *problem)``.
 
         Where the law has no density (a posterior without noise, at ``sigma`` 0) it is the density
         on the affine space that carries the law.
@@ -109,7 +109,7 @@ class ClosedForm(abc.ABC):
         return (self(x_t, sigma, problem) - x_t) / level**2
 
     def guidance(self, x_t: Tensor, sigma: Tensor | float, problem: Problem) -> Tensor:
-        r"""Return the exact :math:`\nabla \log p(y \mid x_t)` that zero-shot methods approximate."""
+        r"""Exact :math:`\nabla \log p(y \mid x_t)`, which zero-shot methods approximate."""
         return self.score(x_t, sigma, problem) - self.score(x_t, sigma)
 
     @functools.cached_property

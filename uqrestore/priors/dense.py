@@ -73,6 +73,7 @@ def top_eigenpairs(
             basis = basis @ rotation
             break
         basis = torch.linalg.qr(image).Q
+    assert values is not None  # max_iter is at least 1
     return basis.flip(-1)[..., :k].mT, values
 
 

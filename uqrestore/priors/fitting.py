@@ -59,7 +59,7 @@ def read_slices(files: Sequence[Path], split: str, *, variable: str = "brain") -
     for path in files:
         with h5py.File(path) as file:
             if f"{split}/{variable}" in file:
-                stored = file[f"{split}/{variable}"]
+                stored: Any = file[f"{split}/{variable}"]
                 scale = float(np.asarray(stored.attrs.get("scale_factor", 1.0)).item())
                 parts.append(torch.from_numpy(stored[()]).float() * scale)
     if not parts:

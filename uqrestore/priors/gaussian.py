@@ -71,7 +71,7 @@ class GaussianPrior(ClosedForm):
         return (self.directions * self.variances[..., None, :]) @ self.directions.mT
 
     @functools.cached_property
-    def std(self) -> Tensor:
+    def std(self) -> Tensor:  # type: ignore[override]
         power = self.directions.square() * self.variances[..., None, :]
         std = power.sum(-1).sqrt().unflatten(-1, self.in_shape)
         return std.expand(torch.broadcast_shapes(std.shape, self.mean.shape))

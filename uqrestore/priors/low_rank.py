@@ -39,7 +39,7 @@ class LowRankGaussian(ClosedForm):
     """
 
     mean: Float[Tensor, "*in_shape"]
-    factors: Float[Tensor, "rank *in_shape"]
+    factors: Float[Tensor, " rank *in_shape"]
     tau: float
 
     def __post_init__(self) -> None:
@@ -69,14 +69,14 @@ class LowRankGaussian(ClosedForm):
         return Eigenform(self.mean, basis, s.square(), self.tau, self.in_shape)
 
     @functools.cached_property
-    def std(self) -> Tensor:
+    def std(self) -> Tensor:  # type: ignore[override]
         return (self.factors.double().square().sum(0) + self.tau).sqrt()
 
     def denoise(self, x_t: Tensor, sigma: Tensor | float) -> Tensor:
         mean = self.mean.to(x_t.dtype)
         return mean + self.eigenform.shrink(x_t - mean, sigma)
 
-    def jacobian_product(self, x_t: Tensor, sigma: Tensor | float, v: Tensor) -> Tensor:
+    def jacobian_product(self, x_t: Tensor, sigma: Tensor | float, v: Tensor) -> Tensor:  # noqa: ARG002
         return self.eigenform.shrink(v, sigma)
 
     def covariance_product(self, v: Tensor) -> Tensor:

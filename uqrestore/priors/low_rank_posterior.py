@@ -75,7 +75,7 @@ class LowRankPosterior(ClosedForm):
         return self._image_of(self._latent_mean)
 
     @functools.cached_property
-    def std(self) -> Tensor:
+    def std(self) -> Tensor:  # type: ignore[override]
         variance = self.prior.image(self._spread.square().sum(-2))
         variance = variance + self.prior.tau * self._unseen_diagonal
         std = variance.clamp(min=0).sqrt()

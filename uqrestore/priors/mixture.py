@@ -35,7 +35,7 @@ class GaussianMixture(ClosedForm):
         7:465-479, 1971, section 3.
     """
 
-    weights: Float[Tensor, "mode *problem"]
+    weights: Float[Tensor, " mode *problem"]
     modes: Sequence[ClosedForm]
 
     def __post_init__(self) -> None:
@@ -61,14 +61,14 @@ class GaussianMixture(ClosedForm):
         return (self._image_weights * self._means).sum(0)
 
     @functools.cached_property
-    def std(self) -> Tensor:
+    def std(self) -> Tensor:  # type: ignore[override]
         spread = (self._means - self.mean).square()
         variance = torch.stack([mode.std.double().square() for mode in self.modes])
         return (self._image_weights * (variance + spread)).sum(0).sqrt()
 
     def responsibilities(
         self, x_t: Tensor, sigma: Tensor | float
-    ) -> Float[Tensor, "mode *batch_problem"]:
+    ) -> Float[Tensor, " mode *batch_problem"]:
         r"""Return the probability of each mode given :math:`x_t`."""
         density = torch.stack([mode.log_prob(x_t, sigma) for mode in self.modes])
         return torch.softmax(density + self._log_weights(density.ndim), dim=0)
