@@ -93,6 +93,13 @@ def test_holm_certifies_more_than_bonferroni_would() -> None:
     assert len(learn_then_test(table, 0.15, 0.1)) == 20
 
 
+def test_one_lucky_setting_of_many_is_not_certified() -> None:
+    table = np.ones((60, 10))
+    table[:, 3] = np.arange(60) < 2
+    assert learn_then_test(table[:, 3:4], 0.15, 0.1) == [0]
+    assert learn_then_test(table, 0.15, 0.1) == []
+
+
 def test_too_few_scenes_are_told_how_many_it_takes() -> None:
     with pytest.raises(ValueError, match=r"8 scenes cannot promise 90 %: it takes at least 9\."):
         split_conformal(np.arange(8.0), 0.1)
