@@ -16,6 +16,9 @@ from uqrestore.methods.step import Checked
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
+BLOCK = 10
+"""Langevin steps whose noise is drawn at once."""
+
 NOISE_FREE_TAU = 0.01
 """Noise that the Langevin chain assumes where there is none, in network intensity."""
 
@@ -146,9 +149,12 @@ def langevin(
 ) -> Tensor:
     """Walk the unadjusted Langevin chain from the estimate."""
     u, root = estimate, (2 * step).sqrt()
-    for _ in range(steps):
-        slope = (estimate - u) / variance + data.slope(u)
-        u = u + step * slope + root * noise.like(u)
+    for start in range(0, steps, BLOCK):
+        # Many small draws from many streams cost more than the chain itself.
+        white = noise.normal((min(BLOCK, steps - start), *data.problem.in_shape), u)
+        for fresh in white.unbind(len(noise.shape)):
+            slope = (estimate - u) / variance + data.slope(u)
+            u = u + step * slope + root * fresh
     return u
 
 

@@ -15,7 +15,11 @@ from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
 
-@method()
+@method(
+    _50={"levels": 10, "spread_products": 1, "data_products": 1},
+    _100={"levels": 9, "spread_products": 2, "data_products": 3},
+    _400={"levels": 20, "spread_products": 4, "data_products": 5},
+)
 def local_gaussian(
     problem: Problem,
     denoiser: Denoiser,
@@ -46,13 +50,15 @@ def local_gaussian(
     and from priors that are not Gaussian at the scale of ``sigma``.
 
     Makes ``levels`` network calls and ``levels * (spread_products + data_products)``
-    vector-Jacobian products: 195 calls at the default, a product counted as two.
+    vector-Jacobian products: 195 calls at the default, a product counted as two. Presets ``50``,
+    ``100`` and ``400`` make at most that many.
 
     Args:
         problem: Noisy or not, any operator.
         denoiser: Prior; differentiable.
         noise: Streams of the samples to draw.
-        levels: Noise levels above 0, in equal ratios.
+        levels: Noise levels above 0, in equal ratios. For a trained network more of them, with
+            fewer products each, buy more than the same calls spent on products.
         sigma_max: Highest level, in network intensity.
         sigma_min: Lowest level above 0.
         sigmas: Explicit levels instead.
