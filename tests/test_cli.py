@@ -248,7 +248,7 @@ def test_another_pixel_size_is_refused_and_resampled_when_asked(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": {"name": "ddmn"}}, ["method.name", "'ddmn'", "Did you mean 'ddnm'?"]),
+        ({"method": {"name": "ddnn"}}, ["method.name", "'ddnn'", "Did you mean 'ddnm'?"]),
         ({"method": {"name": "ddnm", "step": 9}}, ["method.step", "Did you mean 'steps'?"]),
         ({"method": {"name": "ddnm", "steps": "x"}}, ["method.steps", "integer"]),
         ({"operator": {"name": "mask_fourier"}}, ["operator.name", "'masked_fourier'?"]),
