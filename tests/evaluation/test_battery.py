@@ -1,5 +1,6 @@
 """The battery finds every fault of the specification and leaves right samplers alone."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -116,6 +117,12 @@ def test_the_verdict_goes_into_json() -> None:
 
     assert data["verdict"] == verdict_of("std x 0.8").verdict
     assert [sum(row["histogram"]) for row in data["statistics"]] == [SCENES] * 8
+
+
+def test_the_verdict_says_of_how_many_people_the_scenes_are() -> None:
+    w, draws = study()
+    scenes = dataclasses.replace(w.scenes(draws), groups=np.arange(SCENES) % 3)
+    assert "(400 scenes of 3 people, 99 draws each" in run_battery(scenes).verdict
 
 
 def test_the_same_seed_gives_the_same_verdict() -> None:

@@ -4,9 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from tests.evaluation.test_component_box import components
-from uqrestore.evaluation.component_scores import orthonormal, score_components
+from uqrestore.evaluation.component_scores import measured_energy, orthonormal, score_components
+from uqrestore.operators import Matrix
+from uqrestore.priors import GaussianPrior
+from uqrestore.problem import Problem
 
 
 def test_right_components_are_found_right_and_short_ones_short() -> None:
@@ -57,3 +61,35 @@ def test_the_truth_as_its_own_centre_is_refused() -> None:
     c = components(5)
     with pytest.raises(ValueError, match="no error at all"):
         score_components(dataclasses.replace(c, centre=c.truth))
+
+
+def test_the_log_score_is_that_of_scoringrules_and_best_for_the_right_std() -> None:
+    import scoringrules
+
+    c = components(400)
+    right, long = (dataclasses.replace(c, std=factor * c.std) for factor in (2, 5))
+    along = right.z * right.std
+    wanted = np.asarray(scoringrules.logs_normal(along, 0 * along, right.std)).sum(1).mean()
+    assert score_components(right).log_score.value == pytest.approx(wanted)
+    assert wanted < score_components(c).log_score.value
+    assert wanted < score_components(long).log_score.value
+
+
+def test_right_components_lie_where_the_data_are_weak() -> None:
+    g = torch.Generator().manual_seed(0)
+    spread = torch.randn(20, 20, generator=g, dtype=torch.float64)
+    law = GaussianPrior.from_covariance(
+        torch.zeros(1, 5, 4, dtype=torch.float64), spread @ spread.mT
+    )
+    operator = Matrix(torch.randn(9, 20, generator=g, dtype=torch.float64), (1, 5, 4))
+    problem = Problem(operator, torch.zeros(3, 9, dtype=torch.float64), 0.2)
+    directions, std = law.posterior(problem).components(4)
+    energy = measured_energy(directions.numpy(), std.numpy(), problem)
+
+    assert energy.shape == (3, 4)
+    assert (energy <= 1 + 1e-9).all()
+    prior, prior_std = law.components(4)
+    wrong = np.broadcast_to(prior.numpy(), (3, 4, 1, 5, 4))
+    assert measured_energy(wrong, np.tile(prior_std.numpy(), (3, 1)), problem).min() > 10
+    with pytest.raises(ValueError, match="noise_std is 0"):
+        measured_energy(directions.numpy(), std.numpy(), Problem(operator, problem.y))

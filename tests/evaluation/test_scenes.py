@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from uqrestore.evaluation.scenes import Scenes, check_level, scene_keys, scenes_of
-from uqrestore.operators import Identity
+from uqrestore.operators import Identity, Inpainting
 from uqrestore.problem import Problem
 
 
@@ -76,3 +76,25 @@ def test_a_promoted_draw_is_no_longer_among_the_draws() -> None:
     np.testing.assert_array_equal(promoted.truth, scenes.draws[4])
     np.testing.assert_array_equal(promoted.draws[:4], scenes.draws[:4])
     np.testing.assert_array_equal(promoted.draws[4:], scenes.draws[5:])
+
+
+def test_picked_scenes_keep_their_measurements_and_people() -> None:
+    g = torch.Generator().manual_seed(0)
+    mask = torch.rand(4, 1, 5, 4, generator=g) < 0.7
+    x = torch.from_numpy(randn(4, 1, 5, 4))
+    operator = Inpainting(mask)
+    noise_std = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    problem = Problem(operator, operator(x), noise_std)
+    scenes = Scenes(x.numpy(), randn(3, 4, 1, 5, 4), problem, groups=np.array([7, 7, 8, 9]))
+    picked = scenes.pick(np.flatnonzero(scenes.groups != 8))
+
+    assert scenes.people == 3
+    assert picked.people == 2
+    np.testing.assert_array_equal(picked.truth, scenes.truth[[0, 1, 3]])
+    np.testing.assert_array_equal(picked.draws, scenes.draws[:, [0, 1, 3]])
+    assert picked.problem is not None
+    torch.testing.assert_close(picked.problem.y, problem.y[[0, 1, 3]])
+    torch.testing.assert_close(picked.problem.noise_std, noise_std[[0, 1, 3]])
+    torch.testing.assert_close(picked.problem.operator(x[[0, 1, 3]]), problem.y[[0, 1, 3]])
+    with pytest.raises(ValueError, match="at least 2 of them, got 1"):
+        scenes.pick(np.array([2]))

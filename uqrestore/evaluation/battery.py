@@ -114,12 +114,15 @@ class Battery:
         level: Chance of blaming a right sampler.
         scenes: Number of scenes.
         draws: Draws per scene.
+        people: Number of people they come from. Scenes of one person are not independent: with
+            fewer people than scenes the verdict is about new scenes of these people.
     """
 
     findings: tuple[Finding, ...]
     level: float
     scenes: int
     draws: int
+    people: int
 
     @property
     def p_value(self) -> float:
@@ -134,7 +137,8 @@ class Battery:
     @property
     def verdict(self) -> str:
         """One sentence in words."""
-        count = f"{self.scenes} scenes, {self.draws} draws each"
+        of = "" if self.people == self.scenes else f" of {self.people} people"
+        count = f"{self.scenes} scenes{of}, {self.draws} draws each"
         if self.passed:
             return (
                 f"No fault found by {len(self.findings)} tests at level {self.level:g} "
@@ -157,6 +161,7 @@ class Battery:
             "p_value": self.p_value,
             "level": self.level,
             "scenes": self.scenes,
+            "people": self.people,
             "draws": self.draws,
             "statistics": [
                 {
@@ -239,7 +244,7 @@ def run_battery(
         for (name, test), p in zip(tests.items(), corrected, strict=True)
     ]
     findings.sort(key=lambda finding: finding.p_corrected)
-    return Battery(tuple(findings), level, len(scenes), scenes.draw_count)
+    return Battery(tuple(findings), level, len(scenes), scenes.draw_count, scenes.people)
 
 
 def _plain(name: str) -> Words:

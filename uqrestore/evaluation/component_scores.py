@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from uqrestore.evaluation.bootstrap import Estimate, mean_over_scenes, ratio_over_scenes
 from uqrestore.evaluation.component_box import ComponentPredictions
+from uqrestore.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +22,8 @@ class ComponentScores:
         correlation_limit: What 95 % of uncorrelated pairs stay below.
         captured: Share of the squared error inside the first 1, 2, ... components.
         residual: Mean norm of the error outside of all components over its whole norm.
+        log_score: Mean negative log density of the errors along the components, were they Gaussian
+            with the predicted std; lower is better, and lowest for the right std.
     """
 
     mean: tuple[Estimate, ...]
@@ -28,6 +32,7 @@ class ComponentScores:
     correlation_limit: float
     captured: tuple[Estimate, ...]
     residual: Estimate
+    log_score: Estimate
 
 
 def score_components(components: ComponentPredictions) -> ComponentScores:
@@ -45,6 +50,7 @@ def score_components(components: ComponentPredictions) -> ComponentScores:
         raise ValueError("a scene has no error at all; is the centre the truth itself?")
     along = np.square(z * components.std)
     outside = components.outside * components.residual
+    surprise = np.square(z) / 2 + np.log(components.std) + np.log(2 * np.pi) / 2
     pairs = np.corrcoef(z.T) - np.eye(z.shape[1]) if z.shape[1] > 1 else np.zeros((1, 1))
     return ComponentScores(
         mean=tuple(mean_over_scenes(column) for column in z.T),
@@ -53,7 +59,33 @@ def score_components(components: ComponentPredictions) -> ComponentScores:
         correlation_limit=float(1.96 / np.sqrt(len(z))),
         captured=tuple(ratio_over_scenes(part, error) for part in np.cumsum(along, axis=1).T),
         residual=ratio_over_scenes(outside, np.sqrt(error)),
+        log_score=mean_over_scenes(surprise.sum(1)),
     )
+
+
+def measured_energy(
+    directions: Float[np.ndarray, "scene component *image"],
+    std: Float[np.ndarray, "scene component"],
+    problem: Problem,
+) -> Float[np.ndarray, "scene component"]:
+    r"""Return :math:`\sigma_k^2 \|A v_k\|^2 / s^2`: how much of a component the data contradict.
+
+    Where the prior is Gaussian, a right component has at most 1: the inverse of the posterior
+    covariance is at least :math:`A^T A / s^2`. Components must live where the data are weak.
+
+    Args:
+        directions: Components of unit norm.
+        std: Standard deviation along each.
+        problem: One noisy measurement per scene.
+
+    Raises:
+        ValueError: If the measurements have no noise.
+    """
+    if not (torch.as_tensor(problem.noise_std) > 0).all():
+        raise ValueError("measured_energy compares with the noise but noise_std is 0.")
+    rows = torch.from_numpy(np.moveaxis(directions, 1, 0).astype(np.float64))
+    seen = problem.operator(rows) / problem.noise_std_like(problem.y.double())
+    return seen.square().flatten(2).sum(-1).T.numpy() * std**2
 
 
 def orthonormal(

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -81,6 +82,11 @@ class Scenes:
         return len(self.truth)
 
     @property
+    def people(self) -> int:
+        """How many people the scenes come from; as many as scenes where nothing is said."""
+        return len(self) if self.groups is None else len(np.unique(self.groups))
+
+    @property
     def draw_count(self) -> int:
         """Draws per scene."""
         return len(self.draws)
@@ -99,6 +105,26 @@ class Scenes:
     def keys(self) -> tuple[str, ...]:
         """One hash per scene: see :func:`scene_keys`."""
         return scene_keys(self.truth)
+
+    def pick(self, index: Int[np.ndarray, " chosen"]) -> "Scenes":
+        """Return some of the scenes: all but one person's, say.
+
+        Raises:
+            ValueError: If fewer than two are chosen.
+        """
+        problem = self.problem
+        if problem is not None:
+            rows = torch.from_numpy(index)
+            operator, noise_std = problem.operator, torch.as_tensor(problem.noise_std)
+            problem = Problem(
+                operator.select(rows) if operator.problem_shape else operator,
+                problem.y[rows],
+                noise_std[rows] if noise_std.ndim else noise_std,
+            )
+        groups = None if self.groups is None else self.groups[index]
+        return Scenes(
+            self.truth[index], self.draws[:, index], problem, self.unit, self.truth_unit, groups
+        )
 
     def promote(self, draw: int) -> "Scenes":
         """Let one draw play the truth: what a perfect sampler would show, with a draw fewer.
