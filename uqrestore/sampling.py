@@ -11,12 +11,13 @@ from torch import Tensor
 from uqrestore.acquisition import Acquisition
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.methods import METHODS
+from uqrestore.networks.weights import sha256
 from uqrestore.noise import SampleNoise
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.registries import typed_options
 from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.problem import Problem
-from uqrestore.zoo import load_card, load_prior
+from uqrestore.zoo import load_card, load_prior, locate
 
 # Slices whose linear MMSE estimate is computed at once; its matrices are float64.
 _LINEAR_AT_ONCE = 16
@@ -39,6 +40,31 @@ def load_denoiser(name: str, device: str = "cpu") -> tuple[Denoiser, dict[str, A
     if isinstance(denoiser, torch.nn.Module):
         denoiser = denoiser.eval().requires_grad_(False).to(device)
     return denoiser, load_card(name)
+
+
+class Shelf:
+    """Priors that are loaded once and kept, for work on many scans."""
+
+    def __init__(self) -> None:
+        self._denoisers: dict[tuple[str, str], tuple[Denoiser, dict[str, Any]]] = {}
+        self._laws: dict[str, object] = {}
+
+    def denoiser(self, name: str, device: str) -> tuple[Denoiser, dict[str, Any]]:
+        """Return a prior and its card, as :func:`load_denoiser` loads them."""
+        if (name, device) not in self._denoisers:
+            self._denoisers[name, device] = load_denoiser(name, device)
+        return self._denoisers[name, device]
+
+    def law(self, name: str) -> object:
+        """Return a prior of the zoo on the CPU."""
+        if name not in self._laws:
+            self._laws[name] = load_prior(name)
+        return self._laws[name]
+
+
+def weights_sha256(name: str, card: Mapping[str, Any]) -> str:
+    """Return the hash of a prior's weights: its card's, or where the card has none the file's."""
+    return str(card.get("sha256") or sha256(locate(name)))
 
 
 def pixel_size(card: Mapping[str, Any]) -> float | None:
@@ -98,7 +124,7 @@ def draw(
 
 
 def linear_mmse(
-    name: str, acquisition: Acquisition
+    name: str, acquisition: Acquisition, shelf: Shelf | None = None
 ) -> Float[np.ndarray, "slice channel row column"]:
     """Return the exact posterior mean under a Gaussian prior of the zoo, in file units.
 
@@ -108,7 +134,7 @@ def linear_mmse(
     Raises:
         ValueError: If the prior has no closed-form posterior, or makes images of another shape.
     """
-    prior = load_prior(name)
+    prior = (shelf or Shelf()).law(name)
     shape = acquisition.operator.in_shape
     if not isinstance(prior, ClosedForm) or tuple(prior.in_shape) != shape:
         raise ValueError(

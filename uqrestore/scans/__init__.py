@@ -9,6 +9,7 @@ from pathlib import Path
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.fit import ModelSlices, Placement, fit_to_model
 from uqrestore.scans.grid import Grid, Orientation
+from uqrestore.scans.inputs import input_identity, input_sha256, unchanged
 from uqrestore.scans.nifti import read_nifti, write_nifti
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 from uqrestore.scans.scope import Verdict, check_scope
@@ -32,6 +33,8 @@ __all__ = [
     "check_scope",
     "demo_scan_path",
     "fit_to_model",
+    "input_identity",
+    "input_sha256",
     "read_nifti",
     "read_scan",
     "scan_from_array",
@@ -60,7 +63,8 @@ def read_scan(
     for suffix in sorted(READERS, key=len, reverse=True):
         if path.name.lower().endswith(suffix):
             inside = None if mask is None else Path(mask)
-            return READERS[suffix](path, mask=inside, volume=volume)
+            with unchanged(path):
+                return READERS[suffix](path, mask=inside, volume=volume)
     raise ScanError(f"{path}: no reader for this kind of file; it can be {', '.join(READERS)}.")
 
 

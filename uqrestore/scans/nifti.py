@@ -1,6 +1,5 @@
 """NIfTI files: read into a Scan, write maps that lie where the scan lay."""
 
-import hashlib
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from jaxtyping import Shaped
 
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.grid import Grid
+from uqrestore.scans.inputs import input_sha256
 from uqrestore.scans.scan import Scan, Source, scan_from_array
 
 
@@ -44,7 +44,9 @@ def read_nifti(path: Path, *, mask: Path | None = None, volume: int | None = Non
     source = Source(
         name=path.name,
         format="NIfTI",
-        sha256=_sha256(path),
+        sha256=input_sha256(path),
+        mask_sha256="" if mask is None else input_sha256(mask),
+        volume=volume,
         space_code=int(header["sform_code"]) or int(header["qform_code"]),
         note=note,
     )
@@ -145,11 +147,6 @@ def _one_volume(image: Any, name: str, volume: int | None) -> tuple[np.ndarray, 
     if not 0 <= chosen < count:
         raise ScanError(f"{name}: holds {count} volumes, so volume={volume} does not exist.")
     return voxels[..., chosen], f"volume {chosen} of {count}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

@@ -79,6 +79,8 @@ class Source:
         space_code: NIfTI code of the space the affine leads to: 0 unknown, 1 scanner, 2 aligned
             to another scan, 3 Talairach, 4 MNI.
         given_mask: Whether the mask came from a file of its own.
+        mask_sha256: Of the mask's file.
+        volume: The volume asked for of a 4-D file.
         note: Anything the reader was told to do, such as the volume taken from a 4-D file.
     """
 
@@ -87,6 +89,8 @@ class Source:
     sha256: str = ""
     space_code: int = 1
     given_mask: bool = False
+    mask_sha256: str = ""
+    volume: int | None = None
     note: str = ""
 
 
@@ -139,10 +143,23 @@ class Scan:
         digest.update((self.affine + 0.0).astype("<f8").tobytes())  # + 0.0: no negative zero
         return int.from_bytes(digest.digest()[:8], "little")
 
+    @property
+    def identity(self) -> str:
+        """Names what was read: of a file its bytes and options, else the key; see ``identify``."""
+        source = self.source
+        if not source.sha256:
+            return f"key {self.key:016x}"
+        return identify(source.sha256, source.mask_sha256, source.volume)
+
     def strip(self) -> "Scan":
         """Return the scan with everything outside the mask set to its darkest value."""
         voxels = np.where(self.mask, self.voxels, self.voxels.min())
         return replace(self, voxels=voxels)
+
+
+def identify(sha256: str, mask_sha256: str, volume: int | None) -> str:
+    """Name an input by the bytes of its files and what was asked of them."""
+    return f"sha256 {sha256} mask {mask_sha256 or None} volume {volume}"
 
 
 def scan_from_array(

@@ -1,0 +1,188 @@
+"""What one restoration works on: the slices as measured, the prior, and all that names the run."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from uqrestore import __version__
+from uqrestore.acquisition import Acquisition, acquire
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.pipeline import RestorePipeline
+from uqrestore.pipeline.build import build_operator
+from uqrestore.posterior import PosteriorPlan
+from uqrestore.sampling import Shelf, linear_mmse, pixel_size, weights_sha256
+from uqrestore.scans import ModelSlices, Scan, Verdict, check_scope, fit_to_model
+
+Images = Float[np.ndarray, "slice channel row column"]
+Slices = int | Sequence[int] | None
+"""A number of slices spread evenly through the brain, or their indices, or every one with brain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that decides the numbers of one run.
+
+    Attributes:
+        pipeline: What to do.
+        scan: What it is done to.
+        model: The scan cut to the prior's slices.
+        slices: The slices to restore, as indices on the model's grid.
+        denoiser: The prior.
+        card: The prior's card.
+        acquisition: The slices as measured.
+        verdict: Whether the scan is of the kind the prior was trained on.
+        reference: In file units: truth, zero_filled and the like.
+        fingerprint: Names the run, see :func:`fingerprint`.
+    """
+
+    pipeline: RestorePipeline
+    scan: Scan
+    model: ModelSlices
+    slices: tuple[int, ...]
+    denoiser: Denoiser
+    card: Mapping[str, Any]
+    acquisition: Acquisition
+    verdict: Verdict
+    reference: Mapping[str, Images]
+    fingerprint: str
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "slice row column"]:
+        """Brain mask of the slices."""
+        return self.model.mask[list(self.slices)]
+
+
+def fingerprint(
+    pipeline: RestorePipeline,
+    weights: str | None,
+    scan: str,
+    *,
+    slices: Slices = None,
+    resample: bool = False,
+) -> str:
+    """Hash all that decides the numbers of a run, before any of it is computed.
+
+    A batch compares it with that of a finished file to know what is done.
+
+    Args:
+        pipeline: Its title and batch size do not count, nor does the folder of its prior.
+        weights: SHA-256 of the prior's weights.
+        scan: ``Scan.identity``, or ``scans.input_identity`` of the file.
+        slices: As asked for.
+        resample: As asked for.
+    """
+    chosen = slices if slices is None or isinstance(slices, int) else sorted(set(slices))
+    said = {
+        "version": __version__.split(".")[0],
+        "pipeline": pipeline.model_copy(update={"prior": Path(pipeline.prior).name}).sha256,
+        "prior": weights,
+        "scan": scan,
+        "slices": chosen,
+        "resample": resample,
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def prepare(
+    pipeline: RestorePipeline, scan: Scan, resample: bool, slices: Slices, device: str, shelf: Shelf
+) -> Work:
+    """Load the prior, cut the scan to it and measure the slices.
+
+    Raises:
+        ScanError: If the scan does not fit the prior.
+        ValueError: If the pipeline does not fit the prior.
+    """
+    denoiser, card = shelf.denoiser(pipeline.prior, device)
+    given = scan
+    if scan.source.given_mask:
+        scan = scan.strip()
+    in_shape = tuple(denoiser.in_shape)
+    _, rows, columns = in_shape
+    model = fit_to_model(scan, (rows, columns), voxel_size=pixel_size(card), resample=resample)
+    verdict = check_scope(given, card, resampled=model.placement.resampled)
+    chosen = _choose(model, slices)
+    acquisition = acquire(
+        build_operator(pipeline.operator, in_shape, chosen),
+        model.images[list(chosen)],
+        noise_std=pipeline.noise_std,
+        intensity=scan.intensity,
+        slices=chosen,
+        seed=pipeline.seed,
+        scan=scan.key,
+    )
+    reference = {
+        "truth": model.images[list(chosen)],
+        "zero_filled": acquisition.zero_filled().numpy(),
+    }
+    if pipeline.baseline is not None:
+        reference["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, shelf)
+    name = fingerprint(
+        pipeline,
+        weights_sha256(pipeline.prior, card),
+        scan.identity,
+        slices=slices,
+        resample=resample,
+    )
+    return Work(
+        pipeline, scan, model, chosen, denoiser, card, acquisition, verdict, reference, name
+    )
+
+
+def _choose(model: ModelSlices, slices: Slices) -> tuple[int, ...]:
+    if slices is None or isinstance(slices, int):
+        return model.pick(slices)
+    count = len(model.images)
+    outside = sorted({i for i in slices if not 0 <= i < count})
+    if outside or not slices:
+        raise ValueError(
+            f"slices must be indices from 0 to {count - 1}, got {outside or 'none at all'}."
+        )
+    return tuple(sorted(set(slices)))
+
+
+def plan(work: Work, device: str) -> PosteriorPlan:
+    """Say what the file will hold."""
+    pipeline, acquisition = work.pipeline, work.acquisition
+    operator = acquisition.operator
+    return PosteriorPlan(
+        placement=work.model.placement,
+        slices=work.slices,
+        draws=pipeline.draws,
+        channels=operator.in_shape[0],
+        unit=work.scan.intensity.unit,
+        seed=pipeline.seed,
+        fingerprint=work.fingerprint,
+        operator=(operator.name, *operator.to_data()),
+        y=(acquisition.axes, acquisition.y.numpy()),
+        noise_std=acquisition.noise_std,
+        mask=work.mask,
+        reference=work.reference,
+        stats=("residual",),
+        scope=work.verdict.to_data(),
+        provenance=_provenance(work, device),
+        title=pipeline.title,
+    )
+
+
+def _provenance(work: Work, device: str) -> dict[str, Any]:
+    """Say how to make the file again; nothing here names a person or a machine."""
+    source, pipeline = work.scan.source, work.pipeline
+    prior = Path(pipeline.prior).name  # of a path, without the folders that name a machine
+    return {
+        "pipeline": pipeline.model_dump(mode="json") | {"prior": prior},
+        "pipeline_sha256": pipeline.sha256,
+        "prior": {"name": prior, "sha256": work.card.get("sha256")},
+        "scan": {"name": source.name, "sha256": source.sha256, "key": work.scan.key},
+        "intensity": work.scan.intensity.to_data(),
+        "grid": work.model.note,
+        "acquisition": "simulated from the magnitude image of the scan",
+        "random_streams": "one per (seed, scan, slice, sample); see uqrestore.noise.SampleNoise",
+        "device": device,
+        "dtype": "float32",
+    }
