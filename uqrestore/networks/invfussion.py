@@ -15,7 +15,7 @@ from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, merge, split
-from uqrestore.networks.measurement import Measurement
+from uqrestore.networks.measurement import Measurement, Part
 
 FdlInput = Literal["raw", "norm"]
 
@@ -59,14 +59,21 @@ class FeatureDegradation(nn.Module):
 
     def forward(self, x: Tokens, measurement: Measurement) -> Tokens:
         images = self.to_stack(x)
-        measured = measurement.operator.forward(
-            images.reshape(self.stack, *measurement.batch, *images.shape[2:])
-        )
-        both = torch.cat([measurement.y[None].to(measured.dtype), measured])
+        groups = images.split([part.images for part in measurement.parts], dim=1)
+        back = [
+            self.through(own, part) for own, part in zip(groups, measurement.parts, strict=True)
+        ]
+        return self.from_stack(torch.cat(back, dim=1).to(x.dtype))
+
+    def through(self, images: Tensor, part: Part) -> Tensor:
+        """Send a stack of images through one kind of operator and back."""
+        if part.blank:
+            return torch.zeros_like(images)
+        measured = part.operator.forward(images.reshape(self.stack, *part.batch, *images.shape[2:]))
+        both = torch.cat([part.y[None].to(measured.dtype), measured])
         flat = both.reshape(self.stack + 1, -1)
         mixed = F.gelu(torch.addmm(self.mix.bias[:, None], self.mix.weight, flat))
-        back = measurement.operator.pinv(mixed.reshape(measured.shape))
-        return self.from_stack(back.reshape(images.shape).to(x.dtype))
+        return part.operator.pinv(mixed.reshape(measured.shape)).reshape(images.shape)
 
     def to_stack(self, x: Tokens) -> Float[Tensor, "stack batch channel row column"]:
         """Un-patch tokens ``(nh nw k c)`` into a stack of images; a pure permutation."""
@@ -239,4 +246,9 @@ class InvFussion(nn.Module):
         else:
             pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std
         cond = self.conditioning(c_noise, label, noise_std)
-        return self.trunk(torch.cat([x, pinv_y], dim=1), cond, measurement)
+        x = torch.cat([x, pinv_y], dim=1)
+        if measurement is None or measurement.order is None:
+            return self.trunk(x, cond, measurement)
+        return self.trunk(x[measurement.order], cond[measurement.order], measurement)[
+            measurement.places
+        ]

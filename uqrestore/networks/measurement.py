@@ -1,34 +1,67 @@
 """What a network with the operator inside is told about the measurement."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.operators.identity import Zero
+from uqrestore.operators.mixed import Mixed
 from uqrestore.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    """A problem laid out for a flat batch of images.
+class Part:
+    """The images of a batch that share one kind of operator.
 
     Args:
         operator: ``A``.
         y: Measurement ``(*batch, *out_shape)``; the operator's own batch comes last in ``batch``.
-        pinv_y: ``A^+ y``, shape ``(flat batch, *in_shape)``.
-        noise_std: Standard deviation of the measurement noise, shape ``(flat batch,)``.
     """
 
     operator: LinearOperator
     y: Tensor
-    pinv_y: Tensor
-    noise_std: Tensor
 
     @property
     def batch(self) -> Shape:
         """The unflattened batch."""
         return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
+
+    @property
+    def images(self) -> int:
+        """How many images of the flat batch."""
+        return torch.Size(self.batch).numel()
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was measured."""
+        return isinstance(self.operator, Zero)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """A problem laid out for a flat batch of images, those of one kind of operator together.
+
+    Every kind of a :class:`Mixed` batch then runs on rows of its own length, without padding.
+
+    Args:
+        parts: The kinds, in the order of the sorted batch.
+        order: Which image of the batch stands at each place of the sorted one; None: as it is.
+        pinv_y: ``A^+ y``, shape ``(flat batch, *in_shape)``, in the order of the batch.
+        noise_std: Standard deviation of the measurement noise, ``(flat batch,)``, likewise.
+    """
+
+    parts: tuple[Part, ...]
+    order: Tensor | None
+    pinv_y: Tensor
+    noise_std: Tensor
+
+    @functools.cached_property
+    def places(self) -> Tensor | None:
+        """Where each image of the batch stands in the sorted one."""
+        return None if self.order is None else self.order.argsort()
 
     @classmethod
     def of(cls, problem: Problem, batch: Shape) -> "Measurement":
@@ -43,12 +76,30 @@ class Measurement:
                 f"images come in batches of {tuple(batch)} but the problem is a batch of {own}; "
                 "the problems must be the last batch dimensions."
             )
-        y = problem.y
-        pinv_y = problem.operator.pinv(y)
+        operator, y = problem.operator, problem.y
+        pinv_y = operator.pinv(y)
         noise_std = torch.as_tensor(problem.noise_std, dtype=y.dtype, device=y.device)
+        parts, order = _split(operator, y.expand(*batch, *operator.out_shape), batch)
         return cls(
-            problem.operator,
-            y.expand(*batch, *problem.operator.out_shape),
+            parts,
+            order,
             pinv_y.expand(*batch, *problem.in_shape).reshape(-1, *problem.in_shape),
             noise_std.expand(batch).reshape(-1),
         )
+
+
+def _split(
+    operator: LinearOperator, y: Tensor, batch: Shape
+) -> tuple[tuple[Part, ...], Tensor | None]:
+    """Split a batch into the kinds of its operators, each with the rows it has."""
+    if not isinstance(operator, Mixed):
+        return (Part(operator, y),), None
+    numbers = torch.arange(torch.Size(batch).numel(), device=y.device).reshape(batch)
+    parts, order = [], []
+    for part, positions in zip(operator.parts, operator.positions, strict=True):
+        chosen = torch.tensor(positions, device=y.device)
+        rows = torch.Size(part.out_shape).numel()
+        own = y.index_select(-2, chosen)[..., :rows].unflatten(-1, part.out_shape)
+        parts.append(Part(part, own))
+        order.append(numbers.index_select(-1, chosen).flatten())
+    return tuple(parts), torch.cat(order)

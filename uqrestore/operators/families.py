@@ -1,6 +1,6 @@
 """Laws over operators by name, their mixture, and the law of the noise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,7 +25,7 @@ from uqrestore.operators.laws_natural import (
     RandomMatrix,
     StridedMotionBlur,
 )
-from uqrestore.operators.mixed import mix
+from uqrestore.operators.mixed import Mixed
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,30 @@ class Mixture(Law):
         )
 
     def draw_one(self, generator: Generator) -> LinearOperator:
-        weights = torch.tensor(self.weights or [1.0] * len(self.laws))
-        chosen = torch.multinomial(weights, 1, generator=generator).item()
-        return self.laws[int(chosen)].draw_one(generator)
+        law, own = self._choose(generator)
+        return self.laws[law].draw_one(own)
 
-    def draw(self, generator: Generator, batch: int) -> LinearOperator:
-        """Draw a batch of operators of several kinds."""
-        return mix([self.draw_one(generator) for _ in range(batch)])
+    def draw_each(self, generators: Sequence[Generator]) -> LinearOperator:
+        """Draw a batch of operators of several kinds, those of one law together."""
+        chosen = [self._choose(generator) for generator in generators]
+        parts: list[LinearOperator] = []
+        positions: list[tuple[int, ...]] = []
+        for i, law in enumerate(self.laws):
+            places = [at for at, (kind, _) in enumerate(chosen) if kind == i]
+            if places:
+                drawn = law.draw_each([chosen[at][1] for at in places])
+                several = isinstance(drawn, Mixed)
+                parts += drawn.parts if several else [drawn]
+                groups = drawn.positions if several else [range(len(places))]
+                positions += [tuple(places[j] for j in group) for group in groups]
+        return Mixed(tuple(parts), tuple(positions))
+
+    def _choose(self, generator: Generator) -> tuple[int, Generator]:
+        """Draw a law, and a stream of its own so that laws can be drawn in any order."""
+        weights = torch.tensor(self.weights or [1.0] * len(self.laws))
+        law = int(torch.multinomial(weights, 1, generator=generator))
+        seed = int(torch.randint(2**62, (), generator=generator))
+        return law, Generator(generator.device).manual_seed(seed)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,11 @@ class Law(abc.ABC):
 
     def draw(self, generator: Generator, batch: int) -> LinearOperator:
         """Draw a batch of operators; a Mixed one where they differ in more than numbers."""
-        drawn = [self.draw_one(generator) for _ in range(batch)]
+        return self.draw_each([generator] * batch)
+
+    def draw_each(self, generators: Sequence[Generator]) -> LinearOperator:
+        """Draw one operator from each stream, in order; one batch, as :meth:`draw` returns it."""
+        drawn = [self.draw_one(generator) for generator in generators]
         alike = len({operator.group_key() for operator in drawn}) == 1
         return stack_operators(drawn) if alike else mix(drawn)
 

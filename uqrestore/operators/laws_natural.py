@@ -5,6 +5,7 @@ Problems", 2025, arXiv:2504.01689, appendix. Everything is drawn per element, re
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -112,9 +113,9 @@ class RandomMatrix(Law):
     def draw_one(self, generator: Generator) -> LinearOperator:
         return Matrix(self._rows(generator), self.shape)
 
-    def draw(self, generator: Generator, batch: int) -> LinearOperator:
+    def draw_each(self, generators: Sequence[Generator]) -> LinearOperator:
         """Draw a batch of operators, factored together."""
-        drawn = [self._rows(generator) for _ in range(batch)]
+        drawn = [self._rows(generator) for generator in generators]
         padded = torch.nn.utils.rnn.pad_sequence(drawn, batch_first=True)
         return Matrix(padded, self.shape)
 
