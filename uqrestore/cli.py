@@ -2,7 +2,7 @@
 
 import typer
 
-from uqrestore.commands import looking, restoring, studies, training
+from uqrestore.commands import batch, looking, report, restoring, studies, training
 
 app = typer.Typer(
     name="uqrestore",
@@ -14,9 +14,13 @@ app = typer.Typer(
 )
 app.command()(restoring.demo)
 app.command()(restoring.reconstruct)
+app.command()(batch.batch)
+app.command()(batch.catalogue)
 app.command()(training.train)
 app.command()(studies.run)
+app.command()(studies.card)
 app.command()(looking.inspect)
+app.command()(report.report)
 app.command("list")(looking.list_names)
 
 

@@ -1,7 +1,12 @@
 """Posterior files: written slab by slab, summarised, validated, opened, exported."""
 
 from uqrestore.posterior.components import Components, align_signs, principal_components
-from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
+from uqrestore.posterior.errors import (
+    PosteriorBusyError,
+    PosteriorDamagedError,
+    PosteriorError,
+    PosteriorWriteError,
+)
 from uqrestore.posterior.export import export_nifti
 from uqrestore.posterior.inspect import Inspection, inspect
 from uqrestore.posterior.open import is_complete, open_posterior, read_operator, read_placement
@@ -16,6 +21,7 @@ __all__ = [
     "Inspection",
     "Named",
     "PosteriorBusyError",
+    "PosteriorDamagedError",
     "PosteriorError",
     "PosteriorPlan",
     "PosteriorWriteError",

@@ -9,5 +9,9 @@ class PosteriorBusyError(PosteriorError):
     """Another process is writing the same file."""
 
 
+class PosteriorDamagedError(PosteriorError):
+    """A partial file cannot be gone on with."""
+
+
 class PosteriorWriteError(OSError):
     """The machine's failure: a full disk, a lost mount. What was written before is kept."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from uqrestore.posterior import layout
-from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError
+from uqrestore.posterior.errors import PosteriorBusyError, PosteriorDamagedError, PosteriorError
 from uqrestore.posterior.plan import PosteriorPlan
 from uqrestore.posterior.reading import UNREADABLE, byte_offset, reading, short
 from uqrestore.posterior.sink import FileLock, RawArray, Sink, Uninterrupted, reserve
@@ -123,7 +123,7 @@ def resume(part: Path, plan: PosteriorPlan) -> Slabs | None:
                 reason = "" if same else _difference(tree, plan)
                 begun = bool(np.asarray(tree["/posterior/valid"][...]).any())
         except UNREADABLE as error:
-            raise PosteriorError(
+            raise PosteriorDamagedError(
                 f"{part}: is damaged or not a partial posterior file ({short(error)}); delete it "
                 "or pass --overwrite to start again."
             ) from error

@@ -35,9 +35,11 @@ __all__ = [
     "fit_to_model",
     "input_identity",
     "input_sha256",
+    "is_scan",
     "read_nifti",
     "read_scan",
     "scan_from_array",
+    "stem",
     "write_nifti",
 ]
 
@@ -66,6 +68,25 @@ def read_scan(
             with unchanged(path):
                 return READERS[suffix](path, mask=inside, volume=volume)
     raise ScanError(f"{path}: no reader for this kind of file; it can be {', '.join(READERS)}.")
+
+
+def is_scan(path: Path) -> bool:
+    """Say whether a reader takes this file; it is not opened."""
+    name = path.name.lower()
+    return (
+        path.is_file()
+        and not name.startswith(".")
+        and not name.endswith((".posterior.h5", "_posterior.h5"))
+        and name.endswith(tuple(READERS))
+    )
+
+
+def stem(path: Path) -> str:
+    """Return the name of a scan without the suffix of its format."""
+    for suffix in sorted(READERS, key=len, reverse=True):
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
 
 
 def demo_scan_path() -> Path:

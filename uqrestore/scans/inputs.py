@@ -42,6 +42,16 @@ def input_identity(path: Path, mask: Path | None = None, volume: int | None = No
     return identify(input_sha256(path), "" if mask is None else input_sha256(mask), volume)
 
 
+def printable(text: str) -> str:
+    """Return a name or a header's text without what a terminal, a file or a page could obey.
+
+    Bytes that are no text, control characters and marks that turn the writing around become
+    ``?``; 120 characters are kept.
+    """
+    plain = (c if c.isprintable() else "?" for c in text[:120])
+    return "".join(plain)
+
+
 @contextmanager
 def unchanged(path: Path) -> Iterator[None]:
     """Refuse an input whose files change while it is read.

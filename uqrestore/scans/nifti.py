@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.grid import Grid
-from uqrestore.scans.inputs import input_sha256
+from uqrestore.scans.inputs import input_sha256, printable
 from uqrestore.scans.scan import Scan, Source, scan_from_array
 
 
@@ -42,7 +42,7 @@ def read_nifti(path: Path, *, mask: Path | None = None, volume: int | None = Non
             )
     header = image.header
     source = Source(
-        name=path.name,
+        name=printable(path.name),
         format="NIfTI",
         sha256=input_sha256(path),
         mask_sha256="" if mask is None else input_sha256(mask),

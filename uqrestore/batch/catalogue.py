@@ -1,0 +1,152 @@
+"""All outputs of a batch: one table of their figures, and the files themselves, opened lazily."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uqrestore.batch.job import read_failure
+from uqrestore.batch.tasks import SUFFIX, BatchError
+from uqrestore.posterior import PosteriorError, open_posterior
+from uqrestore.posterior.open import root_attributes
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FIRST = ("name", "status", "scan", "in_scope", "findings", "fingerprint", "created_at", "error")
+ERROR = ".error.json"
+
+
+class Posteriors(Mapping[str, Any]):
+    """The posterior files of a batch by name; each is opened when it is asked for, read when used.
+
+    Args:
+        folder: Output folder of a batch.
+        paths: File of each name.
+    """
+
+    def __init__(self, folder: Path, paths: Mapping[str, Path]) -> None:
+        self.folder, self.paths = folder, dict(paths)
+
+    def __getitem__(self, name: str) -> "xr.DataTree":
+        return open_posterior(self.paths[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"Posteriors({str(self.folder)!r}: {len(self)} files)"
+
+
+def open_posteriors(folder: Path | str) -> Posteriors:
+    """Open the outputs of a batch, thousands if there are, without reading any.
+
+    Example:
+        A mean over scans, one open file at a time::
+
+            from uqrestore.batch import open_posteriors
+
+            scans = open_posteriors("restored")
+            for name, scan in scans.items():
+                with scan:
+                    print(name, float(scan["estimate/std"].mean()))
+
+    Raises:
+        BatchError: If there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise BatchError(f"{folder}: no such folder; give the --out of a batch.")
+    found = sorted(folder.rglob(f"*{SUFFIX}"))
+    return Posteriors(folder, {_name(folder, path, SUFFIX): path for path in found})
+
+
+def write_catalogue(folder: Path | str, path: Path | str | None = None) -> Path:
+    """Write a table of all outputs of a batch: status, scope and summary figures of each.
+
+    Made from the files alone, so it can be made again at any time and of the outputs of many runs.
+
+    Args:
+        folder: Output folder of a batch.
+        path: ``.csv`` or ``.parquet`` (extra ``parquet``); ``catalogue.csv`` in the folder if None.
+
+    Raises:
+        BatchError: If there is no such folder or the table cannot be of that format.
+        OSError: If it cannot be written.
+    """
+    folder = Path(folder)
+    path = folder / "catalogue.csv" if path is None else Path(path)
+    if path.suffix not in {".csv", ".parquet"}:
+        raise BatchError(f"{path}: a catalogue is .csv or .parquet.")
+    rows = catalogue_rows(folder)
+    figures = sorted({key for row in rows for key in row} - set(FIRST))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.suffix == ".csv":
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                table = csv.DictWriter(file, (*FIRST, *figures))
+                table.writeheader()
+                table.writerows({k: _inert(v) for k, v in row.items()} for row in rows)
+        else:
+            _write_parquet(temporary, rows, (*FIRST, *figures))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def catalogue_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return one row a scan: of its finished file, else of its error record."""
+    rows = {}
+    for path in sorted(folder.rglob(f"*{ERROR}")):
+        said = read_failure(path)
+        if said is not None:
+            name = _name(folder, path, ERROR)
+            keys = ("fingerprint", "created_at", "error")
+            rows[name] = {"name": name, "status": "failed"} | {k: said.get(k) for k in keys}
+            rows[name]["scan"] = Path(str(said.get("scan"))).name
+    for name, path in open_posteriors(folder).paths.items():
+        rows[name] = rows.get(name, {}) | {"name": name} | _finished(path)
+    return [rows[name] for name in sorted(rows)]
+
+
+def _finished(path: Path) -> dict[str, Any]:
+    try:
+        root = root_attributes(path)
+    except PosteriorError as error:
+        return {"status": "damaged", "error": str(error)}
+    scope = json.loads(root.get("scope", "null")) or {}
+    return {
+        "status": str(root["status"]),
+        "scan": json.loads(root["provenance"]).get("scan", {}).get("name"),
+        "in_scope": scope.get("in_scope"),
+        "findings": "; ".join(scope.get("findings", ())),
+        "fingerprint": str(root["fingerprint"]),
+        "created_at": str(root["created_at"]),
+        **json.loads(root.get("figures", "{}")),
+    }
+
+
+def _write_parquet(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    import pandas as pd
+
+    try:
+        pd.DataFrame(rows, columns=list(columns)).to_parquet(path)
+    except ImportError:
+        raise BatchError(
+            "a Parquet catalogue needs pyarrow: pip install 'uqrestore[parquet]', or write .csv."
+        ) from None
+
+
+def _inert(value: object) -> object:
+    """Keep a spreadsheet from taking text for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
+
+
+def _name(folder: Path, path: Path, suffix: str) -> str:
+    return path.relative_to(folder).as_posix().removesuffix(suffix)

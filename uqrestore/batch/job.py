@@ -1,0 +1,240 @@
+"""One scan of a batch: skipped where it is done, restored, or recorded as failed."""
+
+import json
+import os
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from uqrestore import __version__
+from uqrestore.batch.tasks import SUFFIX, Task
+from uqrestore.pipeline import RestorePipeline
+from uqrestore.posterior import (
+    PosteriorDamagedError,
+    PosteriorError,
+    is_complete,
+    remove_leftovers,
+)
+from uqrestore.posterior.integrity import intact
+from uqrestore.restore import Progress, restore
+from uqrestore.sampling import Shelf, weights_sha256
+from uqrestore.scans import ScanError, input_identity, read_scan
+from uqrestore.work import fingerprint
+from uqrestore.zoo import load_card
+
+Status = Literal["done", "skipped", "failed", "failed before"]
+
+SHELF = Shelf()
+"""The priors of this process: a worker loads each once."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to every scan of a batch.
+
+    Attributes:
+        pipeline: What to simulate or solve, and how.
+        out: Folder of the outputs.
+        slices: As in ``restore``.
+        resample: As in ``restore``.
+        batch_size: As in ``restore``.
+        device: As in ``restore``.
+        overwrite: Replace finished files of another run.
+        retry_failed: Try scans again that failed by themselves.
+    """
+
+    pipeline: RestorePipeline
+    out: Path
+    slices: int | None = None
+    resample: bool = False
+    batch_size: int | None = None
+    device: str = "cpu"
+    overwrite: bool = False
+    retry_failed: bool = False
+
+    def posterior(self, task: Task) -> Path:
+        """Return the output of a task."""
+        return self.out / f"{task.name}{SUFFIX}"
+
+    def error_record(self, task: Task) -> Path:
+        """Return where a failure of a task is recorded."""
+        return self.out / f"{task.name}.error.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a scan.
+
+    Attributes:
+        name: Of the task.
+        status: ``failed before`` is a failure of an earlier run that was not tried again.
+        seconds: Spent on it, in the worker.
+        drawn: Samples of slices drawn by this run; those found in a partial file do not count.
+        error: One line; empty if there is none.
+    """
+
+    name: str
+    status: Status
+    seconds: float = 0.0
+    drawn: int = 0
+    error: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the scan has its finished file."""
+        return self.status in {"done", "skipped"}
+
+
+def restore_one(task: Task, job: Job) -> Record:
+    """Restore one scan, unless its finished file is there; never raises for a bad scan.
+
+    A failure is written beside the outputs as ``NAME.error.json`` and not tried again while
+    pipeline, weights and input stay the same, unless the job says so. A failure of the machine,
+    such as a full disk, is always tried again.
+    """
+    start = time.perf_counter()
+    seen: list[Progress] = []
+    name = ""
+    try:
+        name = _fingerprint(task, job)
+        if is_complete(job.posterior(task), name):
+            remove_leftovers(job.posterior(task), name)
+            job.error_record(task).unlink(missing_ok=True)
+            return Record(task.name, "skipped", time.perf_counter() - start)
+        known = _failed_before(task, job, name)
+        if known is not None:
+            return Record(task.name, "failed before", time.perf_counter() - start, error=known)
+        _restore(task, job, seen)
+        job.error_record(task).unlink(missing_ok=True)
+        return Record(task.name, "done", time.perf_counter() - start, _drawn(seen))
+    except Exception as error:  # noqa: BLE001 - one bad scan must not stop the others
+        text = _one_line(error)
+        record_failure(
+            task,
+            job,
+            error=text,
+            kind=type(error).__name__,
+            try_again=isinstance(error, OSError | MemoryError | PosteriorError),
+            run=name,
+            trace="".join(traceback.format_exception(error)),
+        )
+        return Record(task.name, "failed", time.perf_counter() - start, _drawn(seen), text)
+
+
+def record_failure(
+    task: Task,
+    job: Job,
+    *,
+    error: str,
+    kind: str,
+    try_again: bool,
+    run: str = "",
+    trace: str = "",
+) -> None:
+    """Write the error record of a scan, in one step; a disk that takes no record is no error.
+
+    Args:
+        task: The scan.
+        job: Its batch.
+        error: One line for people.
+        kind: Class of the error.
+        try_again: Whether the machine or the command failed rather than the scan.
+        run: Fingerprint, if it came that far.
+        trace: Traceback.
+    """
+    path = job.error_record(task)
+    said = {
+        "name": task.name,
+        "scan": str(task.scan),
+        "error": error,
+        "kind": kind,
+        "try_again": try_again,
+        "fingerprint": run or _fingerprint_or_nothing(task, job),
+        "uqrestore": __version__,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "traceback": trace,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(said, indent=1), encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def read_failure(path: Path) -> dict[str, Any] | None:
+    """Return an error record; None if there is none that can be read."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _fingerprint(task: Task, job: Job) -> str:
+    card = load_card(job.pipeline.prior)
+    return fingerprint(
+        job.pipeline,
+        weights_sha256(job.pipeline.prior, card),
+        input_identity(task.scan, task.mask, task.volume),
+        slices=job.slices,
+        resample=job.resample,
+    )
+
+
+def _fingerprint_or_nothing(task: Task, job: Job) -> str:
+    try:
+        return _fingerprint(task, job)
+    except (OSError, ValueError):
+        return ""
+
+
+def _failed_before(task: Task, job: Job, name: str) -> str | None:
+    said = read_failure(job.error_record(task))
+    again = job.retry_failed or said is None or bool(said.get("try_again"))
+    return None if again or said.get("fingerprint") != name else str(said.get("error"))
+
+
+def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
+    out = job.posterior(task)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists() and intact(out) and not job.overwrite:
+        raise PosteriorError(
+            f"{out}: is the finished file of another pipeline, prior or scan; pass --overwrite to "
+            "replace it, or choose another folder."
+        )
+    replace = job.overwrite or out.exists()  # what is there now is damaged
+    scan = read_scan(task.scan, mask=task.mask, volume=task.volume)
+
+    def run(overwrite: bool) -> None:
+        restore(
+            job.pipeline,
+            scan,
+            out,
+            overwrite=overwrite,
+            resample=job.resample,
+            slices=job.slices,
+            batch_size=job.batch_size,
+            device=job.device,
+            shelf=SHELF,
+            progress=seen.append,
+        )
+
+    try:
+        run(replace)
+    except PosteriorDamagedError:
+        run(True)
+
+
+def _drawn(seen: list[Progress]) -> int:
+    return seen[-1].samples_done - seen[0].samples_done if seen else 0
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    expected = isinstance(error, ScanError | ValueError | OSError | ArithmeticError)
+    return text if expected else f"{type(error).__name__}: {text}"
