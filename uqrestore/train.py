@@ -8,6 +8,7 @@ from uqrestore.training.export import export
 from uqrestore.training.loop import Progress, train
 from uqrestore.training.problems import operators_of
 from uqrestore.training.sources import open_data
+from uqrestore.zoo import locate
 
 
 def run_training(
@@ -34,10 +35,13 @@ def run_training(
         The file of weights; its path can stand as ``prior`` in a pipeline.
 
     Raises:
+        WeightsError: If the weights to start from cannot be used.
         DataError: If the data cannot be used.
         ValueError: If the folder holds another run.
     """
     config = pipeline.config
+    if config.start is not None:
+        config = config.model_copy(update={"start": str(locate(config.start))})
     source, held_out = open_data(data, config.data)
     problem = config.problem
     train(

@@ -31,6 +31,19 @@ CASES: dict[str, Callable[[], nn.Module]] = {
         labels=3,
         cond_width=16,
     ),
+    "invfussion_projected": lambda: InvFussion(
+        SHAPE,
+        patch=2,
+        widths=(16, 24),
+        depths=(2, 1),
+        attention=("neighborhood:3", "global"),
+        joint=(True, True),
+        fdl_input="projected",
+        guess=3,
+        head_width=8,
+        labels=3,
+        cond_width=16,
+    ),
 }
 
 

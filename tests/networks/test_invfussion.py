@@ -11,7 +11,7 @@ from uqrestore.networks.attention import AttentionSpec
 from uqrestore.networks.hdit import Level
 from uqrestore.networks.invfussion import FeatureDegradation
 from uqrestore.networks.measurement import Measurement
-from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Zero
+from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Matrix, Zero, mix
 from uqrestore.problem import Problem, simulate
 
 PIXELS, WIDTH, BATCH = 2, 12, 3
@@ -138,21 +138,22 @@ def test_a_width_that_does_not_fit_is_answered_with_the_nearest() -> None:
         FeatureDegradation(Level(96, 1, AttentionSpec(), 8), channels=3)
 
 
-def network() -> nn.Module:
+@pytest.fixture(params=["invfussion", "invfussion_projected"])
+def network(request: pytest.FixtureRequest) -> nn.Module:
     with torch.random.fork_rng():
         torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
-        return awake(CASES["invfussion"]().double())
+        return awake(CASES[request.param]().double())
 
 
-def test_no_measurement_equals_the_zero_operator_bit_for_bit() -> None:
-    denoiser = NetworkDenoiser(network())
+def test_no_measurement_equals_the_zero_operator_bit_for_bit(network: nn.Module) -> None:
+    denoiser = NetworkDenoiser(network)
     x, sigma = randn(2, *SHAPE), torch.tensor(0.7, dtype=torch.float64)
     zero = Zero(SHAPE)
     problem = Problem(zero, torch.zeros(zero.out_shape, dtype=torch.float64))
     assert torch.equal(denoiser(x, sigma), denoiser(x, sigma, problem))
 
 
-def test_the_network_sees_the_operator_and_the_blind_one_does_not() -> None:
+def test_the_network_sees_the_operator_and_the_blind_one_does_not(network: nn.Module) -> None:
     """Two operators with the same A^+ y: one network answers differently, its blind twin alike."""
     truth = randn(*SHAPE, seed=3)
     full, half = torch.ones(SHAPE), torch.ones(SHAPE)
@@ -160,7 +161,7 @@ def test_the_network_sees_the_operator_and_the_blind_one_does_not() -> None:
     truth[:, :6] = 0
     problems = [simulate(Inpainting(m.double()), truth) for m in (full, half)]
     x, sigma = randn(*SHAPE, seed=4)[None], torch.tensor(0.7, dtype=torch.float64)
-    aware = NetworkDenoiser(network())
+    aware = NetworkDenoiser(network)
     blind = NetworkDenoiser(
         awake(
             InvFussion(
@@ -180,9 +181,9 @@ def test_the_network_sees_the_operator_and_the_blind_one_does_not() -> None:
     assert torch.equal(unseen[0], unseen[1])
 
 
-def test_samples_and_problems_broadcast() -> None:
+def test_samples_and_problems_broadcast(network: nn.Module) -> None:
     """(sample, problem) in one call equals one call a sample and problem."""
-    denoiser, operator = NetworkDenoiser(network()), fourier()
+    denoiser, operator = NetworkDenoiser(network), fourier()
     problem = simulate(operator, randn(BATCH, *SHAPE, seed=5))
     x, sigma = randn(2, BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)
     together = denoiser(x, sigma, problem)
@@ -192,8 +193,47 @@ def test_samples_and_problems_broadcast() -> None:
             torch.testing.assert_close(alone, together[i, j])
 
 
-def test_the_noise_of_the_measurement_is_told() -> None:
-    denoiser, operator = NetworkDenoiser(network()), fourier()
+def test_kinds_mixed_in_a_batch_do_not_touch_one_another(network: nn.Module) -> None:
+    """A mixed batch, two samples of it, equals each problem by itself."""
+    denoiser = NetworkDenoiser(network)
+    rows = randn(5, 96, seed=8)
+    kinds = [inpainting()[0], Matrix(rows, SHAPE), Zero(SHAPE), fourier()[1], Matrix(rows, SHAPE)]
+    truth = randn(len(kinds), *SHAPE, seed=9)
+    problem = simulate(mix(kinds), truth)
+    x, sigma = randn(2, len(kinds), *SHAPE), torch.tensor(0.5, dtype=torch.float64)
+    together = denoiser(x, sigma, problem)
+    for j, kind in enumerate(kinds):
+        alone = denoiser(x[:, j : j + 1], sigma, simulate(mix([kind]), truth[j : j + 1]))
+        torch.testing.assert_close(alone, together[:, j : j + 1])
+        plain = denoiser(x[:, j], sigma, simulate(kind, truth[j]))
+        torch.testing.assert_close(plain, together[:, j])
+
+
+def test_the_projected_layer_sends_what_it_chooses_and_lifts_what_returns() -> None:
+    """With the identity as its choice it is the published layer times sqrt(n / rank)."""
+    plain, operator = layer(), fourier()
+    level = Level(WIDTH, 1, AttentionSpec(), PIXELS)
+    ours = FeatureDegradation(level, channels=1, project=True).double()
+    ours.load_state_dict(plain.state_dict() | {"choose.weight": torch.eye(WIDTH).double()})
+    known = measured(operator)
+    pixels = SHAPE[1] * SHAPE[2]
+    gain = (pixels / operator.rank()).sqrt()
+    assert gain.std() > 0
+    wanted = plain(tokens(), known) * gain[:, None, None, None]
+    torch.testing.assert_close(ours(tokens(), known), wanted)
+
+
+def test_the_problem_is_laid_out_once_for_all_calls(network: nn.Module) -> None:
+    denoiser = NetworkDenoiser(network)
+    first, second = (simulate(fourier(), randn(BATCH, *SHAPE, seed=s)) for s in (5, 6))
+    x, sigma = randn(BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)
+    assert denoiser._measurement(first, (BATCH,)) is denoiser._measurement(first, (BATCH,))
+    apart = (denoiser(x, sigma, first) - denoiser(x, sigma, second)).abs().max()
+    assert apart > 1e-3, "another problem is heard at once"
+
+
+def test_the_noise_of_the_measurement_is_told(network: nn.Module) -> None:
+    denoiser, operator = NetworkDenoiser(network), fourier()
     y = simulate(operator, randn(BATCH, *SHAPE, seed=5)).y
     x, sigma = randn(BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)
     quiet, loud = (denoiser(x, sigma, Problem(operator, y, s)) for s in (0.01, 0.2))

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
-from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, merge, split
+from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, merge, split, zero_init
+from uqrestore.networks.linear_guess import LinearGuess
 from uqrestore.networks.measurement import Measurement, Part
 
-FdlInput = Literal["raw", "norm"]
+FdlInput = Literal["raw", "norm", "projected"]
 
 
 class FeatureDegradation(nn.Module):
@@ -29,10 +30,15 @@ class FeatureDegradation(nn.Module):
     measurement joins the stack, a learned map mixes the stack (the same for every measurement),
     and ``A^+`` brings the result back.
 
+    As published, un-patching is a mere permutation of the tokens. ``project`` puts a learned
+    linear map before it, so that the network chooses what to measure, and lifts the result by
+    ``sqrt(n / rank A)``, without which a short measurement of a large image is nearly silent.
+
     Args:
-        level: Width and pixels of the tokens; ``width`` must be a multiple of
+        level: Width and pixels of the tokens; unless projected, ``width`` must be a multiple of
             ``channels * pixels^2``.
         channels: Channels of the image.
+        project: Whether to choose the stack by a learned map.
 
     Raises:
         ValueError: If the width does not divide; the nearest widths are named.
@@ -42,28 +48,30 @@ class FeatureDegradation(nn.Module):
         Problems", 2025, section 3. arXiv:2504.01689
     """
 
-    def __init__(self, level: Level, channels: int) -> None:
+    def __init__(self, level: Level, channels: int, *, project: bool = False) -> None:
         super().__init__()
         area = channels * level.pixels**2
-        if level.width % area or level.width < area:
+        if not project and (level.width % area or level.width < area):
             low = level.width // area * area
             near = f"{low} and {low + area}" if low else f"{area}"
             raise ValueError(
                 f"a feature degradation layer at tokens of {level.pixels} x {level.pixels} pixels "
                 f"and {channels} channels needs a width that is a multiple of {area}, got "
-                f"{level.width}; the nearest are {near}, or switch it off with joint=False there."
+                f"{level.width}; the nearest are {near}, or use fdl_input='projected', or switch "
+                "it off with joint=False there."
             )
         self.pixels, self.channels = level.pixels, channels
-        self.stack = level.width // area
+        self.stack = max(level.width // area, 1)
+        self.choose = nn.Linear(level.width, self.stack * area, bias=False) if project else None
+        self.area = area
         self.mix = nn.Linear(self.stack + 1, self.stack)
 
     def forward(self, x: Tokens, measurement: Measurement) -> Tokens:
-        images = self.to_stack(x)
-        groups = images.split([part.images for part in measurement.parts], dim=1)
-        back = [
-            self.through(own, part) for own, part in zip(groups, measurement.parts, strict=True)
-        ]
-        return self.from_stack(torch.cat(back, dim=1).to(x.dtype))
+        images = self.to_stack(x if self.choose is None else self.choose(x))
+        parts = measurement.parts
+        groups = zip(images.split([part.images for part in parts], dim=1), parts, strict=True)
+        back = torch.cat([self.through(own, part) for own, part in groups], dim=1)
+        return self.from_stack(back.to(x.dtype))
 
     def through(self, images: Tensor, part: Part) -> Tensor:
         """Send a stack of images through one kind of operator and back."""
@@ -73,7 +81,10 @@ class FeatureDegradation(nn.Module):
         both = torch.cat([part.y[None].to(measured.dtype), measured])
         flat = both.reshape(self.stack + 1, -1)
         mixed = F.gelu(torch.addmm(self.mix.bias[:, None], self.mix.weight, flat))
-        return part.operator.pinv(mixed.reshape(measured.shape)).reshape(images.shape)
+        back = part.operator.pinv(mixed.reshape(measured.shape))
+        if self.choose is not None:
+            back = part.gain * back
+        return back.reshape(images.shape)
 
     def to_stack(self, x: Tokens) -> Float[Tensor, "stack batch channel row column"]:
         """Un-patch tokens ``(nh nw k c)`` into a stack of images; a pure permutation."""
@@ -95,7 +106,10 @@ class JointAttention(nn.Module):
         index: Index of the layer in its level (odd ones shift windows).
         channels: Channels of the image.
         cond_width: Channels of the condition.
-        fdl_input: Feed the layer the ``raw`` residual stream (as published) or the ``norm``-ed.
+        fdl_input: Feed the layer the ``raw`` residual stream (as published), the ``norm``-ed one,
+            or what a learned map chooses of the normed one (``projected``). The last also adds
+            what comes back straight to the stream, its amplitude kept: one such layer can then
+            take one step of an iterative solver, which attention alone must imitate.
     """
 
     def __init__(
@@ -118,10 +132,16 @@ class JointAttention(nn.Module):
             shift=index % 2 == 1,
             dropout=dropout,
         )
-        self.degrade = FeatureDegradation(level, channels)
-        self.norm = AdaRMSNorm(level.width, cond_width)
-        self.key = nn.Linear(2 * level.width, level.width, bias=False)
-        self.value = nn.Linear(level.width, level.width, bias=False)
+        projected = fdl_input == "projected"
+        self.degrade = FeatureDegradation(level, channels, project=projected)
+        self.direct = None
+        seen_width = level.width
+        if projected:
+            seen_width = self.degrade.stack * self.degrade.area
+            self.direct = zero_init(nn.Linear(seen_width, level.width, bias=False))
+        self.norm = AdaRMSNorm(seen_width, cond_width)
+        self.key = nn.Linear(level.width + seen_width, level.width, bias=False)
+        self.value = nn.Linear(seen_width, level.width, bias=False)
         self.fdl_input = fdl_input
 
     def forward(self, x: Tokens, cond: Tensor, measurement: Measurement | None) -> Tokens:
@@ -129,12 +149,12 @@ class JointAttention(nn.Module):
         own = self.own
         normed = own.norm(x, cond)
         if measurement is None:
-            seen = torch.zeros_like(normed)
+            back = seen = normed.new_zeros(b, h, w, self.value.in_features)
         else:
-            source = x if self.fdl_input == "raw" else normed
-            seen = self.norm(self.degrade(source, measurement), cond)
+            back = self.degrade(x if self.fdl_input == "raw" else normed, measurement)
+            seen = self.norm(back, cond)
         # Two products instead of four: all that is made of the tokens, all of what was seen.
-        key_own, key_seen = self.key.weight.chunk(2, dim=1)
+        key_own, key_seen = self.key.weight.tensor_split([d], dim=1)
         of_own = F.linear(normed, torch.cat([own.qkv.weight, key_own]))
         of_seen = F.linear(seen, torch.cat([key_seen, self.value.weight]))
         of_own = of_own.reshape(b, h * w, 4, own.heads, own.head_width)
@@ -145,7 +165,8 @@ class JointAttention(nn.Module):
         values = torch.cat([of_own[:, :, 2], of_seen[:, :, 1]], dim=1).transpose(1, 2)
         attended = own.attend(q, torch.cat([k, k_seen], dim=2), values, (h, w))
         attended = attended.transpose(1, 2).reshape(b, h, w, d)
-        return x + own.out(own.dropout(attended))
+        x = x + own.out(own.dropout(attended))
+        return x if self.direct is None else x + self.direct(back)
 
 
 class JointLayer(nn.Module):
@@ -175,13 +196,16 @@ class InvFussion(nn.Module):
 
     ``A^+ y`` joins the input channels; where ``joint`` is set, every layer also sends its
     activations through the operator (:class:`FeatureDegradation`). With ``joint`` off everywhere
-    this is the Palette baseline: the same network, blind to the operator.
+    this is the Palette baseline: the same network, blind to the operator. With ``guess``, a linear
+    estimate (:class:`LinearGuess`) joins the input as well; it knows the operator, so Palette goes
+    without.
 
     Args:
         image_shape: ``(channel, row, column)`` of the images.
         joint: One switch a level, finest first.
         fdl_input: See :class:`JointAttention`.
         measurement_noise: Whether the network is told the noise level of the measurement.
+        guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
 
     The other options are those of :class:`uqrestore.networks.hdit.HDiT`.
 
@@ -201,6 +225,7 @@ class InvFussion(nn.Module):
         joint: Sequence[bool] = (True, True),
         fdl_input: FdlInput = "raw",
         measurement_noise: bool = True,
+        guess: int = 0,
         head_width: int = 32,
         labels: int = 0,
         cond_width: int = 128,
@@ -231,7 +256,8 @@ class InvFussion(nn.Module):
         self.conditioning = Conditioning(
             cond_width, labels=labels, measurement_noise=measurement_noise
         )
-        self.trunk = Hourglass(2 * channels, channels, levels, make_layer)
+        self.linear_guess = LinearGuess(self.image_shape, guess) if guess else None
+        self.trunk = Hourglass((3 if guess else 2) * channels, channels, levels, make_layer)
 
     def forward(
         self,
@@ -242,11 +268,15 @@ class InvFussion(nn.Module):
     ) -> Float[Tensor, "batch channel row column"]:
         """Run the network on noisy images scaled to unit variance; no measurement: the prior."""
         if measurement is None:
-            pinv_y, noise_std = torch.zeros_like(x), None
+            pinv_y, noise_std, guess = torch.zeros_like(x), None, None
         else:
             pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std
+            guess = measurement.guess
         cond = self.conditioning(c_noise, label, noise_std)
-        x = torch.cat([x, pinv_y], dim=1)
+        inputs = [x, pinv_y]
+        if self.linear_guess is not None:
+            inputs.append(self.linear_guess.mean.expand_as(x) if guess is None else guess)
+        x = torch.cat([part.to(x.dtype) for part in inputs], dim=1)
         if measurement is None or measurement.order is None:
             return self.trunk(x, cond, measurement)
         return self.trunk(x[measurement.order], cond[measurement.order], measurement)[

@@ -1,6 +1,7 @@
 """What a network with the operator inside is told about the measurement."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,9 @@ from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.identity import Zero
 from uqrestore.operators.mixed import Mixed
 from uqrestore.problem import Problem
+
+LOUDEST = 8.0
+"""Largest factor by which what a short measurement gives is lifted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,16 @@ class Part:
         """How many images of the flat batch."""
         return torch.Size(self.batch).numel()
 
+    @functools.cached_property
+    def gain(self) -> Tensor:
+        """``sqrt(n / rank A)`` for each problem, at most 8; 1 where the rank is not known."""
+        rank = self.operator.rank()
+        if rank is None:
+            return torch.ones((), device=self.y.device)
+        pixels = torch.Size(self.operator.in_shape).numel()
+        gain = (pixels / rank.to(self.y.device).clamp(min=1)).sqrt().clamp(max=LOUDEST)
+        return gain[..., None, None, None]
+
     @property
     def blank(self) -> bool:
         """Whether nothing was measured."""
@@ -51,12 +65,14 @@ class Measurement:
         order: Which image of the batch stands at each place of the sorted one; None: as it is.
         pinv_y: ``A^+ y``, shape ``(flat batch, *in_shape)``, in the order of the batch.
         noise_std: Standard deviation of the measurement noise, ``(flat batch,)``, likewise.
+        guess: A linear estimate of the images, shaped as ``pinv_y``, for networks that want one.
     """
 
     parts: tuple[Part, ...]
     order: Tensor | None
     pinv_y: Tensor
     noise_std: Tensor
+    guess: Tensor | None = None
 
     @functools.cached_property
     def places(self) -> Tensor | None:
@@ -64,8 +80,15 @@ class Measurement:
         return None if self.order is None else self.order.argsort()
 
     @classmethod
-    def of(cls, problem: Problem, batch: Shape) -> "Measurement":
+    def of(
+        cls, problem: Problem, batch: Shape, estimate: Callable[[Problem], Tensor] | None = None
+    ) -> "Measurement":
         """Lay out a problem for images of shape ``(*batch, *in_shape)``.
+
+        Args:
+            problem: What was measured.
+            batch: The batch of images; it ends in the batch of the problem.
+            estimate: Makes the guess.
 
         Raises:
             ValueError: If the batch does not end in the batch of problems.
@@ -80,12 +103,12 @@ class Measurement:
         pinv_y = operator.pinv(y)
         noise_std = torch.as_tensor(problem.noise_std, dtype=y.dtype, device=y.device)
         parts, order = _split(operator, y.expand(*batch, *operator.out_shape), batch)
-        return cls(
-            parts,
-            order,
-            pinv_y.expand(*batch, *problem.in_shape).reshape(-1, *problem.in_shape),
-            noise_std.expand(batch).reshape(-1),
-        )
+
+        def lay(images: Tensor) -> Tensor:
+            return images.expand(*batch, *problem.in_shape).reshape(-1, *problem.in_shape)
+
+        guess = None if estimate is None else lay(estimate(problem))
+        return cls(parts, order, lay(pinv_y), noise_std.expand(batch).reshape(-1), guess)
 
 
 def _split(

@@ -131,6 +131,8 @@ class TrainConfig(Part):
         precision: ``bf16`` runs the network under autocast; ``fp32`` does not.
         validate_every: Samples between two validations.
         seed: Seed of initial weights, order, augmentation and noise.
+        start: File of weights to start from (:func:`uqrestore.training.start.start_from`) where
+            the folder holds no run yet; in a pipeline, a name of the zoo will do.
     """
 
     network: NetworkConfig = NetworkConfig()
@@ -144,3 +146,4 @@ class TrainConfig(Part):
     precision: Literal["bf16", "fp32"] = "fp32"
     validate_every: Count = 20_000
     seed: Annotated[int, Field(ge=0)] = 0
+    start: str | None = None

@@ -10,6 +10,9 @@ import torch
 from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors, sha256
 from uqrestore.training.config import TrainConfig
 
+MEASURED = ("val_", "mmse_psnr_")
+"""Columns of the log that the card keeps."""
+
 
 def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path:
     """Write ``NAME.safetensors`` and ``NAME.json`` from a run folder.
@@ -28,6 +31,9 @@ def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path
         curve = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     weights = folder / f"{name}.safetensors"
     tensors = load_tensors(run / "ema.safetensors")
+    said = config.model_dump(mode="json")
+    if config.start is not None:
+        said["start"] = Path(config.start).stem  # where it lay is nobody's business
     half = {k: v.half() if v.dtype == torch.float32 else v for k, v in tensors.items()}
     save_tensors(weights, half)
     card = {
@@ -39,11 +45,11 @@ def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path
         "voxel_size": [config.data.voxel_mm] * 2,
         "network": {"name": config.network.name, **config.network.options},
         "sigma_data": config.loss.sigma_data,
-        "training": {**config.model_dump(mode="json"), "samples": int(curve[-1]["seen"])},
+        "training": {**said, "samples": int(curve[-1]["seen"])},
         "parameters": sum(t.numel() for t in tensors.values()),
-        "validation": {k: v for k, v in curve[-1].items() if k.startswith("val_")},
+        "validation": {k: v for k, v in curve[-1].items() if k.startswith(MEASURED)},
         "curve": [
-            {k: round(v, 5) for k, v in row.items() if k == "seen" or k.startswith("val_")}
+            {k: round(v, 5) for k, v in row.items() if k == "seen" or k.startswith(MEASURED)}
             for row in curve
         ],
         "sha256": sha256(weights),

@@ -14,14 +14,15 @@ from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss, draw_sigma
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors
-from uqrestore.operators.base import LinearOperator
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Images, Source, step_generator
+from uqrestore.training.problems import DrawOperator
+from uqrestore.training.start import start_from
+from uqrestore.training.validation import Probes
 
-DrawOperator = Callable[[int, torch.Generator], LinearOperator]
-"""``(count, generator) -> a batch of count operators``."""
-
+GUESS_IMAGES = 3000
+"""Images from which the law behind a linear guess is taken."""
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -74,6 +75,8 @@ class Trainer:
         self.draw_operator = draw_operator
         self.device = torch.device(device)
         self.val = val.to(self.device)
+        problem = config.problem
+        self.probes = None if problem is None else Probes.draw(problem, val, config.seed)
         self.denoiser = build_denoiser(config).to(self.device)
         self.uncertainty = LearnedUncertainty().to(self.device)
         self.ema = build_denoiser(config).to(self.device)
@@ -83,9 +86,13 @@ class Trainer:
         self.resume()
 
     def resume(self) -> None:
-        """Load the state of the folder if there is one; else start from nothing."""
+        """Load the state of the folder; without one, the weights to start from, if any."""
         path = self.folder / "state.safetensors"
         if not path.exists():
+            if self.config.start is not None:
+                start_from(self.denoiser, Path(self.config.start))
+            self._fit_guess()
+            self.ema.load_state_dict(self.denoiser.state_dict())
             return
         tensors = load_tensors(path)
         self.seen = int(tensors["seen"])
@@ -105,6 +112,13 @@ class Trainer:
             if f"{i}/step" in moments
         }
         self.optimiser.load_state_dict(state)
+
+    def _fit_guess(self) -> None:
+        """Give the linear estimate of the network, if it wants one, the law of the images."""
+        guess = getattr(self.denoiser.network, "linear_guess", None)
+        if guess is not None:
+            images = self.source(GUESS_IMAGES, step_generator(self.config.seed, 6))
+            guess.fit(images.to(self.device))
 
     def save(self) -> None:
         """Write the full state and the averaged weights."""
@@ -192,7 +206,12 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Weighted denoising loss of the averaged weights at fixed noise levels and noise."""
+        """Ask the averaged weights about fixed images.
+
+        Returns:
+            Weighted denoising losses without a measurement at fixed noise levels, and, of a
+            conditional network, the PSNR of its one-call posterior mean for each family.
+        """
         generator = step_generator(self.config.seed, 2)
         noise = torch.randn(self.val.shape, generator=generator).to(self.device)
         self.ema.eval()
@@ -204,6 +223,8 @@ class Trainer:
                 clean = self.ema(x + level * n, sigma)
                 errors.append(denoising_loss(clean, x, sigma, self.config.loss.sigma_data))
             losses[f"val_{level:g}"] = float(torch.cat(errors).mean())
+        if self.probes is not None:
+            losses |= self.probes.psnr(self.ema, self.config.loss.pure_noise_sigma)
         return losses
 
 
@@ -261,7 +282,7 @@ def train(
 
 def _check_same_run(config: TrainConfig, folder: Path) -> None:
     """Refuse to resume a run of another configuration; a longer run of the same one is fine."""
-    path, free = folder / "config.json", {"samples", "validate_every"}
+    path, free = folder / "config.json", {"samples", "validate_every", "start"}
     if path.exists():
         old = TrainConfig.model_validate(load_json(path)).model_dump(exclude=free)
         new = config.model_dump(exclude=free)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections.abc import Callable
 
 from torch import Generator
 
@@ -9,7 +10,9 @@ from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.families import LAWS, Mixture
 from uqrestore.operators.law import Law
 from uqrestore.training.config import FamilyConfig, ProblemConfig
-from uqrestore.training.loop import DrawOperator
+
+DrawOperator = Callable[[int, Generator], LinearOperator]
+"""``(count, generator) -> a batch of count operators``."""
 
 
 def build_law(name: str, said: FamilyConfig, shape: Shape) -> Law:

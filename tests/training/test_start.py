@@ -1,0 +1,82 @@
+"""A run that starts from the weights of another network."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.test_training import SHAPE, VAL, config, source
+from uqrestore.networks.weights import WeightsError, save_tensors
+from uqrestore.operators.families import PatchInpainting
+from uqrestore.problem import simulate
+from uqrestore.training.config import FamilyConfig, NetworkConfig, ProblemConfig
+from uqrestore.training.loop import Trainer, build_denoiser
+from uqrestore.training.problems import operators_of
+from uqrestore.training.start import start_from
+
+PROBLEM = ProblemConfig(families={"patch_inpainting": FamilyConfig(share=1.0)})
+
+
+def conditional(**options: object) -> NetworkConfig:
+    said = {**config().network.options, "name": "invfussion", **options}
+    return NetworkConfig.model_validate(said)
+
+
+def prior(folder: Path) -> Path:
+    """Weights of a small prior that is not at rest."""
+    path = folder / "prior.safetensors"
+    state = build_denoiser(config()).state_dict()
+    g = torch.Generator().manual_seed(3)
+    awake = {k: v + 0.05 * torch.randn(v.shape, generator=g) for k, v in state.items()}
+    save_tensors(path, awake)
+    return path
+
+
+def test_palette_started_from_a_prior_is_the_prior(tmp_path: Path) -> None:
+    """Its further input channel starts at zero: whatever was measured, it is not heard yet."""
+    path = prior(tmp_path)
+    plain = build_denoiser(config())
+    assert start_from(plain, path) == []
+    palette = build_denoiser(
+        config(network=conditional(joint=[False, False], measurement_noise=False))
+    )
+    assert start_from(palette, path) == []
+    x, sigma = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(1)), torch.tensor(0.7)
+    operator = PatchInpainting(SHAPE).draw(torch.Generator().manual_seed(2), 4)
+    problem = simulate(operator, VAL[:4])
+    torch.testing.assert_close(palette(x, sigma, problem), plain(x, sigma))
+
+
+def test_what_only_a_conditional_network_has_stays_as_drawn(tmp_path: Path) -> None:
+    made = build_denoiser(config(network=conditional(joint=[True, True], fdl_input="projected")))
+    fresh = start_from(made, prior(tmp_path))
+    assert all(any(part in name for part in NEW) for name in fresh), fresh
+    assert any("degrade" in name for name in fresh)
+
+
+NEW = ("degrade", "attention.norm", "attention.key", "attention.value", "direct", "measurement")
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    other = config(network=conditional(widths=[24, 24], joint=[False, False]))
+    with pytest.raises(WeightsError, match="fits less than half"):
+        start_from(build_denoiser(other), prior(tmp_path))
+
+
+def test_a_run_starts_once_and_then_goes_on_from_its_own_state(tmp_path: Path) -> None:
+    path = prior(tmp_path)
+    network = conditional(joint=[True, True], fdl_input="projected", guess=3)
+    said = config(network=network, problem=PROBLEM, start=str(path), samples=16)
+    draw = operators_of(PROBLEM, SHAPE)
+    trainer = Trainer(said, source(), VAL, tmp_path, draw_operator=draw)
+    guess = trainer.denoiser.network.linear_guess
+    assert float(guess.std.std()) > 0, "the law of the guess is that of the images"
+    trainer.step()
+    trainer.save()
+    path.unlink()
+    again = Trainer(said, source(), VAL, tmp_path, draw_operator=draw)
+    for a, b in zip(trainer.ema.buffers(), again.ema.buffers(), strict=True):
+        assert torch.equal(a, b)
+    assert again.seen == trainer.seen
+    measured = again.validate()
+    assert 0 < measured["mmse_psnr_patch_inpainting"] < 40

@@ -1,0 +1,93 @@
+"""The linear estimate of an image from its measurement, which a network refines."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.problem import Problem
+
+FLOOR = 3e-3
+"""Least variance of the noise, as a share of the unit: keeps the iteration from ringing."""
+FAINT = 0.02
+"""Least standard deviation of a pixel, as a share of the largest."""
+
+
+class LinearGuess(nn.Module):
+    r"""Linear MMSE estimate under a simple Gaussian law, by a few conjugate gradients.
+
+    The law has a mean image, a standard deviation for each pixel and one power spectrum of what
+    is left, :math:`C = \operatorname{diag}(s) F^{-1} S F \operatorname{diag}(s)`. With
+    :math:`P = A^+ A`, the estimate is :math:`\mu + C u` where
+    :math:`(P C P + \epsilon P) u = A^+ y - P \mu`; any operator will do, for only :math:`P` is
+    used. Noise of the measurement enters :math:`\epsilon` by the mean square of the singular
+    values.
+
+    Args:
+        image_shape: ``(channel, row, column)``.
+        iterations: Conjugate gradient steps.
+    """
+
+    mean: Tensor
+    std: Tensor
+    spectrum: Tensor
+
+    def __init__(self, image_shape: Shape, iterations: int) -> None:
+        super().__init__()
+        self.image_shape, self.iterations = tuple(image_shape), iterations
+        channels, rows, columns = image_shape
+        self.register_buffer("mean", torch.zeros(image_shape))
+        self.register_buffer("std", torch.ones(image_shape))
+        self.register_buffer("spectrum", torch.ones(channels, rows, columns // 2 + 1))
+        probe = torch.randn(image_shape, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("probe", probe, persistent=False)
+
+    @torch.no_grad()
+    def fit(self, images: Float[Tensor, "image channel row column"]) -> None:
+        """Take mean, standard deviations and spectrum from training images."""
+        self.mean.copy_(images.mean(0))
+        centred = images - self.mean
+        std = centred.square().mean(0).sqrt()
+        self.std.copy_(std.clamp(min=FAINT * float(std.max())))
+        power = torch.fft.rfft2(centred / self.std, norm="ortho").abs().square().mean(0)
+        self.spectrum.copy_(power)
+
+    @torch.no_grad()
+    def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
+        """Estimate the images of a problem, shape ``(*batch, *in_shape)`` as ``A^+ y`` has."""
+        operator = problem.operator
+        seen = operator.pinv(problem.y)
+        mean = self.mean.to(seen.dtype).expand(*problem.problem_shape, *self.image_shape)
+        left = seen - operator.pinv(operator.forward(mean))
+        epsilon = _noise(operator, problem.noise_std, self.probe.to(seen))
+        u, direction, power = torch.zeros_like(left), left, _dot(left, left)
+        for _ in range(self.iterations):
+            sent = self.covariance(direction)
+            sent = operator.pinv(operator.forward(sent)) + epsilon * direction
+            step = power / _dot(direction, sent).clamp(min=torch.finfo(left.dtype).tiny)
+            u, left = u + step * direction, left - step * sent
+            before, power = power, _dot(left, left)
+            direction = left + power / before.clamp(min=torch.finfo(left.dtype).tiny) * direction
+        return mean + self.covariance(u)
+
+    def covariance(self, x: Tensor) -> Tensor:
+        """Apply ``C``."""
+        spectrum = torch.fft.rfft2(x * self.std, norm="ortho") * self.spectrum
+        return self.std * torch.fft.irfft2(spectrum, s=x.shape[-2:], norm="ortho")
+
+
+def _noise(operator: LinearOperator, noise_std: Tensor | float, probe: Tensor) -> Tensor:
+    """Return the variance of the noise as the pseudo-inverse lifts it, about."""
+    probes = probe.expand(*operator.problem_shape, *operator.in_shape)
+    dims = tuple(range(-len(operator.out_shape), 0))
+    rank = operator.rank()
+    pixels = torch.Size(operator.in_shape).numel()
+    rank = torch.full(operator.problem_shape, pixels) if rank is None else rank
+    strength = operator.forward(probes).square().sum(dims) / rank.clamp(min=1)
+    std = torch.as_tensor(noise_std, dtype=probe.dtype, device=probe.device)
+    variance = FLOOR + std**2 / strength.clamp(min=FLOOR)
+    return variance[..., None, None, None]
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum((-3, -2, -1), keepdim=True)

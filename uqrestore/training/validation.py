@@ -1,0 +1,57 @@
+"""What a conditional network is asked now and then while it trains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import NetworkDenoiser
+from uqrestore.problem import Problem, simulate
+from uqrestore.training.config import ProblemConfig
+from uqrestore.training.data import Images, step_generator
+from uqrestore.training.problems import build_law
+
+PROBES = 64
+"""Images a family: the standard error of their mean PSNR is about 0.3 dB, paired far less."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Fixed measurements of fixed images, one problem a family, all without noise.
+
+    Args:
+        images: The truth, network units.
+        problems: A batch of measurements of ``images`` for each family.
+        noise: What the network sees in place of a noisy image, unit variance.
+    """
+
+    images: Images
+    problems: Mapping[str, Problem]
+    noise: Tensor
+
+    @classmethod
+    def draw(cls, config: ProblemConfig, val: Images, seed: int) -> "Probes":
+        """Measure some of the validation images by every family of the run."""
+        count = min(PROBES, len(val))
+        images = val[:: len(val) // count][:count]
+        shape = tuple(images.shape[1:])
+        problems = {}
+        for number, (name, said) in enumerate(config.families.items()):
+            generator = step_generator(seed, 4, number)
+            operator = build_law(name, said, shape).draw(generator, count)
+            problems[name] = simulate(operator, images)
+        noise = torch.randn(images.shape, generator=step_generator(seed, 5))
+        return cls(images, problems, noise)
+
+    @torch.no_grad()
+    def psnr(self, denoiser: NetworkDenoiser, sigma: float) -> dict[str, float]:
+        """Mean PSNR (dB, peak 2) of the posterior mean in one call, from noise of ``sigma``."""
+        device = next(denoiser.parameters()).device
+        truth, noise = self.images.to(device), self.noise.to(device)
+        level, found = torch.tensor(sigma, device=device), {}
+        for name, problem in self.problems.items():
+            mean = denoiser(sigma * noise, level, problem.to(device))
+            error = (mean - truth).square().flatten(1).mean(1)
+            found[f"mmse_psnr_{name}"] = float((10 * torch.log10(4 / error)).mean())
+        return found
