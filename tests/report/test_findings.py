@@ -1,0 +1,144 @@
+"""The numbers of a report against numbers worked out by other means."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from uqrestore.posterior import PosteriorError, read_operator
+from uqrestore.posterior.reading import reading
+from uqrestore.report import embed as embedding
+from uqrestore.report.calibration import expected_coverage, find_calibration
+from uqrestore.report.contents import Contents, read_contents
+from uqrestore.report.data_fit import DataFit, measure_data_fit
+from uqrestore.report.embed import choose, component_scores, embed, pack
+from uqrestore.report.example import write_example
+from uqrestore.report.findings import find
+from uqrestore.report.regions import labelled_regions, measure_regions
+
+
+@pytest.fixture(scope="module")
+def contents(tmp_path_factory: pytest.TempPathFactory) -> Contents:
+    return read_contents(write_example(tmp_path_factory.mktemp("f") / "field.posterior.h5"))
+
+
+def test_the_live_data_fit_is_that_of_the_moved_image(contents: Contents) -> None:
+    fit = measure_data_fit(contents, contents.draws)
+    assert isinstance(fit, DataFit)
+    alpha, k = np.array([1.0, 0.7, -1.5, 0.3]), 2
+    steps = contents.components[:, k] * contents.component_std[:, k, None, None]
+    moved = contents.maps["mean"][k] + np.tensordot(alpha[1:], steps, axes=1)
+    y = torch.as_tensor(_measurement(contents)[k])
+    misfit = read_operator(contents.path)(torch.as_tensor(moved[None]).float()) - y
+
+    np.testing.assert_allclose(
+        alpha @ fit.gram[k] @ alpha, float(misfit.double().square().sum()), rtol=1e-4
+    )
+
+
+def test_exact_draws_are_as_far_from_the_data_as_the_noise_is(contents: Contents) -> None:
+    fit = measure_data_fit(contents, contents.draws)
+    assert isinstance(fit, DataFit)
+    assert fit.noisy
+    assert abs(fit.draws.mean() - 1) < 4 * np.sqrt(2 / fit.measurements)
+    assert fit.chance is not None
+    assert fit.chance > 1e-3
+
+
+def test_a_region_is_the_mean_of_each_draw(contents: Contents) -> None:
+    region = np.zeros(contents.mask.shape, bool)
+    region[1:3, 4:9, 5:7] = True
+    (found,) = measure_regions(contents, {"box": region}, contents.draws, threshold=500.0)
+    wanted = [contents.draw(j)[1:3, 4:9, 5:7].mean() for j in contents.draws]
+    np.testing.assert_allclose(found.values, wanted, rtol=1e-6)
+    assert found.millilitres == pytest.approx(20 * 27 / 1000)
+    assert found.above == np.mean(np.asarray(wanted) > 500)
+
+
+def test_labels_on_the_scans_grid_arrive_on_the_right_voxels(
+    contents: Contents, tmp_path: Path
+) -> None:
+    labels = np.zeros((len(contents.x), len(contents.y), len(contents.z)), np.int16)
+    labels[5:7, 4:9, 1:3] = 7  # x, y, z
+    labels[0, 0, 4] = 9
+    regions = labelled_regions(contents, _nifti(tmp_path / "l.nii.gz", labels, contents.affine))
+    assert list(regions) == ["label 7", "label 9"]
+    wanted = np.zeros(contents.mask.shape, bool)
+    wanted[1:3, 4:9, 5:7] = True
+    np.testing.assert_array_equal(regions["label 7"], wanted)
+
+
+def test_labels_of_another_grid_are_refused(contents: Contents, tmp_path: Path) -> None:
+    labels = _nifti(tmp_path / "l.nii.gz", np.ones((3, 3, 3), np.int16), np.eye(4))
+    with pytest.raises(PosteriorError, match="does not lie on the grid of the scan"):
+        find(contents.path, labels=labels)
+
+
+@pytest.mark.parametrize("draws", [8, 32, 99])
+def test_the_expected_coverage_is_what_exact_draws_reach(draws: int) -> None:
+    random = np.random.default_rng(0)
+    cloud, truth = random.random((4000, draws)), random.random(4000)
+    low, high = np.quantile(cloud, (0.05, 0.95), axis=1)
+    reached = np.mean((truth >= low) & (truth <= high))
+    assert expected_coverage(draws) == pytest.approx(reached, abs=0.025)
+
+
+@pytest.mark.parametrize(("dtype", "steps"), [("u1", 255), ("u2", 65535)])
+def test_packing_is_right_to_half_a_step(dtype: str, steps: int) -> None:
+    import base64
+    import gzip
+
+    values = np.random.default_rng(0).normal(7, 30, (3, 5, 4)).astype(np.float32)
+    packed = pack(values, dtype)
+    raw = np.frombuffer(gzip.decompress(base64.b64decode(packed.text)), f"<{dtype}")
+    read = packed.offset + packed.scale * raw.reshape(packed.shape)
+    assert np.abs(read - values).max() <= 0.51 * np.ptp(values) / steps + 1e-6
+
+
+def test_a_large_posterior_is_thinned_to_the_budget(
+    contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "BUDGET", 30_000)
+    slices, draws, components = choose(contents)
+    pixels = len(contents.x) * len(contents.y)
+    assert len(slices) * pixels * (2 * (len(contents.maps) + components) + len(draws)) <= 30_000
+    assert 1 <= len(slices) < len(contents.z)
+    assert len(draws) == 4
+    assert embed(contents).arrays["mean"].shape[0] == len(slices)
+
+
+def test_scores_put_a_draw_where_it_lies(contents: Contents) -> None:
+    shown = embed(contents)
+    scores = component_scores(contents, shown)
+    change = contents.draw(shown.draws[1])[2] - contents.maps["mean"][2]
+    along = (contents.components[0, 2] * change).sum() / contents.component_std[0, 2]
+    assert scores[1, 0, 2] == pytest.approx(along, rel=1e-5)
+
+
+def test_a_card_is_a_name_and_never_a_path(contents: Contents) -> None:
+    for name in ("../cards/exact", "/etc/passwd", "exact.json", ""):
+        said = {"pipeline": {"method": {"name": name, "options": {}}}}
+        found = find_calibration(dataclasses.replace(contents, provenance=said))
+        assert found.rows == ()
+        assert found.grade == "unknown"
+
+
+def test_settings_that_were_not_calibrated_are_no_clean_bill(contents: Contents) -> None:
+    said = {"pipeline": {"method": {"name": "ssd", "options": {"preset": "17"}}}}
+    found = find_calibration(dataclasses.replace(contents, provenance=said))
+    assert not found.exact_settings
+    assert "not calibrated" in found.note
+
+
+def _measurement(contents: Contents) -> np.ndarray:
+    with reading(contents.path) as file:
+        return np.asarray(file["observed_data/y"][...])
+
+
+def _nifti(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)  # pyright: ignore
+    return path
