@@ -111,7 +111,7 @@ def daps(
         if step_size is None:
             step = step_fraction / curvature
         else:
-            fall = 1 + level / (len(grid) - 1) * (step_decay - 1)
+            fall = 1 + level / len(grid) * (step_decay - 1)
             step = torch.as_tensor(step_size * fall, dtype=x.dtype)
             _require_stable(step, curvature, sigma)
         x = langevin(estimate, variance, data, noise, step, langevin_steps)

@@ -49,7 +49,7 @@ def moment_matching(
         sigma_max: Level to start from, in network intensity.
         sigma_min: Lowest level above 0.
         sigmas: Explicit levels instead.
-        products: Conjugate-gradient steps, one vector-Jacobian product each.
+        products: Search directions of each solve, one vector-Jacobian product each.
         sampler: Which sampler follows the conditional denoiser.
         eta: Share of fresh noise of ``euler``.
         data_std: Standard deviation of the images, for the preconditioner alone.

@@ -6,6 +6,7 @@ The ideal denoiser gives the first two moments of the clean image behind a noisy
 products with ``C``, one backward pass each, are all that is needed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +16,16 @@ from uqrestore.methods.products import Product, linearise
 from uqrestore.methods.step import Checked
 from uqrestore.problem import Problem
 
+ROUNDING = 1e-6
+"""What iterative solves of operators leave, as a share."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Mean and covariance of the clean images behind noisy ones, to second order.
+
+    The covariance of an ideal denoiser is symmetric and positive; that of a trained network is
+    neither where it was not trained to be, above all at high noise. Nothing here relies on it.
 
     Args:
         mean: ``D``, shape ``(*batch, *in_shape)``.
@@ -40,97 +47,125 @@ class Moments:
         return cls(mean, lambda v: sigma**2 * product(v), scale, dims)
 
     def spread(self, white: Tensor, products: int) -> Tensor:
-        r"""Return :math:`C^{1/2}` times white noise, by Lanczos iteration.
+        r"""Return :math:`C^{1/2}` times white noise, by projection on a Krylov space.
 
         The expected energy is right after one product; each further one sharpens how it is shared
-        between directions of large and small variance.
+        between directions of large and small variance. Only the symmetric, positive part of the
+        projected covariance counts.
 
         References:
             Chow & Saad, "Preconditioned Krylov subspace methods for sampling multivariate Gaussian
             distributions", SIAM J. Sci. Comput. 36, 2014, section 2.1. doi:10.1137/130920587
         """
-        size = self._norm(white)
-        basis = [white / self._wide(size)]
-        diagonal, beside = [], []
+        size = _norm(white, self.dims)
+        basis, images = [white * _axes(_inverse(size, size), self.dims)], []
         for step in range(products):
-            image = self.covariance(basis[step])
-            diagonal.append(self._dot(image, basis[step]))
+            images.append(self.covariance(basis[step]))
+            new = images[step]
             for vector in basis:
-                image = image - self._wide(self._dot(image, vector)) * vector
-            if step + 1 < products:
-                length = self._norm(image)
-                beside.append(length)
-                basis.append(image / self._wide(length.clamp(min=torch.finfo(image.dtype).tiny)))
-        tridiagonal = torch.diag_embed(torch.stack(diagonal, -1))
-        if beside:
-            off = torch.stack(beside, -1)
-            tridiagonal = tridiagonal + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
-        values, vectors = torch.linalg.eigh(tridiagonal)
-        root = vectors @ (values.clamp(min=0).sqrt() * vectors[..., 0, :])[..., None]
-        shares = (root[..., 0] * size[..., None]).unbind(-1)
-        return sum((self._wide(c) * v for c, v in zip(shares, basis, strict=True)), white * 0)
+                new = new - _axes(_dot(new, vector, self.dims), self.dims) * vector
+            unit = _inverse(_norm(new, self.dims), _norm(images[step], self.dims))
+            basis.append(new * _axes(unit, self.dims))
+        projected = _products(basis[:products], images, self.dims)
+        values, vectors = torch.linalg.eigh((projected + projected.mT) / 2)
+        root = (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors[..., :1, :].mT
+        return _combine(root[..., 0] * size[..., None], basis[:products], self.dims)
 
     def gain(self, problem: Problem, residual: Tensor, products: int) -> Tensor:
-        r"""Return :math:`C A^T (A C A^T + s^2 I)^{-1} r`, by preconditioned conjugate gradients.
+        r"""Return :math:`C A^T (A C A^T + s^2 I)^{-1} r`, one product for each search direction.
 
-        The preconditioner is the operator's own ``solve`` with ``C`` replaced by :attr:`scale`: it
-        is exact at low noise, where ``C`` tends to :math:`\sigma^2 I`, so few products do there;
-        at high noise the first products find the large eigenvalues, which is what matters.
-        Without noise the solve is ``pinv``, and the image agrees with the data when it ends.
+        Each direction is what is left of the residual, preconditioned by the operator's own
+        ``solve`` with ``C`` replaced by :attr:`scale`. That is exact at low noise, where ``C``
+        tends to :math:`\sigma^2 I`; at high noise the first directions find the large eigenvalues,
+        which is what matters there. Of all combinations of the directions, the one that leaves the
+        least is taken, in the norm of the preconditioner: the residual cannot grow, whatever ``C``
+        is. Conjugate gradients, which agree where ``C`` is a covariance, do not promise that: at a
+        noise level of 20, with the network that ships, four products of theirs are off by 28 rms
+        where these are by 0.24. Without noise the image ends in agreement with the data.
 
         References:
-            Rozet et al., "Learning Diffusion Priors from Observations by Expectation
-            Maximization", NeurIPS 2024, section 4.2 (unpreconditioned). arXiv:2405.13712
+            Eisenstat, Elman & Schultz, "Variational iterative methods for nonsymmetric systems of
+            linear equations", SIAM J. Numer. Anal. 20, 1983 (generalised conjugate residuals).
+            The system is that of Boys et al. 2024, eq. 12. arXiv:2310.06721
         """
         operator, noisy = problem.operator, problem.is_noisy
+        deep = len(operator.out_shape)
         variance = problem.noise_std_like(residual).square()
-        total, rest = torch.zeros_like(self.mean), residual
-        towards = dual = None  # search direction in image space, and in measurement space
-        power = None
+        start = self._precondition(problem, residual)
+        # Without noise the norm is that of pseudo-inverse images, and there is no dual.
+        wanted, axes = (residual, deep) if noisy else (start[0], self.dims)
+        moved, columns, images, duals = [], [], [], []
+        ahead, dual = start
+        shares = wanted.new_zeros(0)
         for _ in range(products):
-            image, dual_rest = self._precondition(problem, rest, variance)
-            new = self._measured_dot(problem, dual_rest, rest) if noisy else self._dot(image, image)
-            if towards is None or dual is None or power is None:
-                towards, dual = image, dual_rest
-            else:
-                beta = torch.where(power > 0, new / power.clamp(min=_tiny(new)), 0)
-                towards = image + self._wide(beta) * towards
-                dual = dual_rest + self._deep(problem, beta) * dual
-            power = new
-            moved = self.covariance(towards)
-            curvature = self._dot(moved, towards)
+            # The solve has met the data where only rounding is left, and rounding is no direction.
+            unit = _inverse(_norm(ahead, self.dims), _norm(start[0], self.dims))
+            moved.append(self.covariance(ahead * _axes(unit, self.dims)))
+            made = operator(moved[-1])
             if noisy:
-                curvature = curvature + self._measured_dot(problem, variance * dual, dual)
-            step = torch.where(curvature > 0, power / curvature.clamp(min=_tiny(curvature)), 0)
-            total = total + self._wide(step) * moved
-            rest = rest - self._deep(problem, step) * (operator(moved) + variance * dual)
-        return total if noisy else total + operator.pinv(rest)
+                made = made + variance * dual * _axes(unit, deep)
+            image, weighed = self._precondition(problem, made)
+            columns.append(made if noisy else image)
+            images.append(image)
+            duals.append(weighed if noisy else image)
+            shares = _least_squares(columns, duals, wanted, axes)
+            ahead = start[0] - _combine(shares, images, self.dims)
+            if noisy:
+                dual = start[1] - _combine(shares, duals, deep)
+        total = _combine(shares, moved, self.dims)
+        return total if noisy else total + ahead
 
-    def _precondition(
-        self, problem: Problem, rest: Tensor, variance: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        r"""Return :math:`A^T z` and :math:`z = (A A^T + \rho I)^{-1} r`, up to one factor."""
+    def _precondition(self, problem: Problem, residual: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return :math:`A^T z` and :math:`z = (A A^T + (s^2 / c) I)^{-1} r`."""
+        operator = problem.operator
         if not problem.is_noisy:
-            return problem.operator.pinv(rest), torch.zeros_like(rest)
-        noise_std = torch.as_tensor(problem.noise_std, dtype=rest.dtype) / self.scale**0.5
-        image = problem.operator.solve(rest, noise_std=noise_std)[0]
-        return image, (rest - problem.operator(image)) * (self.scale / variance)
-
-    def _dot(self, a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).flatten(a.ndim - self.dims).sum(-1)
-
-    def _norm(self, a: Tensor) -> Tensor:
-        return self._dot(a, a).sqrt()
-
-    def _measured_dot(self, problem: Problem, a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).flatten(a.ndim - len(problem.operator.out_shape)).sum(-1)
-
-    def _wide(self, scalar: Tensor) -> Tensor:
-        return scalar.reshape(*scalar.shape, *[1] * self.dims)
-
-    def _deep(self, problem: Problem, scalar: Tensor) -> Tensor:
-        return scalar.reshape(*scalar.shape, *[1] * len(problem.operator.out_shape))
+            return operator.pinv(residual), residual
+        noise_std = torch.as_tensor(problem.noise_std, dtype=residual.dtype) / self.scale**0.5
+        image = operator.solve(residual, noise_std=noise_std)[0]
+        variance = problem.noise_std_like(residual).square()
+        return image, (residual - operator(image)) * (self.scale / variance)
 
 
-def _tiny(x: Tensor) -> float:
-    return torch.finfo(x.dtype).tiny
+def _least_squares(
+    columns: Sequence[Tensor], weighed: Sequence[Tensor], wanted: Tensor, dims: int
+) -> Tensor:
+    """Return the shares of the columns that leave least of ``wanted``, ``(*batch, column)``."""
+    system, right = _products(columns, weighed, dims), _products(weighed, [wanted], dims)
+    values, vectors = torch.linalg.eigh((system + system.mT) / 2)
+    kept = values > 10 * torch.finfo(values.dtype).eps * values.amax(-1, keepdim=True)
+    inverse = torch.where(kept, 1 / torch.where(kept, values, 1), 0)
+    return (vectors @ (inverse[..., None] * (vectors.mT @ right)))[..., 0]
+
+
+def _products(left: Sequence[Tensor], right: Sequence[Tensor], dims: int) -> Tensor:
+    """Return all inner products over the last ``dims`` axes, ``(*batch, left, right)``."""
+    return _stack(left, dims) @ _stack(right, dims).mT
+
+
+def _combine(shares: Tensor, images: Sequence[Tensor], dims: int) -> Tensor:
+    """Return the sum of images, each times its share."""
+    flat = (shares[..., None, :] @ _stack(images, dims))[..., 0, :]
+    return flat.unflatten(-1, images[0].shape[images[0].ndim - dims :])
+
+
+def _stack(images: Sequence[Tensor], dims: int) -> Tensor:
+    """Stack flattened images in front of their last axis, ``(*batch, image, element)``."""
+    return torch.stack([image.flatten(image.ndim - dims) for image in images], -2)
+
+
+def _dot(a: Tensor, b: Tensor, dims: int) -> Tensor:
+    return (a * b).flatten(a.ndim - dims).sum(-1)
+
+
+def _norm(a: Tensor, dims: int) -> Tensor:
+    return _dot(a, a, dims).sqrt()
+
+
+def _inverse(length: Tensor, beside: Tensor) -> Tensor:
+    """Return one over a length, or 0 where it is rounding of what had length ``beside``."""
+    sound = length > max(ROUNDING, 100 * torch.finfo(length.dtype).eps) * beside
+    return torch.where(sound, 1 / torch.where(sound, length, 1), 0)
+
+
+def _axes(scalar: Tensor, dims: int) -> Tensor:
+    return scalar.reshape(*scalar.shape, *[1] * dims)
