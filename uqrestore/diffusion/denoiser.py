@@ -79,6 +79,11 @@ class NetworkDenoiser(nn.Module):
     def in_shape(self) -> Shape:
         return tuple(self.network.image_shape)  # type: ignore[arg-type]
 
+    @property
+    def components(self) -> int:
+        """How many principal components of the posterior the network puts out."""
+        return getattr(self.network, "components", 0)
+
     def forward(
         self,
         x_t: Tensor,
@@ -86,6 +91,16 @@ class NetworkDenoiser(nn.Module):
         problem: Problem | None = None,
         label: Tensor | None = None,
     ) -> Tensor:
+        return self.with_components(x_t, sigma, problem, label)[0]
+
+    def with_components(
+        self,
+        x_t: Tensor,
+        sigma: Tensor,
+        problem: Problem | None = None,
+        label: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return clean images, and the raw components ``(*batch, component, *in_shape)``."""
         batch = tuple(x_t.shape[: x_t.ndim - 3])
         x = x_t.reshape(-1, *self.in_shape)
         sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
@@ -95,11 +110,13 @@ class NetworkDenoiser(nn.Module):
             label = label.expand(batch).reshape(-1)
         scaled = c_in[:, None, None, None] * x
         if problem is None:
-            raw = self.network(scaled, c_noise, label)
+            out = self.network(scaled, c_noise, label)
         else:
-            raw = self.network(scaled, c_noise, label, self._measurement(problem, batch))
-        clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw.to(x.dtype)
-        return clean.reshape(x_t.shape)
+            out = self.network(scaled, c_noise, label, self._measurement(problem, batch))
+        raw, more = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
+        clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw
+        components = more.reshape(*batch, self.components, *self.in_shape)
+        return clean.reshape(x_t.shape), components
 
     def _measurement(self, problem: Problem, batch: Shape) -> Measurement:
         """Lay out a problem once for all the calls of a sampler."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -80,6 +81,8 @@ class Hourglass(nn.Module):
         out_channels: Channels of the output image.
         levels: The resolutions, finest first.
         make_layer: Builds each layer.
+        more_channels: Further output channels, after the others, by a map of their own that does
+            not start at zero: what has no direction yet could not learn one.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Hourglass(nn.Module):
         out_channels: int,
         levels: Sequence[Level],
         make_layer: MakeLayer,
+        more_channels: int = 0,
     ) -> None:
         super().__init__()
 
@@ -106,6 +110,10 @@ class Hourglass(nn.Module):
         self.patch_out = zero_init(
             nn.Linear(levels[0].width, out_channels * self.patch**2, bias=False)
         )
+        self.more_out = None
+        if more_channels:
+            self.more_out = nn.Linear(levels[0].width, more_channels * self.patch**2, bias=False)
+            nn.init.normal_(self.more_out.weight, std=0.02)
 
     def forward(
         self, x: Float[Tensor, "batch channel row column"], *context: object
@@ -120,7 +128,10 @@ class Hourglass(nn.Module):
         tokens = _through(self.middle, tokens, context)
         for layers, split_tokens in zip(reversed(self.up), reversed(self.splits), strict=True):
             tokens = _through(layers, split_tokens(tokens, skips.pop()), context)
-        pixels = split(self.patch_out(self.norm_out(tokens)), self.patch)
+        tokens = self.norm_out(tokens)
+        pixels = split(self.patch_out(tokens), self.patch)
+        if self.more_out is not None:
+            pixels = torch.cat([pixels, split(self.more_out(tokens), self.patch)], dim=-1)
         return pixels.permute(0, 3, 1, 2)
 
 

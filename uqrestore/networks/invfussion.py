@@ -206,6 +206,8 @@ class InvFussion(nn.Module):
         fdl_input: See :class:`JointAttention`.
         measurement_noise: Whether the network is told the noise level of the measurement.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
+        components: Principal components of the posterior to put out after the image, each of the
+            channels of the image (:mod:`uqrestore.diffusion.nppc`).
 
     The other options are those of :class:`uqrestore.networks.hdit.HDiT`.
 
@@ -226,6 +228,7 @@ class InvFussion(nn.Module):
         fdl_input: FdlInput = "raw",
         measurement_noise: bool = True,
         guess: int = 0,
+        components: int = 0,
         head_width: int = 32,
         labels: int = 0,
         cond_width: int = 128,
@@ -257,7 +260,9 @@ class InvFussion(nn.Module):
             cond_width, labels=labels, measurement_noise=measurement_noise
         )
         self.linear_guess = LinearGuess(self.image_shape, guess) if guess else None
-        self.trunk = Hourglass((3 if guess else 2) * channels, channels, levels, make_layer)
+        self.components = components
+        inputs = (3 if guess else 2) * channels
+        self.trunk = Hourglass(inputs, channels, levels, make_layer, components * channels)
 
     def forward(
         self,
@@ -265,7 +270,7 @@ class InvFussion(nn.Module):
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
         measurement: Measurement | None = None,
-    ) -> Float[Tensor, "batch channel row column"]:
+    ) -> Float[Tensor, "batch out row column"]:
         """Run the network on noisy images scaled to unit variance; no measurement: the prior."""
         if measurement is None:
             pinv_y, noise_std, guess = torch.zeros_like(x), None, None

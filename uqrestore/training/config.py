@@ -49,6 +49,25 @@ class DataConfig(Part):
     augment: Literal["brain", "none"] = "brain"
 
 
+class ComponentsConfig(Part):
+    """Losses of the principal components that a network puts out besides the mean.
+
+    They are measured where the network sees pure noise, so ``loss.pure_noise`` must not be 0.
+
+    Args:
+        direction: Weight of the directions.
+        variance: Weight of the variances.
+        ramp: Samples over which the weight of the variances rises from 0: a variance along a
+            direction that still turns is not worth learning.
+        error_norm: What squared errors are divided by (:class:`ErrorScale`).
+    """
+
+    direction: Positive = 1.0
+    variance: Positive = 1.0
+    ramp: Annotated[int, Field(ge=0)] = 5_000
+    error_norm: Literal["running", "per_image", "none"] = "running"
+
+
 class LossConfig(Part):
     """EDM denoising loss.
 
@@ -59,6 +78,7 @@ class LossConfig(Part):
         pure_noise: Share of training samples at ``pure_noise_sigma``, where a conditional network
             learns the posterior mean in one call; 1 trains for the mean alone.
         pure_noise_sigma: Noise level that drowns every image.
+        components: How the components of a network that puts some out are trained.
     """
 
     sigma_data: Positive = 0.5
@@ -66,6 +86,7 @@ class LossConfig(Part):
     log_std: Positive = 1.6
     pure_noise: Share = 0.0
     pure_noise_sigma: Positive = 100.0
+    components: ComponentsConfig = ComponentsConfig()
 
 
 class OptimiserConfig(Part):

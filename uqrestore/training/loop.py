@@ -15,6 +15,7 @@ from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss, draw_
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors
 from uqrestore.problem import Problem, simulate
+from uqrestore.training.components import ComponentsLoss
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Images, Source, step_generator
 from uqrestore.training.problems import DrawOperator
@@ -79,6 +80,7 @@ class Trainer:
         self.probes = None if problem is None else Probes.draw(problem, val, config.seed)
         self.denoiser = build_denoiser(config).to(self.device)
         self.uncertainty = LearnedUncertainty().to(self.device)
+        self.components = ComponentsLoss(config.loss.components)
         self.ema = build_denoiser(config).to(self.device)
         self.parameters = [*self.denoiser.parameters(), *self.uncertainty.parameters()]
         self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
@@ -104,6 +106,8 @@ class Trainer:
         self.denoiser.load_state_dict(part("denoiser/"))
         self.ema.load_state_dict(part("ema/"))
         self.uncertainty.load_state_dict(part("uncertainty/"))
+        scales = part("error_scale/")
+        self.components.scale.average = {k: v.item() for k, v in scales.items()}
         state = self.optimiser.state_dict()
         moments = part("adam/")
         state["state"] = {
@@ -129,6 +133,7 @@ class Trainer:
                 "denoiser": self.denoiser.state_dict(),
                 "ema": self.ema.state_dict(),
                 "uncertainty": self.uncertainty.state_dict(),
+                "error_scale": self.components.scale.average,
                 "adam": self.optimiser.state_dict()["state"],
             }
         )
@@ -149,9 +154,13 @@ class Trainer:
         problem = self.draw_problem(truth, generator)
         truth, sigma, noise = (t.to(self.device) for t in (truth, sigma, noise))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            clean = self.denoiser(truth + sigma[:, None, None, None] * noise, sigma, problem)
+            x_t = truth + sigma[:, None, None, None] * noise
+            clean, raw = self.denoiser.with_components(x_t, sigma, problem)
         per_image = denoising_loss(clean, truth, sigma, config.loss.sigma_data)
         loss = self.uncertainty(per_image, sigma)
+        if self.denoiser.components and problem is not None:
+            drowned = sigma == config.loss.pure_noise_sigma
+            loss = loss + self.components(raw, clean, truth, problem, drowned, self.seen)
         self.optimiser.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, config.optimiser.clip)
@@ -319,5 +328,7 @@ def _flatten(state: Mapping[Any, Any], prefix: str = "") -> dict[str, Tensor]:
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{name}/")
         else:
-            flat[name] = torch.as_tensor(value)
+            flat[name] = torch.as_tensor(
+                value, dtype=torch.float64 if isinstance(value, float) else None
+            )
     return flat

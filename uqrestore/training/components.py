@@ -1,0 +1,70 @@
+"""The loss of the principal components that a network puts out besides the mean."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from uqrestore.diffusion.nppc import (
+    ErrorScale,
+    consistent,
+    direction_loss,
+    gram_schmidt,
+    unmeasured,
+    variance_loss,
+)
+from uqrestore.operators.mixed import Mixed
+from uqrestore.problem import Problem
+from uqrestore.training.config import ComponentsConfig
+from uqrestore.training.data import Images
+
+
+class ComponentsLoss:
+    """Directions and variances of the error, where the network saw pure noise.
+
+    Args:
+        config: Weights.
+    """
+
+    def __init__(self, config: ComponentsConfig) -> None:
+        self.config = config
+        self.scale = ErrorScale(config.error_norm)
+
+    def __call__(
+        self,
+        raw: Tensor,
+        clean: Images,
+        truth: Images,
+        problem: Problem,
+        drowned: Tensor,
+        seen: int,
+    ) -> Tensor:
+        """Return the weighted loss, averaged over the images that were drowned in noise.
+
+        Args:
+            raw: Raw components ``(batch, component, *in_shape)``.
+            clean: Posterior means of the network; a constant here.
+            truth: True images.
+            problem: One for each image.
+            drowned: Which images the network saw as pure noise.
+            seen: Samples of the run so far.
+        """
+        directions, std = gram_schmidt(unmeasured(raw, problem))
+        error = truth - consistent(clean.detach(), problem)
+        groups = {name: at[drowned[at]] for name, at in kinds(problem).items()}
+        scale = self.scale(error, {name: at for name, at in groups.items() if len(at)})
+        ramp = min(seen / self.config.ramp, 1.0) if self.config.ramp else 1.0
+        loss = self.config.direction * direction_loss(directions, error)
+        loss = loss + self.config.variance * ramp * variance_loss(directions, std, error, scale)
+        return (loss * drowned).sum() / drowned.sum().clamp(min=1)
+
+
+def kinds(problem: Problem) -> Mapping[str, Tensor]:
+    """Return which problems of a batch have each kind of operator."""
+    operator, device = problem.operator, problem.y.device
+    if not isinstance(operator, Mixed):
+        return {operator.name: torch.arange(len(problem.y), device=device)}
+    found: dict[str, list[int]] = {}
+    for part, positions in zip(operator.parts, operator.positions, strict=True):
+        found.setdefault(part.name, []).extend(positions)
+    return {name: torch.tensor(at, device=device) for name, at in found.items()}
