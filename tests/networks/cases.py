@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from uqrestore.networks import HDiT, InvFussion
+from uqrestore.networks import HDiT, InvFussion, UNet
 
 SHAPE = (1, 12, 8)
 
@@ -43,6 +43,14 @@ CASES: dict[str, Callable[[], nn.Module]] = {
         head_width=8,
         labels=3,
         cond_width=16,
+    ),
+    "unet": lambda: UNet(
+        SHAPE,
+        widths=(8, 16),
+        attention=(False, True),
+        head_width=8,
+        groups=4,
+        labels=3,
     ),
 }
 

@@ -1,5 +1,6 @@
 """Grids of noise levels as the methods were published with, in variance-exploding units."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -85,7 +86,9 @@ def shortcut_times(t0: int, count: int) -> Int[Tensor, " count"]:
         raise ValueError(
             f"a shortcut needs t0 from 2 to {TIMES} and 2 to t0 points, got t0={t0} and {count}."
         )
-    return torch.linspace(0, t0 - 1, count, dtype=torch.float64).round().long()
+    # Added up one stride after the other, as published: sums that end in .5 round as theirs do.
+    stride = (t0 - 1) / (count - 1)
+    return torch.tensor([round(t) for t in itertools.accumulate([0.0] + [stride] * (count - 1))])
 
 
 def _to_zero(sigmas: Tensor) -> Tensor:

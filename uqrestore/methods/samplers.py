@@ -1,7 +1,7 @@
 """Samplers for any method that is a conditional denoiser, started from a given state."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.samplers import sample_heun
-from uqrestore.methods.step import effective_eta, move
+from uqrestore.methods.step import DenoiseFn, effective_eta, move
 from uqrestore.noise import SampleNoise
 
 Sampler: TypeAlias = Literal["heun", "dpmpp_2m", "euler"]
-
-DenoiseFn: TypeAlias = Callable[[Tensor, float], Tensor]
 
 
 def sample(

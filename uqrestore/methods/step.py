@@ -26,6 +26,9 @@ EtaMode: TypeAlias = Literal["fixed", "consistent"]
 Estimate: TypeAlias = Callable[[Tensor, float, float], Tensor]
 """``(D, sigma, sigma_next) -> x0``."""
 
+DenoiseFn: TypeAlias = Callable[[Tensor, float], Tensor]
+"""``(x, sigma) -> D``: a :class:`Checked` denoiser, or one made of it."""
+
 
 class Checked:
     """A denoiser as a method calls it: every answer is counted, and must be finite.
@@ -87,7 +90,7 @@ def move(
 
 
 def anneal(
-    denoise: Checked,
+    denoise: DenoiseFn,
     x: Tensor,
     sigmas: Sequence[float],
     noise: SampleNoise,
