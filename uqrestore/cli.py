@@ -2,7 +2,7 @@
 
 import typer
 
-from uqrestore.commands import batch, looking, report, restoring, studies, training
+from uqrestore.commands import batch, files, looking, report, restoring, studies, training
 
 app = typer.Typer(
     name="uqrestore",
@@ -21,6 +21,7 @@ app.command()(studies.run)
 app.command()(studies.card)
 app.command()(looking.inspect)
 app.command()(report.report)
+app.command()(files.export)
 app.command("list")(looking.list_names)
 
 

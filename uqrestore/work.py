@@ -178,7 +178,12 @@ def _provenance(work: Work, device: str) -> dict[str, Any]:
         "pipeline": pipeline.model_dump(mode="json") | {"prior": prior},
         "pipeline_sha256": pipeline.sha256,
         "prior": {"name": prior, "sha256": work.card.get("sha256")},
-        "scan": {"name": source.name, "sha256": source.sha256, "key": work.scan.key},
+        "scan": {
+            "name": source.name,
+            "sha256": source.sha256,
+            "key": work.scan.key,
+            "tags": dict(source.tags),
+        },
         "intensity": work.scan.intensity.to_data(),
         "grid": work.model.note,
         "acquisition": "simulated from the magnitude image of the scan",

@@ -108,7 +108,7 @@ def _scans_in(folder: Path) -> Iterator[Path]:
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(where)
-        if is_scan(here):
+        if files and is_scan(here):
             yield here
             continue
         yield from (here / name for name in sorted(files) if is_scan(here / name))

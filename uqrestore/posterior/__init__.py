@@ -1,6 +1,7 @@
 """Posterior files: written slab by slab, summarised, validated, opened, exported."""
 
 from uqrestore.posterior.components import Components, align_signs, principal_components
+from uqrestore.posterior.dicom import export_dicom
 from uqrestore.posterior.errors import (
     PosteriorBusyError,
     PosteriorDamagedError,
@@ -28,6 +29,7 @@ __all__ = [
     "PosteriorWriter",
     "Summary",
     "align_signs",
+    "export_dicom",
     "export_nifti",
     "inspect",
     "is_complete",

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from uqrestore.scans.dicom import is_dicom, read_dicom
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.fit import ModelSlices, Placement, fit_to_model
 from uqrestore.scans.grid import Grid, Orientation
@@ -17,6 +18,8 @@ from uqrestore.scans.scope import Verdict, check_scope
 READERS: dict[str, Callable[..., Scan]] = {
     ".nii": read_nifti,
     ".nii.gz": read_nifti,
+    ".dcm": read_dicom,
+    ".ima": read_dicom,
 }
 
 __all__ = [
@@ -35,7 +38,9 @@ __all__ = [
     "fit_to_model",
     "input_identity",
     "input_sha256",
+    "is_dicom",
     "is_scan",
+    "read_dicom",
     "read_nifti",
     "read_scan",
     "scan_from_array",
@@ -45,34 +50,55 @@ __all__ = [
 
 
 def read_scan(
-    path: Path | str, *, mask: Path | str | None = None, volume: int | None = None
+    path: Path | str,
+    *,
+    mask: Path | str | None = None,
+    volume: int | None = None,
+    allow_gaps: bool = False,
 ) -> Scan:
-    """Read a scan with the reader of its suffix.
+    """Read a scan with the reader of its suffix; a folder is a DICOM series.
 
     Args:
-        path: The scan's file.
+        path: The scan's file, or the folder of a series.
         mask: File that is above zero in the brain; for scans that still have their skull.
         volume: Which volume of a 4-D file, from 0.
+        allow_gaps: Take a DICOM series in spite of missing slices.
 
     Raises:
-        ScanError: If no reader knows the suffix, or the reader refuses the file.
+        ScanError: If no reader knows the suffix, the reader refuses the file, or it changes
+            while it is read.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ScanError(f"{path}: is a folder; give one file ({', '.join(READERS)}).")
     if not path.exists():
         raise ScanError(f"{path}: does not exist; check the path.")
+    if path.is_dir() and not is_dicom(path):
+        raise ScanError(
+            f"{path}: is a folder without DICOM; give one file ({', '.join(READERS)}) or the "
+            "folder of a series."
+        )
+    reader = _reader(path)
+    inside = None if mask is None else Path(mask)
+    options = {"allow_gaps": True} if allow_gaps and reader is read_dicom else {}
+    with unchanged(path):
+        return reader(path, mask=inside, volume=volume, **options)
+
+
+def _reader(path: Path) -> Callable[..., Scan]:
+    if path.is_dir():
+        return read_dicom
     for suffix in sorted(READERS, key=len, reverse=True):
         if path.name.lower().endswith(suffix):
-            inside = None if mask is None else Path(mask)
-            with unchanged(path):
-                return READERS[suffix](path, mask=inside, volume=volume)
+            return READERS[suffix]
+    if is_dicom(path):
+        return read_dicom
     raise ScanError(f"{path}: no reader for this kind of file; it can be {', '.join(READERS)}.")
 
 
 def is_scan(path: Path) -> bool:
-    """Say whether a reader takes this file; it is not opened."""
+    """Say whether a reader takes this file, or a folder is a DICOM series."""
     name = path.name.lower()
+    if path.is_dir():
+        return is_dicom(path)
     return (
         path.is_file()
         and not name.startswith(".")

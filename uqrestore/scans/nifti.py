@@ -98,6 +98,16 @@ def write_nifti(
     return path
 
 
+def read_voxels(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return voxels and affine of a 3-D NIfTI file as they stand in it.
+
+    Raises:
+        ScanError: As :func:`read_nifti`.
+    """
+    image = _load(path)
+    return _one_volume(image, path.name, None)[0], np.asarray(image.affine, np.float64)
+
+
 def _load(path: Path) -> Any:  # noqa: ANN401  (nibabel is typed loosely)
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError

@@ -81,6 +81,7 @@ class Source:
         given_mask: Whether the mask came from a file of its own.
         mask_sha256: Of the mask's file.
         volume: The volume asked for of a 4-D file.
+        tags: The few header values that are kept of a DICOM series.
         note: Anything the reader was told to do, such as the volume taken from a 4-D file.
     """
 
@@ -92,6 +93,7 @@ class Source:
     mask_sha256: str = ""
     volume: int | None = None
     note: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
