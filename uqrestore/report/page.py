@@ -244,7 +244,7 @@ def _pictures(findings: Findings, shown: Shown) -> dict[str, Any]:
         "planned": c.planned,
         "spread": c.component_std[: shown.components, at].tolist(),
         "scores": np.round(component_scores(c, shown), 3).tolist() if shown.components else [],
-        "colours": _colours(),
+        "colours": colours(),
         "volume": _volume(c, shown),
     }
     if isinstance(fit, DataFit):
@@ -398,7 +398,7 @@ def _volume_note(c: Contents, shown: Shown) -> str:
 
 
 @functools.cache
-def _colours() -> dict[str, str]:
+def colours() -> dict[str, str]:
     """Return 256 colours of each map as hexadecimal digits."""
     import matplotlib
 

@@ -181,7 +181,7 @@ def _to_model(contents: Contents, native: Bool[np.ndarray, "_ _ _"]) -> Mask:
     position = indices @ contents.affine[:3, :3].T + contents.affine[:3, 3]
     inverse = np.linalg.inv(placement.native.affine)
     place = np.rint(position @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
-    inside = ((place >= 0) & (place < native.shape)).all(axis=-1)
+    inside = np.all((place >= 0) & (place < native.shape), axis=-1)
     place = np.where(inside[..., None], place, 0)
     flat = np.ravel_multi_index(tuple(np.moveaxis(place, -1, 0)), native.shape)
     return inside & native.ravel()[flat]

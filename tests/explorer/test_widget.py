@@ -1,0 +1,122 @@
+"""The explorer: what it sends, and in a real browser what it shows."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import uqrestore
+from tests.explorer.stage import stage
+from tests.report.chromium import launch
+from uqrestore.explorer import OpenPosterior
+from uqrestore.report.example import write_example
+
+widget = pytest.importorskip("uqrestore.explorer.widget", reason="anywidget is not installed")
+
+
+@pytest.fixture(scope="module")
+def posterior(tmp_path_factory: pytest.TempPathFactory) -> OpenPosterior:
+    folder = tmp_path_factory.mktemp("widget")
+    return uqrestore.open(write_example(folder / "field.posterior.h5", shape=(30, 26)))
+
+
+def test_the_arrays_are_those_of_the_slice(posterior: OpenPosterior) -> None:
+    explorer = posterior.explore(z=1)
+    rows, columns = explorer.meta["shape"]
+    blocks = np.frombuffer(explorer.arrays, "<f4").reshape(-1, rows, columns)
+
+    assert len(blocks) == 2 + explorer.meta["components"] + explorer.meta["draws"]
+    np.testing.assert_array_equal(blocks[0], posterior.mean[1])
+    np.testing.assert_array_equal(blocks[-1], posterior.samples[-1, 1])
+    json.dumps(explorer.meta, allow_nan=False)
+
+
+def test_another_slice_sends_other_arrays(posterior: OpenPosterior) -> None:
+    explorer = posterior.explore(z=1)
+    before = explorer.arrays
+    explorer.z = 2
+    assert explorer.arrays != before
+    assert explorer.meta["zmm"] == 6.0
+
+
+def test_the_state_is_also_python(posterior: OpenPosterior) -> None:
+    explorer = posterior.explore(z=1)
+    explorer.alpha, explorer.region = [1.0, 0.0, 0.0], [0, 27]
+    np.testing.assert_allclose(explorer.image(), posterior.combine([1], z=1))
+    assert np.argwhere(explorer.mask()).tolist() == [[0, 0], [1, 1]]
+
+
+@pytest.fixture(scope="module")
+def page(posterior: OpenPosterior, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with launch() as browser:
+        page = browser.new_page(viewport={"width": 1160, "height": 700})
+        page.faults = []
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.goto(stage(posterior, tmp_path_factory.mktemp("stage"), z=1).as_uri())
+        page.wait_for_selector(".uq-explorer canvas")
+        yield page
+        assert page.faults == []
+
+
+def left(page: Any) -> str:  # noqa: ANN401
+    return page.evaluate("document.querySelectorAll('.uq-explorer canvas')[0].toDataURL()")
+
+
+@pytest.mark.browser
+def test_sliders_move_the_picture_within_50_ms(page: Any) -> None:  # noqa: ANN401
+    before = left(page)
+    page.get_by_label("component 2", exact=True).focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    assert page.evaluate("model.get('alpha')[1]") == 1.0
+    assert left(page) != before
+    assert float(page.get_attribute(".uq-explorer", "data-milliseconds")) < 50
+    page.get_by_text("back to the mean").click()
+    assert left(page) == before
+
+
+@pytest.mark.browser
+def test_a_click_asks_about_a_pixel(page: Any, posterior: OpenPosterior) -> None:  # noqa: ANN401
+    page.locator(".uq-explorer canvas").first.click(position={"x": 90, "y": 120})
+    row, column = page.evaluate("model.get('pixel')")
+    low, high = posterior.interval(posterior.pixel(1, row, column))
+    said = re.search(r"draws ([\d.]+) to ([\d.]+)", page.inner_text(".uq-explorer"))
+    assert said is not None
+    assert float(said[1]) == pytest.approx(low, rel=0.01)
+    assert float(said[2]) == pytest.approx(high, rel=0.01)
+    page.get_by_label("map on the right").select_option("correlation with the pixel")
+    assert "correlation with the pixel, -1 to 1" in page.inner_text(".uq-explorer")
+
+
+@pytest.mark.browser
+def test_a_drag_lassoes_a_region(page: Any) -> None:  # noqa: ANN401
+    box = page.locator(".uq-explorer canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 40, y - 40)
+    page.mouse.down()
+    for to in ((x + 40, y - 40), (x + 40, y + 40), (x - 40, y + 40)):
+        page.mouse.move(*to)
+    page.mouse.up()
+    count = page.evaluate("model.get('region').length")
+    area = (80 / box["width"]) * (80 / box["height"]) * 30 * 26
+    assert count == pytest.approx(area, rel=0.25)
+    assert f"mean of {count} pixels" in page.inner_text(".uq-explorer")
+
+
+@pytest.mark.browser
+def test_the_state_can_be_copied_as_code_that_runs(
+    page: Any,  # noqa: ANN401
+    posterior: OpenPosterior,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page.locator(".uq-explorer canvas").first.click(position={"x": 90, "y": 120})
+    code = page.inner_text(".uq-explorer pre")
+    monkeypatch.chdir(Path(posterior.path).parent)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["correlation"].shape == (30, 26)
+    assert names["low"] < names["high"]

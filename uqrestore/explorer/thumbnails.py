@@ -1,0 +1,81 @@
+"""Small pictures of a slice: for the repr of an opened file, and with matplotlib."""
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from uqrestore.explorer.opened import OpenPosterior
+
+PERCENTILE = 99.5
+SHOWN_COMPONENTS = 3
+Panel = tuple[str, np.ndarray, str, float, float]
+
+
+def panels(posterior: "OpenPosterior", z: int, components: int) -> list[Panel]:
+    """Return title, image, colour map and range of what is shown of a slice."""
+    if "estimate" not in posterior.tree.children:
+        with np.errstate(all="ignore"):
+            draws = posterior.samples.isel(z=z).values
+            written = draws[np.isfinite(draws).all(axis=(1, 2))]
+        if len(written) == 0:
+            return []
+        return [_image("mean of draws so far", written.mean(axis=0))]
+    mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
+    found = [
+        _image("mean", mean),
+        ("standard deviation", std, "cividis", 0.0, float(np.percentile(std, PERCENTILE))),
+    ]
+    for k in range(min(components, posterior.component_count)):
+        step = posterior.components.isel(component=k, z=z).values
+        step = step * float(posterior.component_std[k, z])
+        top = float(np.percentile(np.abs(step), PERCENTILE)) or 1.0
+        found.append((f"component {k + 1}, one std", step, "PuOr_r", -top, top))
+    return found
+
+
+def thumbnails(posterior: "OpenPosterior", z: int, width: int = 140) -> str:
+    """Return images of a slice as HTML that holds them."""
+    from matplotlib.image import imsave
+
+    found = []
+    for title, image, colours, low, high in panels(posterior, z, 1):
+        buffer = io.BytesIO()
+        # Row 0 is posterior and comes last on the screen.
+        imsave(buffer, image[::-1], cmap=colours, vmin=low, vmax=high, format="png")
+        text = base64.b64encode(buffer.getvalue()).decode()
+        found.append(
+            f"<figure style='display:inline-block;margin:4px'><img alt='{title}' width={width} "
+            f"style='image-rendering:pixelated' src='data:image/png;base64,{text}'>"
+            f"<figcaption style='font-size:small'>{title}</figcaption></figure>"
+        )
+    return "<div>" + "".join(found) + "</div>"
+
+
+def strip(posterior: "OpenPosterior", z: int) -> "Figure":
+    """Draw mean, spread and components of a slice side by side."""
+    from matplotlib.figure import Figure
+
+    shown = panels(posterior, z, SHOWN_COMPONENTS)
+    figure = Figure(figsize=(2.3 * max(len(shown), 1), 2.6), layout="constrained")
+    axes = figure.subplots(1, max(len(shown), 1), squeeze=False)[0]
+    x, y = posterior.tree.coords["x"].values, posterior.tree.coords["y"].values
+    extent = (float(x[0]), float(x[-1]), float(y[0]), float(y[-1]))
+    for axis, (title, image, colours, low, high) in zip(axes, shown, strict=False):
+        drawn = axis.imshow(image, cmap=colours, vmin=low, vmax=high, origin="lower", extent=extent)
+        axis.set_title(title, fontsize=9)
+        axis.set(xticks=[], yticks=[])
+        bar = figure.colorbar(drawn, ax=axis, orientation="horizontal", shrink=0.9)
+        bar.set_label(posterior.unit, fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    figure.suptitle(f"z = {float(posterior.tree.coords['z'][z]):.0f} mm", fontsize=9)
+    return figure
+
+
+def _image(title: str, image: np.ndarray) -> Panel:
+    high = float(np.percentile(image, PERCENTILE))
+    return title, image, "gray", float(np.percentile(image, 1)), high
