@@ -2,7 +2,16 @@
 
 import typer
 
-from uqrestore.commands import batch, files, looking, report, restoring, studies, training
+from uqrestore.commands import (
+    batch,
+    evaluating,
+    files,
+    looking,
+    report,
+    restoring,
+    studies,
+    training,
+)
 
 app = typer.Typer(
     name="uqrestore",
@@ -22,6 +31,8 @@ app.command()(studies.card)
 app.command()(looking.inspect)
 app.command()(report.report)
 app.command()(files.export)
+app.command()(evaluating.evaluate)
+app.command()(evaluating.calibrate)
 app.command("list")(looking.list_names)
 
 

@@ -1,0 +1,122 @@
+"""evaluate and calibrate: from scans with truth, by one command, to a table and a promise."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.batch.scene import write_prior
+from tests.front import tiny_voxels, write_pipeline, write_scan
+from tests.test_cli import MISTAKE, assert_one_line, run
+from uqrestore.evaluation.guarantee import Guarantee
+from uqrestore.study import find_files, read_study
+
+
+def exact(folder: Path) -> dict[str, object]:
+    """Return the keys of a pipeline that draws from the exact posterior of a tiny prior."""
+    prior = str(write_prior(folder))
+    return {
+        "prior": prior,
+        "baseline": prior,
+        "method": {"name": "exact"},
+        "draws": 8,
+        "noise_std": 0.05,
+    }
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scans of different brightness."""
+    folder = tmp_path_factory.mktemp("scans")
+    write_scan(folder / "a.nii.gz")
+    write_scan(folder / "b.nii.gz", 3 * np.flip(tiny_voxels(), 0).copy())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def restored(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both scans restored by evaluate, with the table beside."""
+    folder = tmp_path_factory.mktemp("restored")
+    pipeline = write_pipeline(folder, **exact(folder))
+    table = folder / "table.json"
+    result = run("evaluate", scans, "-p", pipeline, "--restored", folder / "files", "-o", table)
+    assert result.exit_code == 0, result.output
+    assert "of a perfect" in result.output
+    assert "10 slices of 2 scans" in result.output
+    return folder
+
+
+def test_the_table_holds_every_number_and_the_verdict(restored: Path) -> None:
+    data = json.loads((restored / "table.json").read_text())
+    rows = {row["name"]: row for row in data["rows"]}
+    assert 0 < rows["coverage of 90 % intervals"]["value"] <= 1
+    assert rows["psnr of the mean"]["value"] > rows["psnr of a draw"]["value"]
+    assert data["battery"]["verdict"]
+
+
+def test_a_second_run_restores_nothing_again(restored: Path, scans: Path) -> None:
+    files = find_files(restored / "files")
+    before = [path.stat().st_mtime_ns for path in files]
+    pipeline = restored / "tiny.yaml"
+    table = restored / "again.nc"
+    result = run("evaluate", scans, "-p", pipeline, "--restored", restored / "files", "-o", table)
+    assert result.exit_code == 0, result.output
+    assert [path.stat().st_mtime_ns for path in files] == before
+    assert table.exists()
+
+
+def test_scenes_are_in_network_units_whatever_the_scans_were(restored: Path) -> None:
+    study = read_study(find_files(restored / "files"))
+    scenes = study.scenes
+    assert scenes.groups is not None
+    assert scenes.groups.tolist() == [0] * 5 + [1] * 5
+    assert np.abs(scenes.truth).max() < 1.3
+    first, second = scenes.truth[:5], scenes.truth[5:]
+    np.testing.assert_allclose(second, np.flip(first, -1), atol=1e-5)
+    assert scenes.problem is not None
+    misfit = scenes.problem.operator(torch.from_numpy(scenes.truth)) - scenes.problem.y
+    assert float(misfit.std()) == pytest.approx(0.05, rel=0.5)
+    noise_std = torch.as_tensor(scenes.problem.noise_std)
+    torch.testing.assert_close(noise_std, torch.full((10,), 0.05))
+
+
+def test_files_of_different_operators_make_one_study(restored: Path, tmp_path: Path) -> None:
+    operator = {"name": "downsampling", "factor": 1}
+    pipeline = write_pipeline(tmp_path, **exact(tmp_path), operator=operator)
+    scan = write_scan(tmp_path / "c.nii.gz")
+    out = tmp_path / "c.posterior.h5"
+    result = run("reconstruct", scan, "-p", pipeline, "-o", out)
+    if result.exit_code:
+        pytest.fail(result.output)
+    study = read_study([*find_files(restored / "files"), out])
+    problem = study.scenes.problem
+    assert problem is not None
+    misfit = problem.operator(torch.from_numpy(study.scenes.truth)) - problem.y
+    assert float(misfit.abs().max()) < 0.4
+
+
+def test_calibrate_writes_a_promise_that_knows_its_scope(restored: Path) -> None:
+    out = restored / "promise.json"
+    result = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
+    assert result.exit_code == 0, result.output
+    assert "at most 20 % of pixels lie outside" in result.output
+    made = Guarantee.load(out)
+    study = read_study(find_files(restored / "files"))
+    assert made.scenes == 10
+    assert not made.scope.faults(study.settings[0])
+    again = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
+    assert_one_line(again, MISTAKE, "exists", "--overwrite")
+
+
+def test_too_few_scenes_say_how_many_it_takes(restored: Path, tmp_path: Path) -> None:
+    result = run("calibrate", restored / "files", "-o", tmp_path / "g.json", "--alpha", 0.01)
+    assert_one_line(result, MISTAKE, "it takes at least", "scenes")
+
+
+def test_a_folder_without_posterior_files_says_what_to_do(tmp_path: Path) -> None:
+    result = run("evaluate", tmp_path)
+    assert_one_line(result, MISTAKE, "holds no posterior files", "--pipeline")
+    result = run("evaluate", tmp_path, "-p", "brain-cs4-ssd")
+    assert_one_line(result, MISTAKE, "--restored")

@@ -1,0 +1,139 @@
+"""Evaluate: is the uncertainty right, and what can be promised."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from uqrestore.commands.options import BatchSize, Device, Draws, Overwrite
+from uqrestore.terminal import one_line_faults, out, say
+
+Folder = Annotated[
+    Path,
+    typer.Argument(help="Folder of posterior files with truth; with --pipeline, of scans."),
+]
+PipelineName = Annotated[
+    str | None,
+    typer.Option("--pipeline", "-p", help="First restore the scans of the folder by this."),
+]
+Restored = Annotated[
+    Path | None,
+    typer.Option("--restored", help="Where the posterior files go; a second run finds them there."),
+]
+SlicesOfEach = Annotated[
+    int | None, typer.Option("--slices", min=1, help="So many slices of a scan, spread evenly.")
+]
+
+
+def evaluate(
+    folder: Folder,
+    pipeline: PipelineName = None,
+    restored: Restored = None,
+    table: Annotated[
+        Path | None, typer.Option("--out", "-o", help="JSON (.json) or NetCDF (.nc) of the table.")
+    ] = None,
+    *,
+    slices: SlicesOfEach = None,
+    draws: Draws = None,
+    level: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Chance of blaming a right sampler.")
+    ] = 0.01,
+    batch_size: BatchSize = None,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Test draws against known truth: calibration, coverage, scores, image quality."""
+    with one_line_faults(table or folder):
+        from uqrestore.study import find_files, read_study, save_examination, table_of
+
+        if table is not None and table.exists() and not overwrite:
+            raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
+        if pipeline is not None:
+            folder = _restored(folder, pipeline, restored, slices, draws, batch_size, device)
+        study = read_study(find_files(folder))
+        found = study.examine(level=level)
+        out.print(table_of(found))
+        say(found.battery.verdict)
+        people = "scan" if study.scenes.people == 1 else "scans"
+        say(f"{len(study.scenes)} slices of {study.scenes.people} {people}; a slice is one scene")
+        if table is not None:
+            save_examination(found, table)
+            say(f"table: {table}")
+
+
+def calibrate(
+    folder: Folder,
+    guarantee: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the guarantee.")],
+    pipeline: PipelineName = None,
+    restored: Restored = None,
+    *,
+    method: Annotated[
+        Literal["rcps", "crc", "split_conformal"],
+        typer.Option(help="How the width of the intervals is chosen."),
+    ] = "rcps",
+    alpha: Annotated[float, typer.Option(help="Share of pixels that may lie outside.")] = 0.1,
+    delta: Annotated[
+        float, typer.Option(help="Chance of an unlucky calibration set, for rcps.")
+    ] = 0.1,
+    share: Annotated[
+        float, typer.Option(help="Share of pixels that must be inside, for split_conformal.")
+    ] = 0.95,
+    slices: SlicesOfEach = None,
+    draws: Draws = None,
+    batch_size: BatchSize = None,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a guarantee for intervals from scans whose truth is known."""
+    with one_line_faults(guarantee):
+        from uqrestore.study import find_files, read_study
+
+        if guarantee.exists() and not overwrite:
+            raise ValueError(f"{guarantee}: exists; give another --out, or --overwrite.")
+        if pipeline is not None:
+            folder = _restored(folder, pipeline, restored, slices, draws, batch_size, device)
+        study = read_study(find_files(folder))
+        options = {"share": share} if method == "split_conformal" else {}
+        made = study.calibrate(method=method, alpha=alpha, delta=delta, **options)
+        made.save(guarantee)
+        say(made.statement)
+        say(f"intervals: mean -+ {made.widths['interval']:.3g} posterior standard deviations")
+        say(f"guarantee: {guarantee}")
+
+
+def _restored(
+    folder: Path,
+    pipeline: str,
+    restored: Path | None,
+    slices: int | None,
+    draws: int | None,
+    batch_size: int | None,
+    device: str,
+) -> Path:
+    """Restore the scans of a folder, going on where an earlier run stopped."""
+    from uqrestore.batch import Job, run_batch
+    from uqrestore.batch.board import board
+    from uqrestore.pipeline import RestorePipeline, change, load_pipeline
+
+    if restored is None:
+        raise ValueError("--pipeline restores scans and needs --restored FOLDER for their files.")
+    plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws)
+    job = Job(
+        pipeline=plan,
+        out=restored,
+        slices=slices,
+        resample=False,
+        batch_size=batch_size,
+        device=device,
+        overwrite=False,
+        retry_failed=True,
+    )
+    with board(out) as tell:
+        outcome = run_batch(str(folder), job, tell=tell)
+    failed = [record for record in outcome.records if not record.is_done]
+    if failed:
+        raise ValueError(
+            f"{len(failed)} of {len(outcome.records)} scans could not be restored, such as "
+            f"{failed[0].name}: {str(failed[0].error).rstrip('.')}. A study leaves none out; mend or remove them."
+        )
+    return restored
