@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ import torch
 from uqrestore import __version__
 from uqrestore.acquisition import Acquisition, acquire
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.evaluation.counting import Counting, Counts
 from uqrestore.evaluation.coverage import expected_coverage, measure_coverage
 from uqrestore.evaluation.metrics import NETWORK_RANGE, psnr, ssim
 from uqrestore.evaluation.scenes import Scenes
+from uqrestore.operators import Inpainting
 from uqrestore.pipeline import BenchmarkPipeline, MethodPart
 from uqrestore.pipeline.build import build_operator
 from uqrestore.sampling import chunks, draw, load_denoiser, pixel_size
-from uqrestore.scans import ModelSlices, demo_scan_path, fit_to_model, read_scan
+from uqrestore.scans import ModelSlices, Scan, ScanError, demo_scan_path, fit_to_model, read_scan
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -37,10 +39,12 @@ class Row:
         noise_std: In network intensity.
         psnr: Of the mean of the draws, inside the mask, all slices pooled, in dB.
         ssim: Of the mean of the draws, mean over the mask.
-        coverage: Share of the pixels inside the mask whose truth lies in the central 90 %
-            interval of the draws, mean over slices; None without draws. A right sampler covers
-            less with fewer than 19 draws: see ``evaluation.coverage.expected_coverage``.
+        coverage: Share of the pixels inside the mask, and not measured themselves, whose truth
+            lies in the central 90 % interval of the draws, mean over slices; None without draws. A
+            right sampler covers less with fewer than 19 draws: see
+            ``evaluation.coverage.expected_coverage``.
         nfe: Calls of the denoiser for one sample.
+        products: Vector-Jacobian products for one sample, each as costly as two calls.
         seconds: For one slice, all draws.
         failed: Why there are no numbers, where the method refuses the problem.
     """
@@ -52,6 +56,7 @@ class Row:
     ssim: float | None = None
     coverage: float | None = None
     nfe: int = 0
+    products: int = 0
     seconds: float = 0.0
     failed: str = ""
 
@@ -97,6 +102,8 @@ def run_benchmark(
     in_shape = tuple(denoiser.in_shape)
     _, height, width = in_shape
     scan = read_scan(demo_scan_path() if pipeline.scan == "demo" else Path(pipeline.scan))
+    if not isinstance(scan, Scan):
+        raise ScanError(f"{pipeline.scan}: a benchmark needs images, whose truth is known.")
     model: ModelSlices = fit_to_model(scan, (height, width), voxel_size=pixel_size(card))
     chosen = model.pick(pipeline.slices)
     bench = _Bench(
@@ -139,7 +146,7 @@ def as_table(pipeline: BenchmarkPipeline, rows: list[Row]) -> "Group":
         "PSNR dB",
         "SSIM",
         f"in {expected_coverage(pipeline.draws, LEVEL):.0%}",
-        "NFE",
+        "calls + products",
         "s/slice",
     ):
         table.add_column(name, justify="right", no_wrap=True)
@@ -155,7 +162,7 @@ def as_table(pipeline: BenchmarkPipeline, rows: list[Row]) -> "Group":
             number(row.psnr, ".2f"),
             number(row.ssim, ".3f"),
             number(row.coverage, ".1%"),
-            str(row.nfe or "-"),
+            _calls(row),
             number(row.seconds or None, ".2f"),
         )
     notes = [
@@ -207,34 +214,49 @@ def _rows(
     for method, part in bench.pipeline.methods.items():
         start = time.perf_counter()
         try:
-            draws, nfe = _draw_slices(bench, part, acquisition, device)
+            draws, counts = _draw_slices(bench, part, acquisition, device)
         except (ValueError, ArithmeticError) as error:
             # A method that is not for this problem (noise, operator) leaves an empty line.
             yield Row(method, operator, noise_std, failed=str(error))
             continue
         seconds = (time.perf_counter() - start) / len(acquisition.slices)
         row = bench.row(method, operator, noise_std, draws.mean(axis=0))
-        inside = np.broadcast_to(bench.mask[:, None], bench.truth.shape)
+        inside = bench.mask[:, None] & _not_measured(acquisition, bench.truth.shape)
         scenes = Scenes(bench.truth, draws)
         found = measure_coverage(scenes, [LEVEL], mask=inside, replays=0)[0]
         covered = found.coverage.value
-        yield Row(**asdict(row) | {"coverage": covered, "nfe": nfe, "seconds": seconds})
+        yield replace(
+            row, coverage=covered, nfe=counts.network, products=counts.products, seconds=seconds
+        )
 
 
 def _draw_slices(
     bench: _Bench, part: MethodPart, acquisition: Acquisition, device: str
-) -> tuple[np.ndarray, int]:
-    """Return draws (draw, slice, channel, row, column) and the denoiser calls of one sample."""
-    pipeline, parts, nfe = bench.pipeline, [], 0
+) -> tuple[np.ndarray, Counts]:
+    """Return draws (draw, slice, channel, row, column) and what one sample asks for."""
+    pipeline, parts, counts = bench.pipeline, [], Counts()
     for group in chunks(acquisition.slices, max(1, pipeline.batch_size // pipeline.draws)):
-        images, nfe = draw(
+        counts = Counts()
+        images, _ = draw(
             part,
             acquisition.problem(group).to(device),
-            bench.denoiser,
+            Counting(bench.denoiser, counts),
             seed=pipeline.seed,
             scan=bench.scan,
             slices=group,
             draws=range(pipeline.draws),
         )
         parts.append(images.cpu().numpy())
-    return np.concatenate(parts, axis=1), nfe
+    return np.concatenate(parts, axis=1), counts
+
+
+def _not_measured(acquisition: Acquisition, shape: tuple[int, ...]) -> np.ndarray:
+    """Return which pixels are no measurement of their own, as those that in-painting keeps are."""
+    operator = acquisition.operator
+    if not isinstance(operator, Inpainting):
+        return np.ones(shape, bool)
+    return np.broadcast_to(operator.mask.cpu().numpy() == 0, shape)
+
+
+def _calls(row: Row) -> str:
+    return f"{row.nfe} + {row.products}" if row.products else str(row.nfe or "-")

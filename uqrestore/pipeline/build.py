@@ -1,17 +1,18 @@
 """From the words of a pipeline to the operator they mean."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.operators import OPERATORS, stack_operators
+from uqrestore.operators import stack_operators
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.pipeline.mask_laws import MASK_LAWS
-from uqrestore.pipeline.parts import MaskPart, OperatorPart
+from uqrestore.pipeline.operator_laws import operator_maker
+from uqrestore.pipeline.parts import OperatorPart
 from uqrestore.pipeline.registries import typed_options
 
 
@@ -32,15 +33,15 @@ def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -
         ValueError: If the operator does not act on slices of this shape, or its mask measures
             nothing.
     """
-    kind = OPERATORS[part.name]
+    kind = operator_maker(part.name)
     options = typed_options(("operator",), part.name, part.options, kind)
     accepted = inspect.signature(kind).parameters
     options |= {name: in_shape for name in ("shape", "in_shape") if name in accepted}
     if part.mask is not None and part.mask.per_slice:
-        rows = [_measure_with(kind, part.mask, in_shape, options, (row,)) for row in slices]
+        rows = [_measure_with(kind, part, in_shape, options, (row,)) for row in slices]
         operator = stack_operators(rows)
     elif part.mask is not None:
-        operator = _measure_with(kind, part.mask, in_shape, options, ())
+        operator = _measure_with(kind, part, in_shape, options, ())
     else:
         operator = kind(**options)
     if operator.in_shape != in_shape:
@@ -52,16 +53,18 @@ def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -
 
 
 def _measure_with(
-    kind: type[LinearOperator],
-    part: MaskPart,
+    kind: Callable[..., LinearOperator],
+    operator: OperatorPart,
     in_shape: Shape,
     options: dict[str, Any],
     slice_key: tuple[int, ...],
 ) -> LinearOperator:
+    part = operator.mask
+    assert part is not None  # as asked before
     law = MASK_LAWS[part.law]
     said = typed_options(("operator", "mask"), part.law, part.options, law)
     mask: Tensor = law(in_shape[-2:], **said, generator=_generator(part.seed, *slice_key))
-    if kind.name == "inpainting":
+    if operator.name == "inpainting":
         mask = mask.expand(in_shape)  # all channels of a voxel are seen, or none
     options = {"mask": mask, **options}
     return kind(**options)

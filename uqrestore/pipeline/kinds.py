@@ -1,5 +1,6 @@
 """The kinds of pipeline: restore a scan, train a prior, compare methods."""
 
+import itertools
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -15,9 +16,10 @@ class RestorePipeline(Pipeline):
     """Simulate an acquisition of a scan and draw images that explain it.
 
     Args:
-        operator: How a slice is measured.
+        operator: How a slice is measured; None where the scan is raw k-space, which says it.
         noise_std: Standard deviation of the measurement noise in network intensity, where an
-            image spans about [-1, 1]; per real component where the data are complex.
+            image spans about [-1, 1]; per real component where the data are complex. Of raw
+            k-space it is measured.
         prior: Name of a prior of the zoo, or the path of its weights from the current folder,
             with their card beside them.
         method: How posterior samples are drawn.
@@ -31,7 +33,7 @@ class RestorePipeline(Pipeline):
     """
 
     kind: Literal["restore"]
-    operator: OperatorPart
+    operator: OperatorPart | None = None
     noise_std: NoiseStd = 0.0
     prior: str
     method: MethodPart
@@ -65,7 +67,8 @@ class BenchmarkPipeline(Pipeline):
             with their card beside them.
         operators: Operators, each under its label in the table.
         noise_std: Noise levels in network intensity.
-        methods: Methods, each under its label in the table.
+        methods: Methods, each under its label in the table. A method that says ``sweep:``, options
+            with a list of values each, stands for one method for every combination of them.
         draws: Posterior samples of a slice; 19 or more show the coverage of 90 % intervals.
         seed: Seed of the samples and of the simulated noise.
         batch_size: Images in one call of the prior.
@@ -81,6 +84,27 @@ class BenchmarkPipeline(Pipeline):
     draws: Annotated[int, Field(ge=2)] = 20
     seed: Seed = 0
     batch_size: Annotated[int, Field(ge=1)] = 64
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread_sweeps(cls, raw: object) -> object:
+        methods = raw.get("methods") if isinstance(raw, dict) else None
+        if not isinstance(raw, dict) or not isinstance(methods, dict):
+            return raw
+        spread: dict[str, object] = {}
+        for label, said in methods.items():
+            sweep = said.get("sweep") if isinstance(said, dict) else None
+            if not isinstance(said, dict) or sweep is None:
+                spread[label] = said
+                continue
+            if not isinstance(sweep, dict) or not all(isinstance(v, list) for v in sweep.values()):
+                raise ValueError(f"methods.{label}.sweep: give each option a list of values")
+            rest = {key: value for key, value in said.items() if key != "sweep"}
+            for values in itertools.product(*sweep.values()):
+                chosen = dict(zip(sweep, values, strict=True))
+                words = [f"{option}={value}" for option, value in chosen.items()]
+                spread[", ".join([label, *words])] = rest | chosen
+        return raw | {"methods": spread}
 
 
 KINDS: dict[str, type[Pipeline]] = {

@@ -152,7 +152,8 @@ def _needs_tensors(function: Callable[..., Any]) -> list[str]:
 
 def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
     if isinstance(pipeline, RestorePipeline):
-        yield ("operator",), pipeline.operator
+        if pipeline.operator is not None:
+            yield ("operator",), pipeline.operator
         yield ("method",), pipeline.method
     if isinstance(pipeline, BenchmarkPipeline):
         for label, operator in pipeline.operators.items():
@@ -163,9 +164,10 @@ def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
 
 def _check_operator(key: KeyPath, part: OperatorPart) -> None:
     from uqrestore.operators import OPERATORS
+    from uqrestore.pipeline.operator_laws import operator_maker
 
     _check_name((*key, "name"), part.name, OPERATORS, "operator")
-    kind = OPERATORS[part.name]
+    kind = operator_maker(part.name)
     typed_options(key, part.name, part.options, kind)
     if unsayable := _needs_tensors(kind):
         raise NameFault(

@@ -1,0 +1,50 @@
+"""Operators from a few numbers, and methods from a sweep."""
+
+import pytest
+import torch
+
+from uqrestore.operators import OPERATORS
+from uqrestore.pipeline.build import build_operator
+from uqrestore.pipeline.kinds import BenchmarkPipeline
+from uqrestore.pipeline.operator_laws import OPERATOR_LAWS
+from uqrestore.pipeline.parts import OperatorPart
+
+SHAPE = (1, 12, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "measured"),
+    [("strided_blur", {"std": 1.0, "stride": 2, "size": 5}, 24), ("matrix", {"ratio": 0.25}, 24)],
+)
+def test_a_law_makes_its_operator(name: str, options: dict[str, float], measured: int) -> None:
+    operator = build_operator(OperatorPart(name=name, options=options), SHAPE, (0, 1))
+    assert isinstance(operator, OPERATORS[name])
+    assert operator.in_shape == SHAPE
+    y = operator(torch.ones(SHAPE))
+    assert y.dtype == torch.float32
+    assert int((y != 0).sum()) == measured
+
+
+def test_every_law_is_that_of_an_operator() -> None:
+    assert set(OPERATOR_LAWS) <= set(OPERATORS)
+
+
+def raw(method: object) -> dict[str, object]:
+    operators = {"a": {"name": "identity"}}
+    said: dict[str, object] = {"kind": "benchmark", "title": "t", "prior": "p", "operators": operators}
+    return said | {"methods": {"ssd": method}}
+
+
+def test_a_sweep_is_every_combination() -> None:
+    sweep = {"t0": [350, 550], "injection": [0, 2, 4]}
+    pipeline = BenchmarkPipeline.model_validate(raw({"name": "ssd", "steps": 9, "sweep": sweep}))
+    assert len(pipeline.methods) == 6
+    part = pipeline.methods["ssd, t0=550, injection=4"]
+    assert part.options == {"steps": 9, "t0": 550, "injection": 4}
+    again = BenchmarkPipeline.model_validate(pipeline.model_dump())
+    assert again == pipeline
+
+
+def test_a_sweep_of_no_list_is_named() -> None:
+    with pytest.raises(ValueError, match=r"methods\.ssd\.sweep: give each option a list"):
+        BenchmarkPipeline.model_validate(raw({"name": "ssd", "sweep": {"t0": 350}}))

@@ -1,0 +1,107 @@
+"""Pages of the documentation from the tables that benchmarks wrote: a table and a picture."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Report = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+_SWEPT = re.compile(r"(\w+)=([\w.]+)")
+
+
+def as_page(reports: Sequence[Report], picture: str) -> str:
+    """Return Markdown: what was run, one table, and the picture.
+
+    Args:
+        reports: Tables of one pipeline, as ``benchmark.write_report`` wrote them, of different
+            operators.
+        picture: Name of the image file beside the page.
+    """
+    plan = reports[0]["pipeline"]
+    covered = reports[0]["coverage_of_a_right_sampler"]
+    lines = [
+        f"# {plan['title']}",
+        "",
+        " ".join(str(plan["description"]).split()),
+        "",
+        f"Scan {plan['scan']}, prior {plan['prior']}: {plan['slices']} slices x {plan['draws']} "
+        f"draws, seed {plan['seed']}, {reports[0]['threads']} thread. PSNR and SSIM are of the "
+        "mean of the draws, inside the mask, over the range -1 to 1. Coverage is of 90 % intervals "
+        f"on pixels that were not measured; with {plan['draws']} draws a right sampler covers "
+        f"{covered:.0%}. Seconds are for all draws of a slice. A product is a vector-Jacobian "
+        "product, as costly as two calls.",
+        "",
+        "| operator | noise | method | PSNR dB | SSIM | coverage | calls + products | s / slice |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    rows = [row for report in reports for row in report["rows"] if not row["failed"]]
+    for row in rows:
+        cells = [
+            row["operator"],
+            f"{row['noise_std']:g}",
+            row["method"],
+            f"{row['psnr']:.2f}",
+            f"{row['ssim']:.3f}",
+            "-" if row["coverage"] is None else f"{row['coverage']:.1%}",
+            f"{row['nfe']} + {row['products']}" if row["nfe"] else "-",
+            f"{row['seconds']:.1f}" if row["seconds"] else "-",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"![{plan['title']}]({picture})", ""])
+
+
+def draw_picture(reports: Sequence[Report], path: Path) -> Path:
+    """Draw PSNR against cost, or against the options of a sweep, one panel each."""
+    from matplotlib.figure import Figure
+
+    rows = [row for report in reports for row in report["rows"] if not row["failed"] and row["nfe"]]
+    swept = [dict(_SWEPT.findall(row["method"])) for row in rows]
+    by_sweep = all(len(options) == 3 for options in swept)
+    panels: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        first = next(iter(swept[i].items())) if by_sweep else None
+        name = f"{first[0]} = {first[1]}" if first else f"{row['operator']}, {row['noise_std']:g}"
+        panels.setdefault(name, []).append(i)
+    columns = min(len(panels), 5)
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.9 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False, sharey=by_sweep).ravel()
+    for ax, (name, members) in zip(axes, panels.items(), strict=False):
+        ax.set_title(name, fontsize=9)
+        ax.set_ylabel("PSNR dB", fontsize=8)
+        ax.tick_params(labelsize=7)
+        chosen = [rows[i] for i in members]
+        if by_sweep:
+            _lines(ax, chosen, [swept[i] for i in members])
+        else:
+            _points(ax, chosen)
+    for ax in axes[len(panels) :]:
+        ax.set_axis_off()
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _lines(ax: "Axes", rows: Sequence[Row], swept: Sequence[Mapping[str, str]]) -> None:
+    _, along, each = swept[0]
+    for value in dict.fromkeys(options[each] for options in swept):
+        chosen = [i for i, options in enumerate(swept) if options[each] == value]
+        x = [float(swept[i][along]) for i in chosen]
+        ax.plot(x, [rows[i]["psnr"] for i in chosen], "o-", ms=3, label=f"{each} {value}")
+    ax.set_xlabel(along, fontsize=8)
+    ax.legend(fontsize=6)
+
+
+def _points(ax: "Axes", rows: Sequence[Row]) -> None:
+    ax.set_xscale("log")
+    ax.set_xlabel("calls, a product as two", fontsize=8)
+    ax.margins(0.2)
+    for row in rows:
+        cost = row["nfe"] + 2 * row["products"]
+        ax.plot(cost, row["psnr"], "o", ms=3, color="tab:blue")
+        at = (cost, row["psnr"])
+        ax.annotate(row["method"], at, (2, 2), textcoords="offset points", fontsize=5)
