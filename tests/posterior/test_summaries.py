@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uqrestore.posterior import principal_components, summaries
-from uqrestore.posterior.summaries import summarise
+from uqrestore.posterior.summaries import Predicted, summarise
 
 SHAPE = (9, 3, 2, 7, 5)
 DRAWS = np.random.default_rng(0).normal(40, 6, SHAPE).astype(np.float32)
@@ -43,12 +43,36 @@ def test_the_explained_shares_are_of_all_slices() -> None:
     )
 
 
-def test_a_mean_from_the_network_is_kept_and_named() -> None:
-    mmse = np.zeros(SHAPE[1:], np.float32)
-    result = summarise(read, SHAPE, components=0, levels=(), mmse=mmse)
-    assert result.mmse_source == "network"
-    np.testing.assert_array_equal(result.mmse, mmse)
+def predicted(components: int) -> Predicted:
+    rng = np.random.default_rng(1)
+    pc = rng.normal(size=(components, *SHAPE[1:])).astype(np.float32)
+    pc /= np.sqrt((pc**2).sum(axis=(2, 3, 4), keepdims=True))
+    std = rng.uniform(1, 2, (components, SHAPE[1])).astype(np.float32)
+    return Predicted(np.full(SHAPE[1:], 38, np.float32), pc, std)
+
+
+def test_a_mean_from_the_network_is_kept_and_named_and_the_draws_say_how_far_off_it_is() -> None:
+    result = summarise(read, SHAPE, components=2, levels=(), predicted=predicted(0))
+    assert (result.mmse_source, result.pc_source) == ("network", "draws-crossfit")
+    np.testing.assert_array_equal(result.mmse, 38)
+    np.testing.assert_allclose(result.mean_gap, DRAWS.mean(axis=0) - 38, atol=1e-4)
+    np.testing.assert_allclose(result.mean, DRAWS.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(result.std, DRAWS.std(axis=0, ddof=1), rtol=1e-5)
+    assert len(result.pc) == 2
+
+
+def test_components_from_the_network_are_weighed_by_the_draws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = predicted(2)
+    monkeypatch.setattr(summaries, "BAND_BYTES", 9 * 2 * 5 * 8 * 2)
+    result = summarise(read, SHAPE, components=5, levels=(), predicted=told)
+    assert result.pc_source == "nppc"
+    np.testing.assert_array_equal(result.pc_std, told.pc_std)
+    np.testing.assert_allclose(np.abs((result.pc * told.pc).sum((2, 3, 4))), 1, rtol=1e-5)
+    scores = np.einsum("dscij,kscij->dks", DRAWS - DRAWS.mean(axis=0), told.pc)
+    share = scores.var(axis=0, ddof=1).sum(1) / DRAWS.var(axis=0, ddof=1).sum()
+    np.testing.assert_allclose(result.explained, share, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("draws", "components"), [(1, 0), (2, 0), (3, 1), (9, 3)])

@@ -1,5 +1,6 @@
 """The writer: whatever the order, the blocks and the interruptions, the same file."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from tests.posterior.runs import assert_same, finished, images, load, numbers, plan, write_rest
 from uqrestore.posterior import (
+    Interval,
     PosteriorBusyError,
     PosteriorError,
     PosteriorWriter,
+    Predicted,
     open_posterior,
     validate,
 )
@@ -233,3 +236,26 @@ def test_a_file_with_slabs_missing_is_not_finished(tmp_path: Path) -> None:
 def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(PosteriorError, match=words):
         plan(**change)
+
+
+def test_what_a_network_predicts_and_what_is_promised_are_kept(tmp_path: Path) -> None:
+    of = plan()
+    image = (len(of.slices), of.channels, of.rows, of.columns)
+    pc = np.ones((1, *image), np.float32) / np.sqrt(np.prod(image[1:]))
+    told = Predicted(np.full(image, 49, np.float32), pc, np.full((1, image[0]), 2, np.float32))
+    path = tmp_path / "told.h5"
+    with PosteriorWriter(path, of) as writer:
+        write_rest(writer)
+        summary = writer.summarise(predicted=told)
+        interval = Interval(summary.mean - 3, summary.mean + 3, '{"alpha": 0.1}')
+        writer.finish(dataclasses.replace(summary, interval=interval))
+    assert validate(path) == []
+    tree = load(path)
+    estimate, ends = tree["estimate"], tree["interval"]
+    assert estimate["mmse"].attrs["mmse_source"] == "network"
+    assert estimate["pc_std"].attrs["pc_std_source"] == "nppc"
+    assert (estimate["mmse"] == 49).all()
+    draws = tree["posterior"]["image"].mean(("chain", "draw"))
+    np.testing.assert_allclose(estimate["mean_gap"], draws - 49, atol=1e-3)
+    np.testing.assert_allclose(ends["upper"] - ends["lower"], 6, rtol=1e-5)
+    assert ends.attrs["guarantee"] == '{"alpha": 0.1}'

@@ -13,13 +13,14 @@ from uqrestore.posterior.inspect import Inspection, inspect
 from uqrestore.posterior.open import is_complete, open_posterior, read_operator, read_placement
 from uqrestore.posterior.plan import Named, PosteriorPlan
 from uqrestore.posterior.schema import SCHEMA, validate
-from uqrestore.posterior.summaries import Summary
+from uqrestore.posterior.summaries import Interval, Predicted, Summary
 from uqrestore.posterior.writer import PosteriorWriter, remove_leftovers
 
 __all__ = [
     "SCHEMA",
     "Components",
     "Inspection",
+    "Interval",
     "Named",
     "PosteriorBusyError",
     "PosteriorDamagedError",
@@ -27,6 +28,7 @@ __all__ = [
     "PosteriorPlan",
     "PosteriorWriteError",
     "PosteriorWriter",
+    "Predicted",
     "Summary",
     "align_signs",
     "export_dicom",

@@ -14,7 +14,7 @@ from uqrestore.posterior.part import Slabs, checksum
 from uqrestore.posterior.plan import PosteriorPlan, to_json
 from uqrestore.posterior.reading import byte_offset
 from uqrestore.posterior.sink import RawArray, Sink, Uninterrupted, sync_folder
-from uqrestore.posterior.summaries import Summary
+from uqrestore.posterior.summaries import Interval, Summary
 
 
 def write_finished(
@@ -62,6 +62,8 @@ def _write(
         layout.write_known(file, plan, "complete")
         file.attrs["figures"] = to_json(dict(figures))
         _estimate(file.create_group("estimate"), plan, summary)
+        if summary.interval is not None:
+            _interval(file.create_group("interval"), plan, summary.interval)
         posterior = file.create_group("posterior")
         posterior.dimensions["chain"], posterior.dimensions["draw"] = 1, None
         posterior.resize_dimension("draw", plan.draws)
@@ -163,6 +165,9 @@ def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noq
         std_source="draws",
         cell_methods="draw: standard_deviation",
     )
+    if summary.mean_gap is not None:
+        gap = "mean of the draws minus mmse: how far the network and its draws disagree"
+        image(group, "mean_gap", volume(summary.mean_gap), plan, long_name=gap)
     if summary.levels:
         layout.put(group, "q", ("q",), np.asarray(summary.levels), long_name="quantile level")
         dims = ("q", *plan.image_dims)
@@ -193,7 +198,7 @@ def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noq
         summary.pc_std,
         units=plan.unit,
         long_name="posterior standard deviation along the component",
-        pc_std_source="draws-crossfit",
+        pc_std_source=summary.pc_source,
     )
     layout.put(
         group,
@@ -201,8 +206,16 @@ def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noq
         ("component",),
         summary.explained,
         units="1",
-        long_name="share of the posterior variance of all slices",
+        long_name="share of the variance of the draws of all slices",
     )
+
+
+def _interval(group: Any, plan: PosteriorPlan, interval: Interval) -> None:  # noqa: ANN401
+    """Write intervals and the promise that they keep."""
+    group.attrs["guarantee"] = interval.guarantee
+    for name, values in (("lower", interval.lower), ("upper", interval.upper)):
+        words = f"{name} end of the interval with a guarantee"
+        layout.image(group, name, plan.to_volume(values), plan, long_name=words)
 
 
 def _digest(group: Any) -> int:  # noqa: ANN401

@@ -19,6 +19,36 @@ ReadRows = Callable[[int, slice], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a network says of the posterior without any draw, in the file's units.
+
+    Attributes:
+        mmse: The posterior mean.
+        pc: Principal components of unit norm in each slice; perhaps none.
+        pc_std: Standard deviation along each component in each slice.
+    """
+
+    mmse: Float[np.ndarray, "slice channel row column"]
+    pc: Float[np.ndarray, "component slice channel row column"]
+    pc_std: Float[np.ndarray, "component slice"]
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Intervals that keep a promise.
+
+    Attributes:
+        lower: Lower ends, in the file's units.
+        upper: Upper ends.
+        guarantee: The promise, as the JSON of ``evaluation.guarantee.Guarantee``.
+    """
+
+    lower: Float[np.ndarray, "slice channel row column"]
+    upper: Float[np.ndarray, "slice channel row column"]
+    guarantee: str
+
+
+@dataclass(frozen=True, eq=False)
 class Summary:
     """What is kept of the draws beside the draws, in the file's units.
 
@@ -29,9 +59,12 @@ class Summary:
         levels: Levels of ``quantiles``, between 0 and 1.
         quantiles: Quantiles over draws, per pixel.
         pc: Principal components, of unit norm in each slice.
-        pc_std: Debiased standard deviation along each component in each slice.
-        explained: Share of the variance of all slices along each component.
+        pc_std: Standard deviation along each component in each slice; debiased if of the draws.
+        explained: Share of the variance of the draws of all slices along each component.
         draws: Number of draws behind the numbers.
+        pc_source: ``"draws-crossfit"``, or ``"nppc"`` where the network predicts the components.
+        mean_gap: Mean of the draws minus ``mmse``, where that is the network's.
+        interval: Intervals with a guarantee, if there is one.
     """
 
     mmse: Float[np.ndarray, "slice channel row column"]
@@ -43,6 +76,14 @@ class Summary:
     pc_std: Float[np.ndarray, "component slice"]
     explained: Float[np.ndarray, " component"]
     draws: int
+    pc_source: str = "draws-crossfit"
+    mean_gap: Float[np.ndarray, "slice channel row column"] | None = None
+    interval: Interval | None = None
+
+    @property
+    def mean(self) -> Float[np.ndarray, "slice channel row column"]:
+        """Mean of the draws, whatever ``mmse`` is."""
+        return self.mmse if self.mean_gap is None else self.mmse + self.mean_gap
 
 
 def summarise(
@@ -51,7 +92,7 @@ def summarise(
     *,
     components: int,
     levels: tuple[float, ...],
-    mmse: Float[np.ndarray, "slice channel row column"] | None = None,
+    predicted: Predicted | None = None,
 ) -> Summary:
     """Summarise the draws of every slice.
 
@@ -61,21 +102,25 @@ def summarise(
         components: Number of principal components wanted; fewer come out if there are fewer
             than ``components + 2`` draws.
         levels: Levels of the quantiles.
-        mmse: The mean as the network predicts it; None takes the mean of the draws.
+        predicted: What a network says; its components, if it has any, stand in for those of
+            the draws, and the draws say how much of their variance these hold.
 
     Returns:
         float32 arrays. With one draw the standard deviation is NaN: it cannot be known.
     """
     draws, slices, channels, rows, columns = shape
-    count = max(0, min(components, draws - 2))
+    told = None if predicted is None or not len(predicted.pc) else predicted
+    count = max(0, min(components, draws - 2)) if told is None else 0
     image = (slices, channels, rows, columns)
     mean, std = np.empty(image, np.float32), np.full(image, np.nan, np.float32)
     quantiles = np.empty((len(levels), *image), np.float32)
     pc, variance = np.zeros((count, *image), np.float32), np.zeros((count, slices))
+    along = np.zeros((0 if told is None else len(told.pc), slices))
     total = 0.0
     bands = _bands(rows, draws * channels * columns * 8)
     for k in range(slices):
         gram = np.zeros((draws, draws))
+        scores = np.zeros((draws, len(along)))
         for band in bands:
             x = read(k, band).astype(np.float64)
             centre = x.mean(axis=0)
@@ -87,6 +132,11 @@ def summarise(
                 std[k, :, band] = np.sqrt((x**2).sum(axis=0) / (draws - 1))
             flat = x.reshape(draws, -1)
             gram += flat @ flat.T
+            if told is not None:
+                scores += flat @ told.pc[:, k, :, band].reshape(len(along), -1).T
+        if told is not None and draws > 1:
+            along[:, k] = (scores**2).sum(axis=0) / (draws - 1)
+            total += np.trace(gram) / (draws - 1)
         if not count:
             continue
         found = components_from_gram(gram, count)
@@ -94,16 +144,19 @@ def summarise(
         for band in bands:
             x = read(k, band).astype(np.float64)
             pc[:, k, :, band] = np.tensordot(found.weights, x, axes=1)
+    variance = variance if told is None else along
     return Summary(
-        mmse=mean if mmse is None else np.asarray(mmse, np.float32),
-        mmse_source="mean of draws" if mmse is None else "network",
+        mmse=mean if predicted is None else np.asarray(predicted.mmse, np.float32),
+        mmse_source="mean of draws" if predicted is None else "network",
         std=std,
         levels=tuple(levels),
         quantiles=quantiles,
-        pc=align_signs(pc, variance),
-        pc_std=np.sqrt(variance).astype(np.float32),
+        pc=align_signs(pc, variance) if told is None else align_signs(told.pc, told.pc_std**2),
+        pc_std=(np.sqrt(variance) if told is None else told.pc_std).astype(np.float32),
         explained=(variance.sum(axis=1) / max(total, np.finfo(float).tiny)).astype(np.float32),
         draws=draws,
+        pc_source="draws-crossfit" if told is None else "nppc",
+        mean_gap=None if predicted is None else mean - np.asarray(predicted.mmse, np.float32),
     )
 
 

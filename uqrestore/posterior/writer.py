@@ -14,7 +14,7 @@ from uqrestore.posterior import part, seal
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
 from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
-from uqrestore.posterior.summaries import Summary, summarise
+from uqrestore.posterior.summaries import Predicted, Summary, summarise
 
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -138,14 +138,14 @@ class PosteriorWriter:
         *,
         components: int = 3,
         quantiles: Sequence[float] = (0.05, 0.5, 0.95),
-        mmse: Float[np.ndarray, "slice channel row column"] | None = None,
+        predicted: Predicted | None = None,
     ) -> Summary:
         """Summarise the draws, a slice at a time, from the partial file.
 
         Args:
             components: Principal components wanted; at most the number of draws less two come.
             quantiles: Levels between 0 and 1.
-            mmse: The posterior mean where the network predicts it; None averages the draws.
+            predicted: Posterior mean and components where a network predicts them.
 
         Raises:
             PosteriorError: If slabs are missing.
@@ -157,7 +157,8 @@ class PosteriorWriter:
             return np.stack([self._slabs.read(d, position, rows) for d in range(plan.draws)])
 
         shape = (plan.draws, len(plan.slices), plan.channels, plan.rows, plan.columns)
-        return summarise(read, shape, components=components, levels=tuple(quantiles), mmse=mmse)
+        levels = tuple(quantiles)
+        return summarise(read, shape, components=components, levels=levels, predicted=predicted)
 
     def finish(self, summary: Summary, *, figures: Mapping[str, float] | None = None) -> Path:
         """Write the finished file: compressed, hashed, synced, renamed; remove the partial one.
