@@ -9,6 +9,7 @@ from pathlib import Path
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import PosteriorError, open_posterior
 from uqrestore.report.figures import draw_summary
+from uqrestore.report.page import write_report
 from uqrestore.restore import Progress, restore
 from uqrestore.scans import demo_scan_path, read_scan
 
@@ -24,6 +25,7 @@ class DemoResult:
     Attributes:
         posterior: The posterior file.
         picture: The PNG drawn from it.
+        report: The HTML page made from it.
         psnr: Inside the brain mask, in dB: ``zero_filled``, ``linear_mmse``, ``mean``.
         data_range: Peak of the PSNR, in the units of the file; 2 in network intensity.
         residual: Largest ``||A x - y|| / ||y||`` of any sample of any slice.
@@ -32,6 +34,7 @@ class DemoResult:
 
     posterior: Path
     picture: Path
+    report: Path
     psnr: dict[str, float]
     data_range: float
     residual: float
@@ -52,7 +55,8 @@ def run_demo(
     """Restore slices of the scan that ships, and draw what came out.
 
     Args:
-        folder: Where ``brain.posterior.h5`` and ``brain.png`` go; made if missing.
+        folder: Where ``brain.posterior.h5``, ``brain.png`` and ``brain.report.html`` go; made if
+            missing.
         slices: How many, spread evenly through the brain; None for every one.
         draws: Posterior samples a slice; None takes the pipeline's 32.
         batch_size: Images in one call of the prior.
@@ -83,12 +87,14 @@ def run_demo(
         notify=notify,
     )
     draw_summary(out, picture)
+    report = write_report(out, folder, overwrite=True).page
     with open_posterior(out) as tree:
         figures = json.loads(tree.attrs["figures"])
         residual = float(tree.children["sample_stats"].to_dataset()["residual"].max())
     return DemoResult(
         posterior=out,
         picture=picture,
+        report=report,
         psnr={name: figures[f"psnr_{name}"] for name in COMPARED},
         data_range=figures["psnr_data_range"],
         residual=residual,

@@ -19,7 +19,7 @@ def demo(
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Restore the brain that ships: 12 slices, 32 posterior draws each, and a picture."""
+    """Restore the brain that ships: 12 slices, 32 posterior draws each, and a report."""
     with one_line_faults(folder / "brain.posterior.h5.part"):
         if fast and whole:
             raise ValueError("--fast is three slices and --whole is every one; give one of them.")
@@ -46,6 +46,7 @@ def demo(
         say(f"largest ||A x - y|| / ||y|| of any draw: {result.residual:.1e}")
         say(f"posterior: {result.posterior}")
         say(f"picture:   {result.picture}")
+        say(f"report:    {result.report}")
         say(f"{result.seconds:.0f} s")
 
 
@@ -70,6 +71,9 @@ def reconstruct(
     resample: Annotated[
         bool, typer.Option("--resample", help="Allow a change to the prior's pixel size.")
     ] = False,
+    guarantee: Annotated[
+        Path | None, typer.Option(help="Promise made by 'calibrate', to be kept by the intervals.")
+    ] = None,
     native: Annotated[
         bool, typer.Option("--native", help="Also write NIfTI maps on the scan's own grid.")
     ] = False,
@@ -77,11 +81,13 @@ def reconstruct(
 ) -> None:
     """Restore a scan: simulate the pipeline's acquisition, draw its posterior, write one file."""
     with one_line_faults(Path(f"{posterior}.part")):
+        from uqrestore.evaluation.guarantee import Guarantee
         from uqrestore.pipeline import RestorePipeline, change, load_pipeline
         from uqrestore.posterior import export_nifti
         from uqrestore.restore import restore
         from uqrestore.scans import read_scan
 
+        promise = None if guarantee is None else Guarantee.load(guarantee)
         plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws, seed=seed)
         with restoration_bar() as advance:
             written = restore(
@@ -93,10 +99,13 @@ def reconstruct(
                 slices=slices,
                 batch_size=batch_size,
                 device=device,
+                guarantee=promise,
                 progress=advance,
                 notify=say,
             )
         say(f"posterior: {written}")
+        if promise is not None:
+            say(f"guarantee: {promise.statement}")
         if native:
             for path in export_nifti(written, written.parent, native=True, overwrite=overwrite):
                 say(f"native:    {path}")

@@ -1,0 +1,105 @@
+"""Every block of code in the documentation runs, and every command in it exists."""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from uqrestore.cli import app
+from uqrestore.report.example import write_example
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if not {"_build", "reference"} & set(page.parts)]
+FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.S | re.M)
+RUN_ELSEWHERE = {"file-format.md"}  # tests/posterior/test_file_format.py
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [text for _, name, text in FENCE.findall(page.read_text()) if name in languages]
+
+
+def named(pages: list[Path]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return pytest.mark.parametrize(
+        "page", pages, ids=lambda page: page.relative_to(ROOT).as_posix()
+    )
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_example(tmp_path_factory.mktemp("docs") / "brain.posterior.h5")
+
+
+@named([page for page in PAGES if blocks(page, "python") and page.name not in RUN_ELSEWHERE])
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: Path, example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, tmp_path / "restored"):  # the names that the pages use
+        folder.mkdir(exist_ok=True)
+        (folder / example.name).write_bytes(example.read_bytes())
+    names: dict[str, Any] = {"__name__": "page"}
+    monkeypatch.setitem(sys.modules, "page", type(sys)("page"))
+    for number, text in enumerate(blocks(page, "python")):
+        exec(compile(text, f"{page.name}, block {number + 1}", "exec"), names)
+
+
+@named([page for page in PAGES if blocks(page, "py")])
+def test_python_that_is_only_shown_is_python_with_gaps(page: Path) -> None:
+    for text in blocks(page, "py"):
+        whole = re.sub(r"^ *\.\.\.\n", "", text, flags=re.M)
+        if "{" in whole and "}" not in whole:
+            whole += "}"
+        compile(whole, page.name, "exec")
+
+
+@named([page for page in PAGES if "uqrestore " in "".join(blocks(page, "bash", "text"))])
+def test_every_command_of_a_page_exists_with_its_options(page: Path) -> None:
+    group: Any = typer.main.get_command(app)
+    for text in blocks(page, "bash"):
+        joined = text.replace("\\\n", " ")
+        for line in re.findall(r"(?:^|&& *)(uqrestore [^&\n]*)", joined, re.M):
+            _, name, *arguments = shlex.split(line.partition("#")[0])
+            assert name in group.commands, f"{page.name}: {line}"
+            command = group.commands[name]
+            if arguments:
+                command.make_context(name, arguments, resilient_parsing=False).close()
+
+
+@named(PAGES)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = FENCE.sub("", page.read_text())
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http", "mailto")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_command_line_page_names_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import generate  # pyright: ignore[reportMissingImports]
+
+    text = generate.command_line()
+    for name in typer.main.get_command(app).commands:  # pyright: ignore
+        assert f"## uqrestore {name}" in text
+    assert "needed" in text
+
+
+def test_the_api_page_names_modules_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import generate  # pyright: ignore[reportMissingImports]
+
+    for modules in generate.ROOMS.values():
+        for module in modules:
+            assert importlib.util.find_spec(module) is not None, module
+
+
+@pytest.mark.parametrize("number", ["coverage", "sliders", "crossfit", "units"])
+def test_equations_have_labels(number: str) -> None:
+    assert f":label: {number}\n" in (ROOT / "docs" / "maths.md").read_text()
