@@ -17,7 +17,11 @@ from uqrestore.scans import Intensity
 MEASUREMENT_STREAM = 2**62
 
 # What the axes of a measurement are called in the file; other operators number theirs.
-_AXES = {"masked_fourier": ("ri", "ky", "kx"), "inpainting": ("channel", "y", "x")}
+_AXES = {
+    "masked_fourier": ("ri", "ky", "kx"),
+    "coil_fourier": ("ri", "coil", "ky", "kx"),
+    "inpainting": ("channel", "y", "x"),
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,20 @@ from jaxtyping import Bool, Float
 from uqrestore import __version__
 from uqrestore.acquisition import Acquisition, acquire
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.measured import coil_combined, measured
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.posterior import PosteriorPlan
 from uqrestore.sampling import Shelf, linear_mmse, pixel_size, weights_sha256
-from uqrestore.scans import ModelSlices, Scan, Verdict, check_scope, fit_to_model
+from uqrestore.scans import (
+    ModelSlices,
+    RawScan,
+    Scan,
+    ScanError,
+    Verdict,
+    check_scope,
+    fit_to_model,
+)
 
 Images = Float[np.ndarray, "slice channel row column"]
 Slices = int | Sequence[int] | None
@@ -90,7 +99,12 @@ def fingerprint(
 
 
 def prepare(
-    pipeline: RestorePipeline, scan: Scan, resample: bool, slices: Slices, device: str, shelf: Shelf
+    pipeline: RestorePipeline,
+    scan: Scan | RawScan,
+    resample: bool,
+    slices: Slices,
+    device: str,
+    shelf: Shelf,
 ) -> Work:
     """Load the prior, cut the scan to it and measure the slices.
 
@@ -99,12 +113,42 @@ def prepare(
         ValueError: If the pipeline does not fit the prior.
     """
     denoiser, card = shelf.denoiser(pipeline.prior, device)
-    given = scan
-    if scan.source.given_mask:
-        scan = scan.strip()
     in_shape = tuple(denoiser.in_shape)
-    _, rows, columns = in_shape
-    model = fit_to_model(scan, (rows, columns), voxel_size=pixel_size(card), resample=resample)
+    if isinstance(scan, RawScan):
+        parts = _as_measured(pipeline, scan, card, in_shape, resample, slices)
+    else:
+        parts = _simulated(pipeline, scan, card, in_shape, resample, slices)
+    scan, model, acquisition, verdict, reference = parts
+    if pipeline.baseline is not None:
+        reference["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, shelf)
+    weights = weights_sha256(pipeline.prior, card)
+    name = fingerprint(pipeline, weights, scan.identity, slices=slices, resample=resample)
+    chosen = acquisition.slices
+    return Work(
+        pipeline, scan, model, chosen, denoiser, card, acquisition, verdict, reference, name
+    )
+
+
+_Parts = tuple[Scan, ModelSlices, Acquisition, Verdict, dict[str, Images]]
+
+
+def _simulated(
+    pipeline: RestorePipeline,
+    given: Scan,
+    card: Mapping[str, Any],
+    in_shape: tuple[int, ...],
+    resample: bool,
+    slices: Slices,
+) -> _Parts:
+    """Measure the images of a scan as the pipeline says."""
+    if pipeline.operator is None:
+        raise ValueError(
+            f"{given.source.name} is an image, so the pipeline must say how to measure it: add "
+            "'operator: {name: ...}'."
+        )
+    scan = given.strip() if given.source.given_mask else given
+    shape = (in_shape[-2], in_shape[-1])
+    model = fit_to_model(scan, shape, voxel_size=pixel_size(card), resample=resample)
     verdict = check_scope(given, card, resampled=model.placement.resampled)
     chosen = _choose(model, slices)
     acquisition = acquire(
@@ -120,17 +164,42 @@ def prepare(
         "truth": model.images[list(chosen)],
         "zero_filled": acquisition.zero_filled().numpy(),
     }
-    if pipeline.baseline is not None:
-        reference["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, shelf)
-    name = fingerprint(
-        pipeline,
-        weights_sha256(pipeline.prior, card),
-        scan.identity,
-        slices=slices,
-        resample=resample,
-    )
-    return Work(
-        pipeline, scan, model, chosen, denoiser, card, acquisition, verdict, reference, name
+    return scan, model, acquisition, verdict, reference
+
+
+def _as_measured(
+    pipeline: RestorePipeline,
+    raw: RawScan,
+    card: Mapping[str, Any],
+    in_shape: tuple[int, ...],
+    resample: bool,
+    slices: Slices,
+) -> _Parts:
+    """Take k-space as it is; nothing is interpolated, and nothing known of the truth."""
+    name, size = raw.source.name, pixel_size(card)
+    if pipeline.operator is not None:
+        raise ValueError(
+            f"{name} is raw k-space, which was measured already; use a pipeline without 'operator'."
+        )
+    if resample and size is not None:
+        raw = raw.at(size)
+    if in_shape != (1, *raw.sampled.shape):
+        rows, columns = raw.sampled.shape
+        raise ScanError(
+            f"{name}: is {rows} x {columns} pixels of {raw.scan.spacing[1]:.3g} x "
+            f"{raw.scan.spacing[0]:.3g} mm but the prior makes {in_shape[-2]} x {in_shape[-1]}"
+            f"{'' if size is None else f' of {size:g} mm'}; choose another prior"
+            f"{'.' if resample else ', or pass --resample to leave out high frequencies.'}"
+        )
+    model = fit_to_model(raw.scan, (in_shape[-2], in_shape[-1]), voxel_size=size)
+    verdict = check_scope(raw.scan, card, resampled=resample)
+    acquisition = measured(raw, _choose(model, slices))
+    return (
+        raw.scan,
+        model,
+        acquisition,
+        verdict,
+        {"zero_filled": coil_combined(acquisition).numpy()},
     )
 
 
@@ -186,7 +255,11 @@ def _provenance(work: Work, device: str) -> dict[str, Any]:
         },
         "intensity": work.scan.intensity.to_data(),
         "grid": work.model.note,
-        "acquisition": "simulated from the magnitude image of the scan",
+        "acquisition": (
+            "as measured"
+            if pipeline.operator is None
+            else "simulated from the magnitude image of the scan"
+        ),
         "random_streams": "one per (seed, scan, slice, sample); see uqrestore.noise.SampleNoise",
         "device": device,
         "dtype": "float32",

@@ -11,15 +11,19 @@ from uqrestore.scans.errors import ScanError
 from uqrestore.scans.fit import ModelSlices, Placement, fit_to_model
 from uqrestore.scans.grid import Grid, Orientation
 from uqrestore.scans.inputs import input_identity, input_sha256, unchanged
+from uqrestore.scans.kspace import RawScan, raw_scan
 from uqrestore.scans.nifti import read_nifti, write_nifti
+from uqrestore.scans.rawdata import read_rawdata
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 from uqrestore.scans.scope import Verdict, check_scope
 
-READERS: dict[str, Callable[..., Scan]] = {
+READERS: dict[str, Callable[..., Scan | RawScan]] = {
     ".nii": read_nifti,
     ".nii.gz": read_nifti,
     ".dcm": read_dicom,
     ".ima": read_dicom,
+    ".h5": read_rawdata,
+    ".mrd": read_rawdata,
 }
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "ModelSlices",
     "Orientation",
     "Placement",
+    "RawScan",
     "Scan",
     "ScanError",
     "Source",
@@ -40,8 +45,10 @@ __all__ = [
     "input_sha256",
     "is_dicom",
     "is_scan",
+    "raw_scan",
     "read_dicom",
     "read_nifti",
+    "read_rawdata",
     "read_scan",
     "scan_from_array",
     "stem",
@@ -55,7 +62,7 @@ def read_scan(
     mask: Path | str | None = None,
     volume: int | None = None,
     allow_gaps: bool = False,
-) -> Scan:
+) -> Scan | RawScan:
     """Read a scan with the reader of its suffix; a folder is a DICOM series.
 
     Args:
@@ -83,7 +90,7 @@ def read_scan(
         return reader(path, mask=inside, volume=volume, **options)
 
 
-def _reader(path: Path) -> Callable[..., Scan]:
+def _reader(path: Path) -> Callable[..., Scan | RawScan]:
     if path.is_dir():
         return read_dicom
     for suffix in sorted(READERS, key=len, reverse=True):

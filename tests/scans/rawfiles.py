@@ -1,0 +1,123 @@
+"""Raw k-space files made from images, coils and a phase: fastMRI's HDF5 and ISMRMRD."""
+
+from pathlib import Path
+
+import h5py
+import ismrmrd
+import numpy as np
+
+from uqrestore.scans.kspace import to_kspace
+
+XML = """<?xml version="1.0"?>
+<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
+ <subjectInformation><patientName>Doe^Jane</patientName></subjectInformation>
+ <encoding>
+  <encodedSpace><matrixSize><x>{enc}</x><y>{y}</y><z>1</z></matrixSize>
+   <fieldOfView_mm><x>{enc_mm}</x><y>{y_mm}</y><z>{z_mm}</z></fieldOfView_mm></encodedSpace>
+  <reconSpace><matrixSize><x>{x}</x><y>{y}</y><z>1</z></matrixSize>
+   <fieldOfView_mm><x>{x_mm}</x><y>{y_mm}</y><z>{z_mm}</z></fieldOfView_mm></reconSpace>
+  <encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum>
+   <center>{center}</center></kspace_encoding_step_1></encodingLimits>
+  <trajectory>{trajectory}</trajectory>
+ </encoding>
+</ismrmrdHeader>"""
+
+
+def xml(readout: int, phase: int, mm: tuple[float, float, float], **changes: object) -> str:
+    """Return a header for pixels of ``mm``, its readout sampled twice as wide as the image."""
+    said = {
+        "enc": 2 * readout, "enc_mm": 2 * readout * mm[0], "x": readout, "x_mm": readout * mm[0],
+        "y": phase, "y_mm": phase * mm[1], "z_mm": mm[2], "last": phase - 1,
+        "center": phase // 2, "trajectory": "cartesian",
+    }  # fmt: skip
+    return XML.format(**(said | changes))
+
+
+def coils(shape: tuple[int, int], count: int) -> np.ndarray:
+    """Return smooth sensitivities (coil, row, column) around the body, of unit norm at a pixel."""
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    angles = 2 * np.pi * np.arange(count) / count
+    maps = [
+        np.exp(-((x - 1.2 * np.cos(a)) ** 2 + (y - 1.2 * np.sin(a)) ** 2) / 0.8)
+        * np.exp(1j * (a + 0.8 * x * np.sin(a) + 0.8 * y * np.cos(a)))
+        for a in angles
+    ]
+    return np.stack(maps) / np.linalg.norm(maps, axis=0)
+
+
+def smooth_phase(shape: tuple[int, int]) -> np.ndarray:
+    """Return the phase of an image in radians."""
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    return 1.5 * np.cos(1.3 * x + 0.4) + 1.2 * y - 0.7 * x * y
+
+
+def oversampled(images: np.ndarray, axis: int) -> np.ndarray:
+    """Put images in the middle of a field of view twice as wide along the readout."""
+    size = images.shape[axis]
+    before = size - size // 2
+    widths = [(0, 0)] * images.ndim
+    widths[axis] = (before, size - before)
+    return np.pad(images, widths)
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> np.ndarray:
+    """Return complex noise of a standard deviation per real component."""
+    return std * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+
+
+def write_fastmri(
+    path: Path, images: np.ndarray, columns: np.ndarray, std: float, count: int = 6
+) -> Path:
+    """Write images (slice, row, column), row 0 anterior and column 0 right, 3 mm."""
+    rows, width = images.shape[1:]
+    seen = images[:, None] * np.exp(1j * smooth_phase((rows, width))) * coils((rows, width), count)
+    kspace = to_kspace(oversampled(seen, -2))
+    kspace = kspace + noise(np.random.default_rng(0), kspace.shape, std)
+    with h5py.File(path, "w") as file:
+        file["kspace"] = (kspace * columns).astype(np.complex64)
+        file["ismrmrd_header"] = xml(rows, width, (3, 3, 3))
+        file.attrs["patient_id"] = "Doe^Jane"
+    return path
+
+
+def write_ismrmrd(
+    path: Path,
+    images: np.ndarray,
+    affine: np.ndarray,
+    lines: np.ndarray,
+    std: float,
+    count: int = 1,
+    *,
+    noise_scan: bool = True,
+    **changes: object,
+) -> Path:
+    """Write images (readout, phase, slice) at an affine; ``lines`` of the phase are sampled."""
+    readout, phase, slices = images.shape
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    mm = np.linalg.norm(lps[:3, :3], axis=0)
+    shape = (phase, readout)
+    maps = coils(shape, count) if count > 1 else np.ones((1, *shape))
+    rng = np.random.default_rng(0)
+    with ismrmrd.Dataset(str(path), "dataset", create_if_needed=True) as file:
+        file.write_xml_header(xml(readout, phase, (mm[0], mm[1], mm[2]), **changes))
+        if noise_scan:
+            data = noise(rng, (count, 4096), std).astype(np.complex64)
+            scan = ismrmrd.Acquisition.from_array(data)
+            scan.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+            scan.sample_time_us = 5.0
+            file.append_acquisition(scan)
+        for k in range(slices):
+            seen = images[:, :, k].T * np.exp(1j * smooth_phase(shape)) * maps
+            kspace = to_kspace(oversampled(seen, -1))
+            kspace = kspace + noise(rng, kspace.shape, std)
+            for step in np.flatnonzero(lines):
+                line = ismrmrd.Acquisition.from_array(kspace[:, step].astype(np.complex64))
+                line.idx.kspace_encode_step_1, line.idx.slice = int(step), k
+                line.center_sample, line.sample_time_us = readout, 5.0
+                middle = [readout // 2, phase // 2, k, 1]
+                line.position[:] = (lps @ middle)[:3].tolist()
+                line.read_dir[:] = (lps[:3, 0] / mm[0]).tolist()
+                line.phase_dir[:] = (lps[:3, 1] / mm[1]).tolist()
+                line.slice_dir[:] = (lps[:3, 2] / mm[2]).tolist()
+                file.append_acquisition(line)
+    return path
