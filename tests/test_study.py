@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.batch.scene import write_prior
-from tests.front import tiny_voxels, write_pipeline, write_scan
+from tests.front import read, tiny_voxels, write_pipeline, write_scan
 from tests.test_cli import MISTAKE, assert_one_line, run
 from uqrestore.evaluation.guarantee import Guarantee
+from uqrestore.posterior import validate
 from uqrestore.study import find_files, read_study
 
 
@@ -120,3 +121,30 @@ def test_a_folder_without_posterior_files_says_what_to_do(tmp_path: Path) -> Non
     assert_one_line(result, MISTAKE, "holds no posterior files", "--pipeline")
     result = run("evaluate", tmp_path, "-p", "brain-cs4-ssd")
     assert_one_line(result, MISTAKE, "--restored")
+
+
+def test_a_guarantee_is_kept_by_the_intervals_of_new_scans_and_of_no_others(
+    restored: Path, tmp_path: Path
+) -> None:
+    promise, pipeline = tmp_path / "g.json", restored / "tiny.yaml"
+    made = run("calibrate", restored / "files", "-o", promise, "--method", "crc", "--alpha", 0.2)
+    assert made.exit_code == 0, made.output
+    scan = write_scan(tmp_path / "new.nii.gz", np.flip(tiny_voxels(), 1).copy())
+    out = tmp_path / "new.posterior.h5"
+    result = run("reconstruct", scan, "-p", pipeline, "-o", out, "--guarantee", promise)
+    assert result.exit_code == 0, result.output
+    assert "at most 20 % of pixels lie outside" in result.output
+    assert validate(out) == []
+    lower, upper, std = (read(out, n) for n in ("interval/lower", "interval/upper", "estimate/std"))
+    width = Guarantee.load(promise).widths["interval"]
+    seen = std > 0.01 * std.max()
+    np.testing.assert_allclose((upper - lower)[seen], 2 * width * std[seen], rtol=1e-4)
+    old = write_scan(tmp_path / "old.nii.gz")
+    again = run("reconstruct", old, "-p", pipeline, "-o", tmp_path / "o.h5", "--guarantee", promise)
+    assert_one_line(again, MISTAKE, "were calibrated on")
+    other = run(
+        *("reconstruct", scan, "-p", pipeline, "-o", tmp_path / "o.h5"),
+        *("--guarantee", promise, "--draws", 9),
+    )
+    assert_one_line(other, MISTAKE, "draws is 9, calibrated with 8")
+    assert not (tmp_path / "o.h5").exists()

@@ -1,21 +1,31 @@
 """Restore a scan: measure its slices, draw their posterior, write one file."""
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore.evaluation.guarantee import Guarantee
 from uqrestore.evaluation.metrics import NETWORK_RANGE, psnr
+from uqrestore.evaluation.predictions import floored_std
+from uqrestore.evaluation.scenes import scene_keys
+from uqrestore.evaluation.scope import Setting
+from uqrestore.memory import Budget
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.posterior import PosteriorWriter
-from uqrestore.sampling import Shelf, chunks, draw
-from uqrestore.scans import Scan
+from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter, Predicted, Storage
+from uqrestore.predict import predict
+from uqrestore.sampling import Shelf, draw
+from uqrestore.scans import RawScan, Scan
+from uqrestore.setting import setting_of
 from uqrestore.work import Slices, Work, plan, prepare
 
 Images = Float[np.ndarray, "slice channel row column"]
+
+SUMMARY_VOLUMES = 7  # mean, spread, three quantiles, and copies on their way to the file
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Progress:
 
 def restore(
     pipeline: RestorePipeline,
-    scan: Scan,
+    scan: Scan | RawScan,
     out: Path,
     *,
     overwrite: bool = False,
@@ -46,6 +56,9 @@ def restore(
     batch_size: int | None = None,
     device: str = "cpu",
     shelf: Shelf | None = None,
+    guarantee: Guarantee | None = None,
+    storage: Storage | None = None,
+    memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Path:
@@ -66,6 +79,9 @@ def restore(
             pipeline's.
         device: Where the prior runs.
         shelf: Keeps the priors for the next scan.
+        guarantee: Widens or narrows the intervals so that they keep its promise.
+        storage: What the file keeps of the draws; None keeps all of all.
+        memory: Bytes that the process may take; fewer images are then drawn at once.
         progress: Called before the first batch and after every one.
         notify: Called with lines for the user: scope of the prior, changes of grid.
 
@@ -73,37 +89,85 @@ def restore(
         The path of the posterior file.
 
     Raises:
+        OutOfScopeError: If the guarantee says nothing about this scan or pipeline; nothing is
+            drawn.
         ScanError: If the scan does not fit the prior.
         PosteriorError: If ``out`` exists, or its ``.part`` belongs to another run.
         PosteriorWriteError: If the disk is full.
         ValueError: If the pipeline does not fit the prior.
     """
     say = notify or (lambda _: None)
-    work = prepare(pipeline, scan, resample, slices, device, shelf or Shelf())
+    shelf = shelf or Shelf()
+    work = prepare(pipeline, scan, resample, slices, device, shelf)
+    intended = plan(work, device)
+    setting = _setting(work, intended)
+    if guarantee is not None:
+        guarantee.check(setting)
+    predicted = _predicted(work, shelf, device)
     say(str(work.verdict))
     say(f"grid: {work.model.note}")
-    with PosteriorWriter(out, plan(work, device), overwrite=overwrite) as writer:
+    reserve = (SUMMARY_VOLUMES + pipeline.components) * 4 * int(np.prod(intended.image_shape))
+    budget = Budget(memory, batch_size or pipeline.batch_size, reserve=reserve)
+    with PosteriorWriter(out, intended, overwrite=overwrite) as writer:
         if writer.resumed:
             say(f"resuming: {writer.resumed} samples of slices are in {out}.part already")
         tell = progress or (lambda _: None)
-        _draw_all(work, writer, batch_size or pipeline.batch_size, device, tell)
-        summary = writer.summarise(components=pipeline.components)
-        return writer.finish(summary, figures=_figures(work, summary.mmse))
+        _draw_all(work, writer, budget, device, tell)
+        summary = writer.summarise(components=pipeline.components, predicted=predicted)
+        if guarantee is not None:
+            scale = floored_std(summary.std.astype(np.float64) ** 2)
+            lower, upper = guarantee.interval(summary.mean, scale, setting)
+            promised = Interval(lower, upper, guarantee.to_json())
+            summary = dataclasses.replace(summary, interval=promised)
+        means = {"mean": summary.mean}
+        if predicted is not None:
+            means["mmse"] = predicted.mmse
+        return writer.finish(summary, figures=_figures(work, means), storage=storage)
+
+
+def _setting(work: Work, intended: PosteriorPlan) -> Setting:
+    """Say how the scan is measured and restored, for a guarantee."""
+    truth = work.reference.get("truth")
+    known = truth is not None
+    keys = scene_keys(work.scan.intensity.to_network(truth).astype(np.float32)) if known else ()
+    columns, rows, _ = work.model.placement.model.spacing
+    draws, name = work.pipeline.draws, work.acquisition.operator.name
+    return setting_of(intended.provenance, name, draws, (rows, columns), keys)
+
+
+def _predicted(work: Work, shelf: Shelf, device: str) -> Predicted | None:
+    """Ask the pipeline's predictor, if it names one."""
+    pipeline, scan = work.pipeline, work.scan
+    if pipeline.predictor is None:
+        return None
+    return predict(
+        pipeline.predictor,
+        work.acquisition,
+        shelf,
+        seed=pipeline.seed,
+        scan=scan.key,
+        device=device,
+    )
 
 
 def _draw_all(
     work: Work,
     writer: PosteriorWriter,
-    batch_size: int,
+    budget: Budget,
     device: str,
     tell: Callable[[Progress], None],
 ) -> None:
-    """Draw what the file still misses, slice by slice, ``batch_size`` images at a time."""
+    """Draw what the file still misses, slice by slice, ``budget.size`` images at a time."""
     pipeline, acquisition = work.pipeline, work.acquisition
     tell(_progress(writer))
-    for group in chunks(work.slices, max(1, batch_size // pipeline.draws)):
-        problem = acquisition.problem(group).to(device)
-        for draws in chunks(writer.missing(group), max(1, batch_size // len(group))):
+    waiting = work.slices
+    while waiting:
+        here = max(1, budget.size // pipeline.draws)
+        group, waiting = waiting[:here], waiting[here:]
+        problem, missing = acquisition.problem(group).to(device), writer.missing(group)
+        while missing:
+            at_once = max(1, budget.size // len(group))
+            draws, missing = missing[:at_once], missing[at_once:]
             start = time.perf_counter()
             images, calls = draw(
                 pipeline.method,
@@ -113,6 +177,7 @@ def _draw_all(
                 scan=work.scan.key,
                 slices=group,
                 draws=draws,
+                axial_length=pipeline.axial_mm / work.scan.spacing[2],
             )
             writer.write(
                 draws,
@@ -122,6 +187,7 @@ def _draw_all(
                 wall_s=time.perf_counter() - start,
                 stats={"residual": acquisition.residual(problem, group, images)},
             )
+            budget.seen()
             tell(_progress(writer))
 
 
@@ -135,11 +201,13 @@ def _progress(writer: PosteriorWriter) -> Progress:
     )
 
 
-def _figures(work: Work, mean: Images) -> dict[str, float]:
-    """Return the PSNR inside the mask, in dB, of the mean and of what it is compared with."""
+def _figures(work: Work, means: Mapping[str, Images]) -> dict[str, float]:
+    """Return the PSNR inside the mask, in dB, of the means and of what they are compared with."""
     data_range = work.scan.intensity.std_to_file(NETWORK_RANGE)
-    images = {**work.reference, "mean": mean}
-    truth = images.pop("truth")
+    images = {**work.reference, **means}
+    truth = images.pop("truth", None)
+    if truth is None:  # measured, not simulated
+        return {}
     figures = {
         f"psnr_{name}": psnr(image, truth, work.mask, data_range=data_range)
         for name, image in images.items()

@@ -1,7 +1,7 @@
 """Posterior files with known truth, read as scenes: what evaluate and calibrate work on."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,16 @@ from uqrestore.evaluation.guarantee import Guarantee, calibrate
 from uqrestore.evaluation.metrics import NETWORK_RANGE
 from uqrestore.evaluation.predictions import Predictions
 from uqrestore.evaluation.scenes import Scenes, scene_keys
-from uqrestore.evaluation.scope import Plain, Setting
+from uqrestore.evaluation.scope import Setting
 from uqrestore.operators import mix
 from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.posterior import PosteriorError, open_posterior, read_operator
 from uqrestore.problem import Problem
 from uqrestore.scans import Intensity
+from uqrestore.setting import UNIT, setting_of
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-UNIT = "network"
-"""Scans differ in their units, so scenes are compared in network intensity, about [-1, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +135,7 @@ def _read(path: Path) -> _File:
         y = torch.as_tensor(np.array(tree["observed_data"]["y"]))
         noise_std = float(np.array(tree["observed_data"]["noise_std"]).max())
         mask = np.array(tree["constant_data"]["brain_mask"], bool)
-        spacing = [abs(float(np.diff(tree[axis][:2])[0])) for axis in ("y", "x")]
+        spacing = [abs(float(np.diff(np.array(tree[axis]))[0])) for axis in ("y", "x")]
     finally:
         tree.close()
     operator = read_operator(path)
@@ -146,7 +144,9 @@ def _read(path: Path) -> _File:
     operators = [operator.select(i) if batched else operator for i in range(count)]
     shift = y.new_full((count, *operator.in_shape), intensity.shift)
     truth, draws = (_to_network(images, intensity) for images in (truth, draws))
-    setting = _setting(provenance, operator, draws.shape[0], spacing)
+    setting = setting_of(
+        provenance, operator.name, len(draws), (spacing[0], spacing[1]), scene_keys(truth)
+    )
     return _File(
         truth,
         draws,
@@ -154,7 +154,7 @@ def _read(path: Path) -> _File:
         operators,
         (y - operator(shift)) / intensity.scale,
         noise_std / intensity.scale,
-        Setting(**(setting | {"keys": scene_keys(truth)})),
+        setting,
     )
 
 
@@ -168,30 +168,6 @@ def _images(array: Any) -> np.ndarray:  # noqa: ANN401 - an xarray variable
 
 def _to_network(images: np.ndarray, intensity: Intensity) -> np.ndarray:
     return ((images - intensity.shift) / intensity.scale).astype(np.float32)
-
-
-def _setting(
-    provenance: Mapping[str, Any], operator: LinearOperator, draws: int, spacing: Sequence[float]
-) -> dict[str, Any]:
-    """Say how a scan was measured and restored, in the words of a guarantee's scope."""
-    pipeline, prior = provenance["pipeline"], provenance["prior"]
-    method = dict(pipeline["method"])
-    sampler = {key: _plain(value) for key, value in method.items()} | {"draws": draws}
-    said = dict(pipeline["operator"])
-    parameters = {key: _plain(value) for key, value in said.items() if key not in ("name", "seed")}
-    return {
-        "operator": operator.name,
-        "model": f"{prior['name']}:{str(prior['sha256'])[:12]}",
-        "sampler": sampler,
-        "noise_std": float(pipeline["noise_std"]),
-        "parameters": parameters,
-        "voxel_size": tuple(round(side, 4) for side in spacing),
-        "unit": UNIT,
-    }
-
-
-def _plain(value: Any) -> Plain:  # noqa: ANN401 - any JSON value
-    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
 
 
 def _pad(row: torch.Tensor, length: int) -> torch.Tensor:

@@ -216,8 +216,9 @@ def test_the_projected_layer_sends_what_it_chooses_and_lifts_what_returns() -> N
     ours = FeatureDegradation(level, channels=1, project=True).double()
     ours.load_state_dict(plain.state_dict() | {"choose.weight": torch.eye(WIDTH).double()})
     known = measured(operator)
-    pixels = SHAPE[1] * SHAPE[2]
-    gain = (pixels / operator.rank()).sqrt()
+    rank = operator.rank()
+    assert rank is not None
+    gain = (SHAPE[1] * SHAPE[2] / rank).sqrt()
     assert gain.std() > 0
     wanted = plain(tokens(), known) * gain[:, None, None, None]
     torch.testing.assert_close(ours(tokens(), known), wanted)

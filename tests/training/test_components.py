@@ -34,7 +34,7 @@ def test_a_resumed_run_with_components_is_the_uninterrupted_one(tmp_path: Path) 
 def test_the_losses_reach_the_head_of_the_components(tmp_path: Path) -> None:
     draw = operators_of(PROBLEM, SHAPE)
     trainer = Trainer(components_config(), source(), VAL, tmp_path, draw_operator=draw)
-    head = trainer.denoiser.network.trunk.more_out.weight
+    head = trainer.denoiser.get_parameter("network.trunk.more_out.weight")
     before = head.detach().clone()
     for _ in range(3):
         trainer.step()

@@ -69,8 +69,8 @@ def test_a_run_starts_once_and_then_goes_on_from_its_own_state(tmp_path: Path) -
     said = config(network=network, problem=PROBLEM, start=str(path), samples=16)
     draw = operators_of(PROBLEM, SHAPE)
     trainer = Trainer(said, source(), VAL, tmp_path, draw_operator=draw)
-    guess = trainer.denoiser.network.linear_guess
-    assert float(guess.std.std()) > 0, "the law of the guess is that of the images"
+    std = trainer.denoiser.get_buffer("network.linear_guess.std")
+    assert float(std.std()) > 0, "the law of the guess is that of the images"
     trainer.step()
     trainer.save()
     path.unlink()

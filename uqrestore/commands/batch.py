@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from uqrestore.commands.options import BatchSize, Device, Draws
+from uqrestore.commands.options import AllowGaps, BatchSize, Bits, Device, Draws, Keep, Memory
 from uqrestore.terminal import FAILURE, one_line_faults, out, say
 
 
@@ -47,6 +47,10 @@ def batch(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace finished files of other runs.")
     ] = False,
+    keep: Keep = "all",
+    bits: Bits = None,
+    memory: Memory = None,
+    allow_gaps: AllowGaps = False,
 ) -> None:
     """Restore many scans; run again after a crash, it goes on. Exit code 0 only if all are done."""
     with one_line_faults(folder):
@@ -54,7 +58,9 @@ def batch(
             raise ValueError("--scheduler and --scheduler-file name two schedulers; give one.")
         from uqrestore.batch import Job, parse_shard, run_batch
         from uqrestore.batch.board import board
+        from uqrestore.memory import read_size
         from uqrestore.pipeline import RestorePipeline, change, load_pipeline
+        from uqrestore.posterior import Storage
 
         plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws, seed=seed)
         job = Job(
@@ -66,6 +72,9 @@ def batch(
             device=device,
             overwrite=overwrite,
             retry_failed=retry_failed,
+            storage=Storage(keep, bits),  # type: ignore[arg-type]  (checked there)
+            memory=None if memory is None else read_size(memory),
+            allow_gaps=allow_gaps,
         )
         with board(out) as tell:
             outcome = run_batch(

@@ -132,8 +132,10 @@ def _restored(
         outcome = run_batch(str(folder), job, tell=tell)
     failed = [record for record in outcome.records if not record.is_done]
     if failed:
+        first = failed[0]
         raise ValueError(
             f"{len(failed)} of {len(outcome.records)} scans could not be restored, such as "
-            f"{failed[0].name}: {str(failed[0].error).rstrip('.')}. A study leaves none out; mend or remove them."
+            f"{first.name}: {str(first.error).rstrip('.')}. A study leaves none out; mend or "
+            "remove them."
         )
     return restored

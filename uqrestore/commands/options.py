@@ -10,3 +10,11 @@ Draws = Annotated[int | None, typer.Option(min=2, help="Posterior samples a slic
 BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Images in one network call; changes no result.")
 ]
+Keep = Annotated[str, typer.Option(help="Draws that stay in the file: all, thin (eight) or none.")]
+Bits = Annotated[
+    int | None, typer.Option(help="Bits of mantissa of the draws; 7 halves the file. Else all.")
+]
+Memory = Annotated[str | None, typer.Option(help="Memory that the process may take, such as 2GiB.")]
+AllowGaps = Annotated[
+    bool, typer.Option("--allow-gaps", help="Take a DICOM series in spite of missing slices.")
+]

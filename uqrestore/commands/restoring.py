@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from uqrestore.commands.options import BatchSize, Device, Draws, Overwrite
+from uqrestore.commands.options import (
+    AllowGaps,
+    BatchSize,
+    Bits,
+    Device,
+    Draws,
+    Keep,
+    Memory,
+    Overwrite,
+)
 from uqrestore.terminal import one_line_faults, restoration_bar, say
 
 
@@ -51,7 +60,7 @@ def demo(
 
 
 def reconstruct(
-    scan: Annotated[Path, typer.Argument(help="A NIfTI file (.nii, .nii.gz).")],
+    scan: Annotated[Path, typer.Argument(help="NIfTI, a DICOM series' folder, or raw k-space.")],
     posterior: Annotated[Path, typer.Option("--out", "-o", help="Posterior file to write.")],
     pipeline: Annotated[
         str, typer.Option("--pipeline", "-p", help="Name of a pipeline, or a YAML file.")
@@ -77,13 +86,18 @@ def reconstruct(
     native: Annotated[
         bool, typer.Option("--native", help="Also write NIfTI maps on the scan's own grid.")
     ] = False,
+    keep: Keep = "all",
+    bits: Bits = None,
+    memory: Memory = None,
+    allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Restore a scan: simulate the pipeline's acquisition, draw its posterior, write one file."""
     with one_line_faults(Path(f"{posterior}.part")):
         from uqrestore.evaluation.guarantee import Guarantee
+        from uqrestore.memory import read_size
         from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-        from uqrestore.posterior import export_nifti
+        from uqrestore.posterior import Storage, export_nifti
         from uqrestore.restore import restore
         from uqrestore.scans import read_scan
 
@@ -92,7 +106,7 @@ def reconstruct(
         with restoration_bar() as advance:
             written = restore(
                 plan,
-                read_scan(scan, mask=mask, volume=volume),
+                read_scan(scan, mask=mask, volume=volume, allow_gaps=allow_gaps),
                 posterior,
                 overwrite=overwrite,
                 resample=resample,
@@ -100,6 +114,8 @@ def reconstruct(
                 batch_size=batch_size,
                 device=device,
                 guarantee=promise,
+                storage=Storage(keep, bits),  # type: ignore[arg-type]  (checked there)
+                memory=None if memory is None else read_size(memory),
                 progress=advance,
                 notify=say,
             )

@@ -31,6 +31,7 @@ class LinearGuess(nn.Module):
     mean: Tensor
     std: Tensor
     spectrum: Tensor
+    probe: Tensor
 
     def __init__(self, image_shape: Shape, iterations: int) -> None:
         super().__init__()

@@ -22,10 +22,16 @@ class RestorePipeline(Pipeline):
             k-space it is measured.
         prior: Name of a prior of the zoo, or the path of its weights from the current folder,
             with their card beside them.
+        predictor: A conditional network of the zoo, or its path, whose one call gives the
+            posterior mean, and the components where it puts some out; None takes both from the
+            draws.
         method: How posterior samples are drawn.
         baseline: Name of a Gaussian prior of the zoo whose exact posterior mean, the linear
             MMSE estimate, is kept in the file for comparison.
         draws: Posterior samples of a slice.
+        axial_mm: Length over which the noise of neighbouring slices is alike, so that a draw is
+            coherent along the axis; 0 draws every slice by itself. The law of a single slice is
+            the same.
         seed: Seed of the samples and of the simulated noise.
         components: Principal components of the posterior to keep of a slice; 0, or at most two
             fewer than draws.
@@ -36,9 +42,11 @@ class RestorePipeline(Pipeline):
     operator: OperatorPart | None = None
     noise_std: NoiseStd = 0.0
     prior: str
+    predictor: str | None = None
     method: MethodPart
     baseline: str | None = None
     draws: Annotated[int, Field(ge=2)] = 32
+    axial_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
     seed: Seed = 0
     components: Annotated[int, Field(ge=0)] = 3
     batch_size: Annotated[int, Field(ge=1)] = 64
