@@ -1,10 +1,14 @@
 """One random stream per posterior sample, whatever the batch, worker or machine."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+VOLUME = 2**40  # slices of a volume's field are numbered from here, apart from single slices
+REACH = 2.5  # lengths; beyond, weights are below 0.002
 
 
 class SampleNoise:
@@ -53,6 +57,59 @@ class SampleNoise:
                 f"{tuple(x.shape)}; the leading dimensions must be (sample, *problem)."
             )
         return self.normal(x.shape[len(self.shape) :], x)
+
+
+class CoherentNoise(SampleNoise):
+    r"""Noise of a volume: rows of neighbouring slices are correlated along the axis.
+
+    One white field per ``(seed, scan, sample)`` covers the whole volume, whichever of its slices
+    are asked for; slice :math:`k` gets :math:`\sum_m w_m n_{k+m}` of it, with
+    :math:`w_m \propto e^{-m^2 / l^2}` and :math:`\sum w_m^2 = 1`. Each slice by itself sees white
+    unit noise, so the law of its samples is that of :class:`SampleNoise`; two slices have the
+    correlation :math:`e^{-(k-k')^2 / (2 l^2)}`.
+
+    Args:
+        seed: Seed of the run.
+        samples: Indices of the posterior samples in this batch.
+        length: :math:`l`, in slices; above 0.
+        scan: As for :class:`SampleNoise`.
+        slices: One index per problem of a batch.
+
+    Raises:
+        ValueError: If ``length`` is not above 0.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        samples: Sequence[int],
+        *,
+        length: float,
+        scan: int = 0,
+        slices: Sequence[int],
+    ) -> None:
+        if not length > 0:
+            raise ValueError(f"length is that of a correlation and must be above 0, got {length}.")
+        super().__init__(seed, samples, scan=scan, slices=slices)
+        reach = math.ceil(REACH * length)
+        offsets = range(-reach, reach + 1)
+        weights = np.asarray([math.exp(-((m / length) ** 2)) for m in offsets])
+        self._weights = (weights / np.linalg.norm(weights)).tolist()
+        self._fields = [
+            [_stream(seed, scan, VOLUME + row + m, i) for m in offsets]
+            for i in samples
+            for row in slices
+        ]
+
+    def normal(self, rest: Sequence[int], like: Tensor) -> Tensor:
+        """Return unit Gaussian noise ``(*self.shape, *rest)``, dtype and device of ``like``."""
+        rest = tuple(rest)
+        noise = torch.zeros(len(self._fields), *rest, dtype=like.dtype)
+        one = torch.empty(rest, dtype=like.dtype)
+        for row, field in zip(noise, self._fields, strict=True):
+            for weight, stream in zip(self._weights, field, strict=True):
+                row.add_(one.normal_(generator=stream), alpha=weight)
+        return noise.reshape(*self.shape, *rest).to(like.device)
 
 
 def _stream(*key: int) -> torch.Generator:

@@ -12,7 +12,7 @@ from uqrestore.acquisition import Acquisition
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.methods import METHODS
 from uqrestore.networks.weights import sha256
-from uqrestore.noise import SampleNoise
+from uqrestore.noise import CoherentNoise, SampleNoise
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.registries import typed_options
 from uqrestore.priors.closed_form import ClosedForm
@@ -91,6 +91,7 @@ def draw(
     scan: int,
     slices: Sequence[int],
     draws: Sequence[int],
+    axial_length: float = 0.0,
 ) -> tuple[Float[Tensor, " draw slice *image"], int]:
     """Draw posterior samples with a method.
 
@@ -102,6 +103,8 @@ def draw(
         scan: Key of the scan.
         slices: Index of every problem on the model grid.
         draws: Indices of the samples.
+        axial_length: Length of the noise's correlation along the axis, in slices; 0 draws every
+            slice by itself.
 
     Returns:
         Images in network units, and how often the denoiser was called.
@@ -112,7 +115,11 @@ def draw(
     method = METHODS[part.name]
     options = typed_options(("method",), part.name, part.options, method)
     counted = _Counted(denoiser)
-    noise = SampleNoise(seed, draws, scan=scan, slices=slices)
+    noise = (
+        CoherentNoise(seed, draws, length=axial_length, scan=scan, slices=slices)
+        if axial_length > 0
+        else SampleNoise(seed, draws, scan=scan, slices=slices)
+    )
     images = method(problem, counted, noise, **options)
     bad = int((~torch.isfinite(images)).sum())
     if bad:

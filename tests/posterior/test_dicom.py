@@ -173,7 +173,10 @@ def test_the_command_writes_nifti_on_the_grid_of_the_source_and_dicom(
     np.testing.assert_allclose(image.affine, PERMUTED, atol=1e-5)  # type: ignore[attr-defined]
     assert image.shape == SHAPE  # type: ignore[attr-defined]
     assert said.count("written: ") == 6
-    assert run() == (2, "Error: say what to write: --nifti, or --dicom pmap, series or both.\n")
+    assert run() == (
+        2,
+        "Error: say what to write: --nifti, --zarr, or --dicom pmap, series or both.\n",
+    )
 
 
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="needs dciodvfy (Debian: dicom3tools)")

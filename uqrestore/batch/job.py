@@ -15,6 +15,7 @@ from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import (
     PosteriorDamagedError,
     PosteriorError,
+    Storage,
     is_complete,
     remove_leftovers,
 )
@@ -26,6 +27,8 @@ from uqrestore.work import fingerprint
 from uqrestore.zoo import load_card
 
 Status = Literal["done", "skipped", "failed", "failed before"]
+
+WHOLE = Storage()
 
 SHELF = Shelf()
 """The priors of this process: a worker loads each once."""
@@ -44,6 +47,9 @@ class Job:
         device: As in ``restore``.
         overwrite: Replace finished files of another run.
         retry_failed: Try scans again that failed by themselves.
+        storage: As in ``restore``.
+        memory: As in ``restore``, for each worker.
+        allow_gaps: As in ``read_scan``.
     """
 
     pipeline: RestorePipeline
@@ -54,6 +60,9 @@ class Job:
     device: str = "cpu"
     overwrite: bool = False
     retry_failed: bool = False
+    storage: Storage = WHOLE
+    memory: int | None = None
+    allow_gaps: bool = False
 
     def posterior(self, task: Task) -> Path:
         """Return the output of a task."""
@@ -208,7 +217,7 @@ def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
             "replace it, or choose another folder."
         )
     replace = job.overwrite or out.exists()  # what is there now is damaged
-    scan = read_scan(task.scan, mask=task.mask, volume=task.volume)
+    scan = read_scan(task.scan, mask=task.mask, volume=task.volume, allow_gaps=job.allow_gaps)
 
     def run(overwrite: bool) -> None:
         restore(
@@ -221,6 +230,8 @@ def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
             batch_size=job.batch_size,
             device=job.device,
             shelf=SHELF,
+            storage=job.storage,
+            memory=job.memory,
             progress=seen.append,
         )
 

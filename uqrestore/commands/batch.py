@@ -72,7 +72,7 @@ def batch(
             device=device,
             overwrite=overwrite,
             retry_failed=retry_failed,
-            storage=Storage(keep, bits),  # type: ignore[arg-type]  (checked there)
+            storage=Storage(keep, bits),
             memory=None if memory is None else read_size(memory),
             allow_gaps=allow_gaps,
         )

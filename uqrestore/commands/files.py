@@ -21,6 +21,9 @@ def export(
     dicom: Annotated[
         str | None, typer.Option(help="pmap, series (16 bit, for simpler viewers) or both.")
     ] = None,
+    zarr: Annotated[
+        bool, typer.Option("--zarr", help="The whole file as a Zarr store (extra zarr).")
+    ] = False,
     model_grid: Annotated[
         bool, typer.Option("--model-grid", help="NIfTI on the prior's grid, not the scan's.")
     ] = False,
@@ -35,9 +38,9 @@ def export(
 ) -> None:
     """Write maps of a posterior file as NIfTI or DICOM."""
     with one_line_faults():
-        if not nifti and dicom is None:
-            raise ValueError("say what to write: --nifti, or --dicom pmap, series or both.")
-        from uqrestore.posterior import export_dicom, export_nifti
+        if not nifti and not zarr and dicom is None:
+            raise ValueError("say what to write: --nifti, --zarr, or --dicom pmap, series or both.")
+        from uqrestore.posterior import export_dicom, export_nifti, export_zarr
 
         where, chosen = folder or path.parent, tuple(maps or ("mmse", "std"))
         written = []
@@ -49,5 +52,8 @@ def export(
             written += export_dicom(
                 path, where, kind=dicom, maps=chosen, source=source, overwrite=overwrite
             )
+        if zarr:
+            store = where / f"{path.name.removesuffix('.h5')}.zarr"
+            written.append(export_zarr(path, store, overwrite=overwrite))
         for file in written:
             say(f"written: {file}")

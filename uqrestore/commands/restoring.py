@@ -114,7 +114,7 @@ def reconstruct(
                 batch_size=batch_size,
                 device=device,
                 guarantee=promise,
-                storage=Storage(keep, bits),  # type: ignore[arg-type]  (checked there)
+                storage=Storage(keep, bits),
                 memory=None if memory is None else read_size(memory),
                 progress=advance,
                 notify=say,

@@ -8,11 +8,12 @@ from uqrestore.posterior.errors import (
     PosteriorError,
     PosteriorWriteError,
 )
-from uqrestore.posterior.export import export_nifti
+from uqrestore.posterior.export import export_nifti, export_zarr
 from uqrestore.posterior.inspect import Inspection, inspect
 from uqrestore.posterior.open import is_complete, open_posterior, read_operator, read_placement
 from uqrestore.posterior.plan import Named, PosteriorPlan
 from uqrestore.posterior.schema import SCHEMA, validate
+from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import Interval, Predicted, Summary
 from uqrestore.posterior.writer import PosteriorWriter, remove_leftovers
 
@@ -29,10 +30,12 @@ __all__ = [
     "PosteriorWriteError",
     "PosteriorWriter",
     "Predicted",
+    "Storage",
     "Summary",
     "align_signs",
     "export_dicom",
     "export_nifti",
+    "export_zarr",
     "inspect",
     "is_complete",
     "open_posterior",

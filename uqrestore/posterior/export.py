@@ -70,6 +70,44 @@ def export_nifti(
     return written
 
 
+def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False) -> Path:
+    """Copy a finished posterior file to a Zarr store, for object stores and web viewers.
+
+    Every group, variable and attribute is the same; ``xarray.open_datatree(folder)`` reads it.
+
+    Args:
+        path: The posterior file.
+        folder: The store, a folder such as ``scan.zarr``; it appears once it is whole.
+        overwrite: Replace a store that exists.
+
+    Raises:
+        PosteriorError: If the file is not finished, the store exists, or the package zarr is
+            missing.
+    """
+    import shutil
+
+    path, folder = Path(path), Path(folder)
+    try:
+        import zarr  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError:
+        raise PosteriorError("Zarr needs its package: pip install 'uqrestore[zarr]'.") from None
+    if folder.exists() and not overwrite:
+        raise PosteriorError(f"{folder}: exists already; pass --overwrite.")
+    temporary = folder.with_name(f".writing-{folder.name}")
+    with open_posterior(path) as tree:
+        if tree.attrs["status"] != "complete":
+            raise PosteriorError(f"{path}: is not finished; resume the run.")
+        try:
+            # The filters of HDF5 are not those of Zarr: every variable gets its default ones.
+            tree.drop_encoding().to_zarr(temporary, mode="w", consolidated=False)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
 def _find(tree: Any, name: str, path: Path) -> Any:  # noqa: ANN401  (xarray at run time only)
     for group in ("estimate", "reference"):
         if group in tree.children and name in tree[group].data_vars:

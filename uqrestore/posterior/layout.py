@@ -6,6 +6,7 @@ Names and dimensions are those of ``schema.py``; ``docs/file-format.md`` describ
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,7 +59,7 @@ def write_known(file: Any, plan: PosteriorPlan, status: str) -> None:  # noqa: A
             image(group, name, plan.to_volume(images), plan, long_name=name.replace("_", " "))
 
 
-def draw_dimensions(group: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
+def draw_dimensions(group: Any, draws: Sequence[int]) -> None:  # noqa: ANN401
     """Give a group the dimensions of draws, with their coordinates."""
     group.attrs["sample_dims"] = ["chain", "draw"]
     put(group, "chain", ("chain",), np.zeros(1, np.int32), long_name="independent chain")
@@ -66,7 +67,7 @@ def draw_dimensions(group: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
         group,
         "draw",
         ("draw",),
-        np.arange(plan.draws, dtype=np.int32),
+        np.asarray(draws, np.int32),
         long_name="posterior draw, the sample of its random stream",
     )
 

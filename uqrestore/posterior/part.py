@@ -178,7 +178,7 @@ def _skeleton(sink: Sink, plan: PosteriorPlan) -> dict[str, int]:
             group = file[name] if name in file.groups else file.create_group(name)
             layout.declare(group, dims, tuple(sizes[dim] for dim in dims))
             if name != "writing" and "draw" not in group.variables:
-                layout.draw_dimensions(group, plan)
+                layout.draw_dimensions(group, range(plan.draws))
             variable = group.create_variable(path.split("/")[2], dims, dtype, dcpl=fixed)
             places[path] = byte_offset(variable._h5ds)
     return places

@@ -14,6 +14,7 @@ from uqrestore.posterior.part import Slabs, checksum
 from uqrestore.posterior.plan import PosteriorPlan, to_json
 from uqrestore.posterior.reading import byte_offset
 from uqrestore.posterior.sink import RawArray, Sink, Uninterrupted, sync_folder
+from uqrestore.posterior.storage import Storage, bit_round, write_moments
 from uqrestore.posterior.summaries import Interval, Summary
 
 
@@ -23,6 +24,7 @@ def write_finished(
     plan: PosteriorPlan,
     summary: Summary,
     figures: Mapping[str, float],
+    storage: Storage,
 ) -> None:
     """Write the whole file under a temporary name and sync it.
 
@@ -33,7 +35,7 @@ def write_finished(
     with temporary.open("w+b", buffering=0) as raw:
         sink = Sink(raw)  # type: ignore[arg-type]
         with Uninterrupted() as interrupt:
-            place = _write(sink, slabs, plan, summary, figures, interrupt)
+            place = _write(sink, slabs, plan, summary, figures, storage, interrupt)
         sink.check()
         digest = file_sha256(raw, place)  # type: ignore[arg-type]
         RawArray(raw, place, (DIGEST_BYTES,), np.dtype("u1")).write(  # type: ignore[arg-type]
@@ -54,9 +56,12 @@ def _write(
     plan: PosteriorPlan,
     summary: Summary,
     figures: Mapping[str, float],
+    storage: Storage,
     interrupt: Uninterrupted,
 ) -> int:
     import h5netcdf
+
+    kept = storage.kept(plan.draws)
 
     with h5netcdf.File(sink, "w") as file:
         layout.write_known(file, plan, "complete")
@@ -66,17 +71,19 @@ def _write(
             _interval(file.create_group("interval"), plan, summary.interval)
         posterior = file.create_group("posterior")
         posterior.dimensions["chain"], posterior.dimensions["draw"] = 1, None
-        posterior.resize_dimension("draw", plan.draws)
-        layout.draw_dimensions(posterior, plan)
-        _numbers(posterior, slabs, plan)
+        posterior.resize_dimension("draw", len(kept))
+        layout.draw_dimensions(posterior, kept)
+        _numbers(posterior, slabs, plan, kept)
+        if len(kept) < plan.draws:
+            write_moments(file.create_group("moments"), slabs, plan)
         if plan.stats:
             group = file.create_group("sample_stats")
-            layout.draw_dimensions(group, plan)
+            layout.draw_dimensions(group, kept)
             for name in plan.stats:
-                values = slabs.arrays[f"/sample_stats/{name}"].read()
+                values = slabs.arrays[f"/sample_stats/{name}"].read()[:, kept]
                 layout.put(group, name, ("chain", "draw", "z"), values)
         place = _digest(file.create_group("integrity"))
-        _draws(posterior, slabs, plan, sink, interrupt)
+        _draws(posterior, slabs, plan, storage, sink, interrupt)
     return place
 
 
@@ -84,6 +91,7 @@ def _draws(
     group: Any,  # noqa: ANN401  (h5netcdf is untyped)
     slabs: Slabs,
     plan: PosteriorPlan,
+    storage: Storage,
     sink: Sink,
     interrupt: Uninterrupted,
 ) -> None:
@@ -96,7 +104,7 @@ def _draws(
     values = variable._h5ds  # thousands of small writes through h5netcdf take 20x longer
     digest = hashlib.sha256()
     low, high = np.inf, -np.inf
-    for draw in range(plan.draws):
+    for place, draw in enumerate(storage.kept(plan.draws)):
         for channel in range(plan.channels):
             for position in range(len(plan.slices)):
                 image = slabs.read(draw, position)
@@ -105,8 +113,9 @@ def _draws(
                         f"draw {draw} of slice {plan.slices[position]} changed on disk after it "
                         "was written"
                     )
-                plane = image[channel]
-                index = (0, draw, position) if plan.channels == 1 else (0, draw, channel, position)
+                plane = bit_round(image[channel], storage.keepbits)
+                inside = (position,) if plan.channels == 1 else (channel, position)
+                index = (0, place, *inside)
                 values[index] = plane
                 digest.update(plane)
                 low, high = min(low, float(plane.min())), max(high, float(plane.max()))
@@ -117,19 +126,20 @@ def _draws(
         {
             "units": plan.unit,
             "long_name": "posterior draws",
-            "actual_range": np.asarray([low, high], np.float32),
+            **({"actual_range": np.asarray([low, high], np.float32)} if low <= high else {}),
+            **storage.attributes(),
             "spatial_ref": "affine",
             "sha256": digest.hexdigest(),
         }
     )
 
 
-def _numbers(group: Any, slabs: Slabs, plan: PosteriorPlan) -> None:  # noqa: ANN401
+def _numbers(group: Any, slabs: Slabs, plan: PosteriorPlan, kept: list[int]) -> None:  # noqa: ANN401
     """Write what goes with every draw; calls and seconds are summed over its slices."""
     put = layout.put
-    valid = slabs.arrays["/posterior/valid"].read()
+    valid = slabs.arrays["/posterior/valid"].read()[:, kept]
     put(group, "valid", ("chain", "draw", "z"), valid, long_name="1 where the draw is written")
-    seeds = np.full(plan.draws, plan.seed, np.uint64)
+    seeds = np.full(len(kept), plan.seed, np.uint64)
     put(
         group,
         "seed",
@@ -137,9 +147,9 @@ def _numbers(group: Any, slabs: Slabs, plan: PosteriorPlan) -> None:  # noqa: AN
         seeds,
         long_name="seed of the run; a draw's stream is that of (seed, scan, slice, draw)",
     )
-    calls = slabs.arrays["/writing/nfe"].read().max(axis=1)
+    calls = slabs.arrays["/writing/nfe"].read().max(axis=1)[kept]
     put(group, "nfe", ("draw",), calls, long_name="denoiser calls for each slice of the draw")
-    seconds = slabs.arrays["/writing/wall_s"].read().sum(axis=1)
+    seconds = slabs.arrays["/writing/wall_s"].read().sum(axis=1)[kept]
     put(group, "wall_s", ("draw",), seconds, units="s", long_name="time spent on the draw")
 
 

@@ -14,6 +14,7 @@ from uqrestore.posterior import part, seal
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
 from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
+from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import Predicted, Summary, summarise
 
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -160,12 +161,19 @@ class PosteriorWriter:
         levels = tuple(quantiles)
         return summarise(read, shape, components=components, levels=levels, predicted=predicted)
 
-    def finish(self, summary: Summary, *, figures: Mapping[str, float] | None = None) -> Path:
+    def finish(
+        self,
+        summary: Summary,
+        *,
+        figures: Mapping[str, float] | None = None,
+        storage: Storage | None = None,
+    ) -> Path:
         """Write the finished file: compressed, hashed, synced, renamed; remove the partial one.
 
         Args:
             summary: From :meth:`summarise`.
             figures: Summary figures of the scan, such as a PSNR, for catalogues.
+            storage: What the file keeps of the draws; None keeps all of all.
 
         Returns:
             The finished file.
@@ -176,7 +184,14 @@ class PosteriorWriter:
         """
         self._check_whole()
         try:
-            seal.write_finished(self._temporary, self._slabs, self.plan, summary, figures or {})
+            seal.write_finished(
+                self._temporary,
+                self._slabs,
+                self.plan,
+                summary,
+                figures or {},
+                storage or Storage(),
+            )
             seal.publish(self._temporary, self.path)
         except OSError as error:
             self._fail(error)

@@ -1,0 +1,77 @@
+"""How fast and how large posterior files are written: ``python -m tests.posterior speed``."""
+
+import dataclasses
+import shutil
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from uqrestore.posterior import PosteriorWriter, Storage
+from uqrestore.posterior.example import example_plan
+from uqrestore.posterior.layout import FILTERS
+
+DRAWS, SLICES, SIDE = 32, 6, 128
+STORAGES = {
+    "all draws, all bits (default)": Storage(),
+    "all draws, 10 bits": Storage(keepbits=10),
+    "all draws, 7 bits": Storage(keepbits=7),
+    "8 draws, all bits": Storage(keep="thin"),
+    "8 draws, 7 bits": Storage(keep="thin", keepbits=7),
+    "no draws": Storage(keep="none"),
+}
+
+
+def smooth_draws() -> np.ndarray:
+    """Return draws that look like a scan's: a smooth image, and spread of a fiftieth of it."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
+    mean = 1000 * np.exp(-2 * (x**2 + y**2)) * (1 + 0.2 * np.cos(9 * x) * np.cos(7 * y))
+    noise = rng.standard_normal((DRAWS, SLICES, 1, SIDE, SIDE)).astype(np.float32)
+    return (mean + 20 * noise).astype(np.float32)
+
+
+def bare(path: Path, images: np.ndarray) -> float:
+    """Return the seconds that h5py alone takes for the same array, chunks and filters."""
+    start = time.perf_counter()
+    shape = (1, DRAWS, SLICES, SIDE, SIDE)
+    with h5py.File(path, "w") as file:
+        values = file.create_dataset("image", shape, "<f4", chunks=(1, 1, 1, SIDE, SIDE), **FILTERS)
+        for draw in range(DRAWS):
+            for k in range(SLICES):
+                values[0, draw, k] = images[draw, k, 0]
+        file.flush()
+    return time.perf_counter() - start
+
+
+def table(folder: Path) -> str:
+    """Return the rows of the table in the docs."""
+    folder.mkdir(exist_ok=True)
+    images, slices = smooth_draws(), tuple(range(SLICES))
+    plan = example_plan(draws=DRAWS, slices=slices, shape=(SIDE, SIDE))
+    raw = images.nbytes / 1e6
+    alone = min(bare(folder / "bare.h5", images) for _ in range(3))
+    lines = [
+        f"{raw:.1f} MB of draws; bare h5py {raw / alone:.0f} MB/s",
+        "| kept | size / raw | write, MB/s | of bare h5py |",
+        "|---|---|---|---|",
+    ]
+    for name, storage in STORAGES.items():
+        best = np.inf
+        for _ in range(3):
+            path = folder / "out.h5"
+            spent = 0.0
+            with PosteriorWriter(path, dataclasses.replace(plan), overwrite=True) as writer:
+                start = time.perf_counter()
+                for draw in range(DRAWS):
+                    writer.write([draw], slices, images[draw : draw + 1])
+                spent += time.perf_counter() - start
+                summary = writer.summarise(components=0, quantiles=())
+                start = time.perf_counter()
+                writer.finish(summary, storage=storage)
+                best = min(best, spent + time.perf_counter() - start)
+        size = path.stat().st_size / images.nbytes
+        lines.append(f"| {name} | {size:.2f} | {raw / best:.0f} | {alone / best:.0%} |")
+    shutil.rmtree(folder, ignore_errors=True)
+    return "\n".join(lines)
