@@ -17,7 +17,7 @@ release = version = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
+    "mathml",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
@@ -26,6 +26,7 @@ myst_heading_anchors = 3
 myst_dmath_double_inline = True
 math_number_all = False
 numfig = True
+html_math_renderer = "mathml"
 exclude_patterns = ["_build", "README.md"]
 html_theme = "furo"
 html_title = "uqrestore"

@@ -49,7 +49,9 @@ class Contents:
         stats: Numbers of every draw of every slice.
         timing: ``nfe`` and ``wall_s`` of every draw, where stated.
         noise_std: Of the measurement; None if not stated.
-        guarantee: Calibrated promise about the intervals, if the file holds one.
+        operator: Registry name of the operator; empty if not stated.
+        guarantee: Calibrated promise about ``promised``, if the file holds one.
+        promised: Lower and upper ends of the intervals that keep it.
         missing: What is not there, and what to do about it; for people.
     """
 
@@ -75,7 +77,9 @@ class Contents:
     stats: Mapping[str, np.ndarray]
     timing: Mapping[str, np.ndarray]
     noise_std: np.ndarray | None
+    operator: str
     guarantee: Mapping[str, Any] | None
+    promised: tuple[Volume, Volume] | None
     missing: tuple[str, ...]
 
     @property
@@ -184,7 +188,9 @@ class _Reading:
             stats=self._stats(keep),
             timing=self._timing(),
             noise_std=self._array("/observed_data/noise_std"),
+            operator=self._operator(),
             guarantee=self._guarantee(),
+            promised=self._promised(keep),
             missing=tuple(self.missing),
         )
 
@@ -291,6 +297,14 @@ class _Reading:
             if group is not None and "guarantee" in group.attrs:
                 return self._json({"guarantee": _text(group.attrs["guarantee"])}, "guarantee")
         return None
+
+    def _promised(self, keep: np.ndarray) -> tuple[Volume, Volume] | None:
+        lower, upper = self._volume("/interval/lower"), self._volume("/interval/upper")
+        return None if lower is None or upper is None else (lower[keep], upper[keep])
+
+    def _operator(self) -> str:
+        group = self.file.get("/operator")
+        return "" if group is None else _text(group.attrs.get("class", ""))
 
     def _unit(self) -> str:
         return _text(self.file["/posterior/image"].attrs.get("units", "a.u."))

@@ -1,5 +1,7 @@
 """All that a report states, worked out once: for the page, for machines, for the group page."""
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from uqrestore.evaluation.guarantee import Guarantee
+from uqrestore.posterior.reading import short
 from uqrestore.report.calibration import Calibration, SelfCheck, check_itself, find_calibration
 from uqrestore.report.contents import Contents, read_contents
 from uqrestore.report.data_fit import DataFit, measure_data_fit
@@ -17,6 +20,7 @@ from uqrestore.report.regions import (
     labelled_regions,
     measure_regions,
 )
+from uqrestore.setting import setting_of
 
 WINDOW_PERCENTILE = 99.5
 
@@ -94,6 +98,9 @@ def find(path: Path, *, labels: Path | None = None, threshold: float | None = No
             found = labelled_regions(contents, labels)
         regions = tuple(measure_regions(contents, found, draws, threshold=threshold))
     guarantee, warning = _guarantee(contents)
+    if guarantee and contents.promised is not None:
+        low, high = contents.promised
+        contents = dataclasses.replace(contents, maps={**contents.maps, "low": low, "high": high})
     if warning:
         warnings.append(warning)
     mask, maps = contents.mask, contents.maps
@@ -205,14 +212,18 @@ def _window(contents: Contents) -> tuple[float, float]:
 
 
 def _guarantee(contents: Contents) -> tuple[str | None, str]:
+    """Return the promise of the file's intervals, or why it is not printed."""
     if contents.guarantee is None:
         return None, ""
-    import json
-
     try:
         found = Guarantee.from_json(json.dumps(contents.guarantee))
-    except (ValueError, KeyError, TypeError) as error:
-        return None, f"The file's guarantee is not shown: {error}"
+        rows, columns = (abs(float(axis[1] - axis[0])) for axis in (contents.y, contents.x))
+        setting = setting_of(
+            contents.provenance, contents.operator, contents.planned, (rows, columns)
+        )
+        found.check(setting)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        return None, f"The file's guarantee is not printed: {short(error)}"
     return found.statement, ""
 
 
