@@ -15,7 +15,7 @@ from uqrestore.pipeline import RestorePipeline, change, read_pipeline
 from uqrestore.posterior import read_operator, validate
 from uqrestore.priors import LowRankGaussian
 from uqrestore.restore import restore
-from uqrestore.scans import ScanError, demo_scan_path, fit_to_model, read_scan
+from uqrestore.scans import ScanError, demo_scan_path, fit_to_model, read_input, read_scan
 from uqrestore.zoo import load_card, load_prior
 
 SLICES = (10, 16)
@@ -64,7 +64,7 @@ def test_four_times_fewer_lines_beat_zero_filling_by_three_decibels(
     upright = np.diag([3.0, 3.0, 3.0, 1.0])
     raw = write_ismrmrd(tmp_path / "a.mrd", brain.transpose(2, 1, 0), upright, lines, noise, 8)
 
-    out = restore(pipeline, read_scan(raw), tmp_path / "out.h5")
+    out = restore(pipeline, read_input(raw), tmp_path / "out.h5")
 
     mean, zero = read(out, "estimate/mmse"), read(out, "reference/zero_filled")
     assert validate(out) == []
@@ -86,13 +86,13 @@ def test_four_times_fewer_lines_beat_zero_filling_by_three_decibels(
 def test_a_raw_scan_and_an_operator_or_an_image_and_none_do_not_go_together(
     brain: np.ndarray, lines: np.ndarray, pipeline: RestorePipeline, tmp_path: Path
 ) -> None:
-    raw = read_scan(write_fastmri(tmp_path / "a.h5", brain, lines, std=1.0))
+    raw = read_input(write_fastmri(tmp_path / "a.h5", brain, lines, std=1.0))
     simulated = change(pipeline, operator={"name": "identity"}, noise_std=0.1)
 
     with pytest.raises(ValueError, match="was measured already"):
         restore(simulated, raw, tmp_path / "a.out.h5")
     with pytest.raises(ValueError, match="must say how to measure it"):
         restore(pipeline, read_scan(demo_scan_path()), tmp_path / "b.out.h5")
-    cropped = read_scan(write_fastmri(tmp_path / "b.h5", brain[:, 2:], lines, std=1.0))
+    cropped = read_input(write_fastmri(tmp_path / "b.h5", brain[:, 2:], lines, std=1.0))
     with pytest.raises(ScanError, match=r"is 62 x 64 pixels of 3 x 3 mm but the prior makes 64"):
         restore(pipeline, cropped, tmp_path / "c.out.h5")

@@ -9,10 +9,10 @@ from typing import Any
 from uqrestore.batch import job
 from uqrestore.posterior import part
 
-_read, _reserve = job.read_scan, part.reserve
+_read, _reserve = job.read_input, part.reserve
 
 
-def read_or_die(path: Any, **options: Any) -> Any:  # noqa: ANN401 - as read_scan
+def read_or_die(path: Any, **options: Any) -> Any:  # noqa: ANN401 - as read_input
     """Crash as a library written in C would."""
     if "poison" in str(path):
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -29,4 +29,4 @@ def reserve_or_fail(file: Any, size: int) -> None:  # noqa: ANN401 - as reserve
 
 def dask_setup(worker: object) -> None:  # noqa: ARG001 - called by dask
     """Put the faults in place."""
-    job.read_scan, part.reserve = read_or_die, reserve_or_fail
+    job.read_input, part.reserve = read_or_die, reserve_or_fail

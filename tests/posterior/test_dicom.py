@@ -61,7 +61,7 @@ def parametric(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     image = hd.imread(path)
     values = image.get_frames(apply_real_world_transform=True)
-    rows, columns = np.indices(values.shape[1:])
+    rows, columns = np.mgrid[: values.shape[1], : values.shape[2]]
     places = []
     shared = image.SharedFunctionalGroupsSequence[0]
     row_mm, column_mm = shared.PixelMeasuresSequence[0].PixelSpacing

@@ -9,6 +9,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.front import read
 from tests.posterior.runs import images, plan, write_rest
 from uqrestore.posterior import (
     PosteriorError,
@@ -50,15 +51,16 @@ def test_rounded_draws_are_near_and_summaries_exact(channels: int, tmp_path: Pat
     whole, rounded = (finished(tmp_path, of, Storage(keepbits=bits)) for bits in (None, 7))
 
     assert validate(rounded) == []
+    draws, near = read(whole, "posterior/image"), read(rounded, "posterior/image")
+    assert 0 < np.abs(near / draws - 1).max() <= 2.0**-8
     with h5py.File(whole) as one, h5py.File(rounded) as other:
-        draws, near = one["posterior/image"][...], other["posterior/image"][...]
-        assert 0 < np.abs(near / draws - 1).max() <= 2.0**-8
         attrs = other["posterior/image"].attrs
         assert attrs["quantization"] == "BitRound"
         assert attrs["_QuantizeBitRoundNumberOfSignificantBits"] == 7
         assert "quantization" not in one["posterior/image"].attrs
-        for name in ("mmse", "std", "pc", "pc_std"):
-            np.testing.assert_array_equal(one[f"estimate/{name}"], other[f"estimate/{name}"])
+    for name in ("mmse", "std", "pc", "pc_std"):
+        same = read(whole, f"estimate/{name}"), read(rounded, f"estimate/{name}")
+        np.testing.assert_array_equal(*same)
 
 
 def two_channels() -> PosteriorPlan:
@@ -77,20 +79,20 @@ def test_summaries_are_of_all_draws_however_few_are_kept(
 
     assert validate(thin) == []
     assert inspect(thin).faults == ()
-    with h5py.File(whole) as one, h5py.File(thin) as other:
-        kept = other["posterior/draw"][...]
-        assert len(kept) == left == other["posterior/image"].shape[1]
-        np.testing.assert_array_equal(
-            one["posterior/image"][:, kept], other["posterior/image"][...]
-        )
-        for name in ("mmse", "std", "quantile", "pc", "pc_std", "explained"):
-            np.testing.assert_array_equal(one[f"estimate/{name}"], other[f"estimate/{name}"])
-        draws = images(of, list(range(12)), list(of.slices))[:, :, 0].astype(np.float64)
-        np.testing.assert_allclose(other["moments/mean"], draws.mean(0), rtol=1e-12)
-        squares = ((draws - draws.mean(0)) ** 2).sum(0)
-        np.testing.assert_allclose(other["moments/squares"], squares, rtol=1e-9)
-        found = components_from_gram(other["moments/gram"][0], 2)
-        np.testing.assert_allclose(np.sqrt(found.variance), one["estimate/pc_std"][:, 0], rtol=1e-4)
+    kept = read(thin, "posterior/draw")
+    images_kept = read(thin, "posterior/image")
+    assert len(kept) == left == images_kept.shape[1]
+    np.testing.assert_array_equal(read(whole, "posterior/image")[:, kept], images_kept)
+    for name in ("mmse", "std", "quantile", "pc", "pc_std", "explained"):
+        same = read(whole, f"estimate/{name}"), read(thin, f"estimate/{name}")
+        np.testing.assert_array_equal(*same)
+    draws = images(of, list(range(12)), list(of.slices))[:, :, 0].astype(np.float64)
+    np.testing.assert_allclose(read(thin, "moments/mean"), draws.mean(0), rtol=1e-12)
+    squares = ((draws - draws.mean(0)) ** 2).sum(0)
+    np.testing.assert_allclose(read(thin, "moments/squares"), squares, rtol=1e-9)
+    found = components_from_gram(read(thin, "moments/gram")[0], 2)
+    spread = read(whole, "estimate/pc_std")[:, 0]
+    np.testing.assert_allclose(np.sqrt(found.variance), spread, rtol=1e-4)
     with xr.open_datatree(thin) as tree:
         assert tree["posterior/image"].sizes["draw"] == left
 

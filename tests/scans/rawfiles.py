@@ -1,6 +1,7 @@
 """Raw k-space files made from images, coils and a phase: fastMRI's HDF5 and ISMRMRD."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import ismrmrd
@@ -102,7 +103,7 @@ def write_ismrmrd(
         file.write_xml_header(xml(readout, phase, (mm[0], mm[1], mm[2]), **changes))
         if noise_scan:
             data = noise(rng, (count, 4096), std).astype(np.complex64)
-            scan = ismrmrd.Acquisition.from_array(data)
+            scan: Any = ismrmrd.Acquisition.from_array(data)
             scan.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
             scan.sample_time_us = 5.0
             file.append_acquisition(scan)
@@ -111,7 +112,7 @@ def write_ismrmrd(
             kspace = to_kspace(oversampled(seen, -1))
             kspace = kspace + noise(rng, kspace.shape, std)
             for step in np.flatnonzero(lines):
-                line = ismrmrd.Acquisition.from_array(kspace[:, step].astype(np.complex64))
+                line: Any = ismrmrd.Acquisition.from_array(kspace[:, step].astype(np.complex64))
                 line.idx.kspace_encode_step_1, line.idx.slice = int(step), k
                 line.center_sample, line.sample_time_us = readout, 5.0
                 middle = [readout // 2, phase // 2, k, 1]

@@ -41,10 +41,11 @@ def header(voxels: np.ndarray, affine: np.ndarray, k: int, series: str, **more: 
     image.PixelData = np.ascontiguousarray(plane, "<u2").tobytes()
     for name, value in more.items():
         setattr(image, name, value)
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
-    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    meta: Any = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = image.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.file_meta = meta
     return image
 
 
@@ -64,7 +65,7 @@ def write_series(
 def write_enhanced(path: Path, voxels: np.ndarray, affine: np.ndarray, slope: float = 1) -> Path:
     """Write one enhanced multi-frame file, its frames in reverse order."""
     count = voxels.shape[2]
-    image = header(voxels, affine, 0, generate_uid())
+    image: Any = header(voxels, affine, 0, generate_uid())
     image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
     shared, frames = Dataset(), []
     orientation, measures, values = Dataset(), Dataset(), Dataset()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.scans.rawfiles import write_fastmri, write_ismrmrd
 from tests.scans.scenes import blob, rotation
-from uqrestore.scans import RawScan, ScanError, read_scan
+from uqrestore.scans import RawScan, ScanError, read_input, read_scan
 from uqrestore.scans.kspace import to_image
 
 SHAPE = (8, 7, 3)
@@ -22,7 +22,7 @@ def tilted(axes: tuple[int, int, int], flips: tuple[int, int, int]) -> np.ndarra
 
 
 def read(path: Path) -> RawScan:
-    scan = read_scan(path)
+    scan = read_input(path)
     assert isinstance(scan, RawScan)
     return scan
 
@@ -110,6 +110,9 @@ def test_what_cannot_be_restored_is_refused_in_one_line(tmp_path: Path) -> None:
     images, affine, lines = blob(SHAPE), tilted((0, 1, 2), (1, 1, 1)), np.ones(7, bool)
     spiral = write_ismrmrd(tmp_path / "s.mrd", images, affine, lines, 0.1, trajectory="spiral")
     sagittal = write_ismrmrd(tmp_path / "x.mrd", images, tilted((2, 1, 0), (1, 1, 1)), lines, 0.1)
+    whole = write_ismrmrd(tmp_path / "w.mrd", images, affine, lines, 0.1)
+    with pytest.raises(ScanError, match="is raw k-space, not an image"):
+        read_scan(whole)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["data"] = 1
     with h5py.File(tmp_path / "zero.h5", "w") as file:
@@ -124,5 +127,5 @@ def test_what_cannot_be_restored_is_refused_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "cut.h5", "is not HDF5, or is damaged"),
     ):
         with pytest.raises(ScanError, match=words) as caught:
-            read_scan(path)
+            read_input(path)
         assert "\n" not in str(caught.value)

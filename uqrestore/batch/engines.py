@@ -66,7 +66,8 @@ def run_on(client: "Client", tasks: Sequence[Task], job: Job, started: Started) 
     run = os.urandom(4).hex()  # a scheduler remembers keys
     while waiting or running:
         try:
-            free = sum(client.ncores().values()) - len(running)
+            cores: Any = client.ncores()
+            free = sum(cores.values()) - len(running)
         except (OSError, ValueError) as error:
             raise _lost(client) from error
         while waiting and free > 0:
@@ -81,10 +82,10 @@ def run_on(client: "Client", tasks: Sequence[Task], job: Job, started: Started) 
                 client.wait_for_workers(1, timeout=POLL_SECONDS)
             continue
         try:
-            done = wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED").done
+            ended: Any = wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
         except TimeoutError:
             continue
-        for future in done:
+        for future in ended.done:
             task = running.pop(future)
             if future.status == "finished":
                 yield future.result()
@@ -107,7 +108,7 @@ def local_cluster(workers: int) -> Iterator["Client"]:
         ModuleNotFoundError: Without the extra ``batch``.
     """
     _need_distributed()
-    import dask
+    from dask import config
 
     settings = {
         "distributed.worker.multiprocessing-method": _context().get_start_method(),
@@ -115,7 +116,7 @@ def local_cluster(workers: int) -> Iterator["Client"]:
         "logging": {"distributed": "critical"},
     }
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with dask.config.set(settings), tempfile.TemporaryDirectory(prefix="uqrestore-") as scratch:
+    with config.set(settings), tempfile.TemporaryDirectory(prefix="uqrestore-") as scratch:
         from distributed import Client, LocalCluster
         from distributed.utils import get_mp_context
 
@@ -127,7 +128,7 @@ def local_cluster(workers: int) -> Iterator["Client"]:
                 processes=True,
                 host="127.0.0.1",
                 memory_limit=0,  # the operating system judges memory; dask would kill too early
-                dashboard_address=None,
+                dashboard_address=None,  # type: ignore[arg-type]  (dask allows it)
                 local_directory=scratch,
                 silence_logs=logging.CRITICAL + 1,
             ) as cluster,

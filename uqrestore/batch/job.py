@@ -22,7 +22,7 @@ from uqrestore.posterior import (
 from uqrestore.posterior.integrity import intact
 from uqrestore.restore import Progress, restore
 from uqrestore.sampling import Shelf, weights_sha256
-from uqrestore.scans import ScanError, input_identity, read_scan
+from uqrestore.scans import ScanError, input_identity, read_input
 from uqrestore.work import fingerprint
 from uqrestore.zoo import load_card
 
@@ -204,8 +204,9 @@ def _fingerprint_or_nothing(task: Task, job: Job) -> str:
 
 def _failed_before(task: Task, job: Job, name: str) -> str | None:
     said = read_failure(job.error_record(task))
-    again = job.retry_failed or said is None or bool(said.get("try_again"))
-    return None if again or said.get("fingerprint") != name else str(said.get("error"))
+    if said is None or job.retry_failed or said.get("try_again"):
+        return None
+    return str(said.get("error")) if said.get("fingerprint") == name else None
 
 
 def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
@@ -217,7 +218,7 @@ def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
             "replace it, or choose another folder."
         )
     replace = job.overwrite or out.exists()  # what is there now is damaged
-    scan = read_scan(task.scan, mask=task.mask, volume=task.volume, allow_gaps=job.allow_gaps)
+    scan = read_input(task.scan, mask=task.mask, volume=task.volume, allow_gaps=job.allow_gaps)
 
     def run(overwrite: bool) -> None:
         restore(

@@ -1,7 +1,7 @@
 """Run a batch: find its scans, hand them to an engine, say what became of them."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +92,7 @@ def _engine(
     scheduler: str | None,
     scheduler_file: Path | None,
     say: Tell,
-) -> Iterator[Record]:
+) -> Generator[Record]:
     def started(task: Task) -> None:
         say("started", task)
 

@@ -99,14 +99,14 @@ def reconstruct(
         from uqrestore.pipeline import RestorePipeline, change, load_pipeline
         from uqrestore.posterior import Storage, export_nifti
         from uqrestore.restore import restore
-        from uqrestore.scans import read_scan
+        from uqrestore.scans import read_input
 
         promise = None if guarantee is None else Guarantee.load(guarantee)
         plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws, seed=seed)
         with restoration_bar() as advance:
             written = restore(
                 plan,
-                read_scan(scan, mask=mask, volume=volume, allow_gaps=allow_gaps),
+                read_input(scan, mask=mask, volume=volume, allow_gaps=allow_gaps),
                 posterior,
                 overwrite=overwrite,
                 resample=resample,

@@ -135,12 +135,12 @@ def _maps(path: Path, names: Sequence[str]) -> Iterator[_Map]:
         )
     tags = json.loads(root["provenance"]).get("scan", {}).get("tags", {})
     with open_posterior(path) as tree:
-        slices = tree["slice"].values
+        slices = np.asarray(tree["slice"].values)
         for name in names:
             group = next((g for g in ("estimate", "reference") if g in tree.children
                           and name in tree[g].data_vars), None)  # fmt: skip
             if group is None or tree[group][name].dims != ("z", "y", "x"):
-                known = [n for n, v in tree["estimate"].data_vars.items() if v.ndim == 3]
+                known = [str(n) for n, v in tree["estimate"].data_vars.items() if v.ndim == 3]
                 raise PosteriorError(
                     f"{path}: has no real map {name!r}; it can be {', '.join(known)}."
                 )

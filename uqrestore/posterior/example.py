@@ -20,7 +20,7 @@ def example_plan(
 
     Args:
         draws: Draws of each slice.
-        slices: Slices on a grid of six.
+        slices: Slices on a grid of six, or of more if they need it.
         channels: Channels of an image.
         shape: Rows and columns.
         seed: Of the measurement's values, and of the plan.
@@ -32,7 +32,7 @@ def example_plan(
         [[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1]]
     )
     affine[:3, 3] = (-9, 5, 12)
-    grid = Grid((shape[1], shape[0], 6), affine)
+    grid = Grid((shape[1], shape[0], max(6, slices[-1] + 1)), affine)
     unchanged = Orientation((0, 1, 2), (False, False, False))
     values = np.random.default_rng(seed).normal(size=(len(slices), channels, *shape))
     return PosteriorPlan(

@@ -47,6 +47,7 @@ __all__ = [
     "is_scan",
     "raw_scan",
     "read_dicom",
+    "read_input",
     "read_nifti",
     "read_rawdata",
     "read_scan",
@@ -62,8 +63,26 @@ def read_scan(
     mask: Path | str | None = None,
     volume: int | None = None,
     allow_gaps: bool = False,
+) -> Scan:
+    """Read a scan that is an image; see :func:`read_input`.
+
+    Raises:
+        ScanError: As there, and if the file holds raw k-space.
+    """
+    scan = read_input(path, mask=mask, volume=volume, allow_gaps=allow_gaps)
+    if isinstance(scan, RawScan):
+        raise ScanError(f"{path}: is raw k-space, not an image; 'uqrestore reconstruct' takes it.")
+    return scan
+
+
+def read_input(
+    path: Path | str,
+    *,
+    mask: Path | str | None = None,
+    volume: int | None = None,
+    allow_gaps: bool = False,
 ) -> Scan | RawScan:
-    """Read a scan with the reader of its suffix; a folder is a DICOM series.
+    """Read images or raw k-space with the reader of the suffix; a folder is a DICOM series.
 
     Args:
         path: The scan's file, or the folder of a series.

@@ -186,9 +186,9 @@ def _corner_noise(samples: KSpace, sampled: np.ndarray, name: str) -> tuple[floa
         (high[0][:, None] & high[1], "corners of k-space"),
         (high[0][:, None] | high[1], "rim of k-space"),
     ):
-        values = samples[..., place & sampled]
+        values = np.asarray(samples[..., place & sampled], np.complex64)
         if values.size >= FEWEST_CORNER_SAMPLES:
-            parts = np.stack([values.real, values.imag])
+            parts = np.stack([np.real(values), np.imag(values)])
             return float(MEDIAN_TO_STD * np.median(np.abs(parts))), how
     raise ScanError(
         f"{name}: too few high frequencies are sampled to tell the noise; the file needs a noise "
@@ -203,6 +203,6 @@ def _tissue(rss: np.ndarray) -> np.ndarray:
     parts, count = label(bright)  # type: ignore[misc]
     if count > 1:
         bright = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    filled = [binary_fill_holes(bright[:, :, k]) for k in range(rss.shape[2])]
+    filled = [np.asarray(binary_fill_holes(bright[:, :, k])) for k in range(rss.shape[2])]
     mask = np.stack(filled, axis=-1)
     return mask if mask.any() else rss > 0

@@ -40,7 +40,7 @@ def read_rawdata(path: Path, *, mask: Path | None = None, volume: int | None = N
         with h5py.File(path, "r") as file:
             if "kspace" in file:
                 return _fastmri(file, source)
-            if "dataset" in file and "xml" in file["dataset"]:
+            if "dataset/xml" in file:
                 return _ismrmrd(file["dataset"], source)
             if "posterior" in file:
                 raise ScanError(f"{path}: is a posterior file, an output and no scan.")
