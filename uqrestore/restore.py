@@ -113,7 +113,11 @@ def restore(
             say(f"resuming: {writer.resumed} samples of slices are in {out}.part already")
         tell = progress or (lambda _: None)
         _draw_all(work, writer, budget, device, tell)
-        summary = writer.summarise(components=pipeline.components, predicted=predicted)
+        summary = writer.summarise(
+            components=pipeline.components,
+            predicted=predicted,
+            scope=pipeline.component_scope,
+        )
         if guarantee is not None:
             scale = floored_std(summary.std.astype(np.float64) ** 2)
             lower, upper = guarantee.interval(summary.mean, scale, setting)

@@ -82,3 +82,26 @@ def test_few_draws_give_fewer_components(draws: int, components: int) -> None:
     )
     assert len(result.pc) == components
     assert np.isnan(result.std).all() == (draws == 1)
+
+
+def test_volume_components_are_those_of_the_whole_volume_cut_into_slices() -> None:
+    rng = np.random.default_rng(3)
+    wave = rng.normal(size=SHAPE[1:])  # one motion of all slices, against each other in places
+    draws = DRAWS + (20 * rng.normal(size=SHAPE[0]))[:, None, None, None, None] * wave
+
+    def coherent(position: int, rows: slice) -> np.ndarray:
+        return draws[:, position, :, rows]
+
+    result = summarise(coherent, SHAPE, components=2, levels=(), scope="volume")
+
+    wanted = principal_components(draws.astype(np.float64), 2)
+    parts = result.pc * result.pc_std[:, :, None, None, None]
+    np.testing.assert_allclose(np.sqrt((parts**2).sum((1, 2, 3, 4))), wanted.std, rtol=1e-4)
+    inner = (parts * wanted.directions).sum((1, 2, 3, 4)) / wanted.std
+    np.testing.assert_allclose(np.abs(inner), 1, rtol=1e-4)
+    np.testing.assert_allclose(result.explained, wanted.explained, rtol=1e-4)
+    np.testing.assert_allclose((result.pc**2).sum((2, 3, 4)), 1, rtol=1e-4)
+    assert result.pc_scope == "volume"
+    # What moves one slice up moves another down where the wave says so: signs are kept.
+    together = [np.sign((result.pc[0, k] * wave[k]).sum()) for k in range(3)]
+    assert len(set(together)) == 1

@@ -35,6 +35,8 @@ class RestorePipeline(Pipeline):
         seed: Seed of the samples and of the simulated noise.
         components: Principal components of the posterior to keep of a slice; 0, or at most two
             fewer than draws.
+        component_scope: Find components of every slice, or of the volume as a whole, which wants
+            draws that are coherent along the axis.
         batch_size: Images in one call of the prior. It never changes a result.
     """
 
@@ -49,6 +51,7 @@ class RestorePipeline(Pipeline):
     axial_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
     seed: Seed = 0
     components: Annotated[int, Field(ge=0)] = 3
+    component_scope: Literal["slice", "volume"] = "slice"
     batch_size: Annotated[int, Field(ge=1)] = 64
 
     @model_validator(mode="after")

@@ -199,7 +199,7 @@ def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noq
         dims=dims,
         units="1",
         long_name="principal component of the posterior, of unit norm in each slice",
-        pc_scope="slice",
+        pc_scope=summary.pc_scope,
     )
     layout.put(
         group,

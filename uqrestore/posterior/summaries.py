@@ -63,6 +63,8 @@ class Summary:
         explained: Share of the variance of the draws of all slices along each component.
         draws: Number of draws behind the numbers.
         pc_source: ``"draws-crossfit"``, or ``"nppc"`` where the network predicts the components.
+        pc_scope: ``"slice"``, or ``"volume"`` where the slices of a component are parts of one
+            direction of the volume: then ``pc_std`` times ``pc`` is its part in each slice.
         mean_gap: Mean of the draws minus ``mmse``, where that is the network's.
         interval: Intervals with a guarantee, if there is one.
     """
@@ -77,6 +79,7 @@ class Summary:
     explained: Float[np.ndarray, " component"]
     draws: int
     pc_source: str = "draws-crossfit"
+    pc_scope: str = "slice"
     mean_gap: Float[np.ndarray, "slice channel row column"] | None = None
     interval: Interval | None = None
 
@@ -93,6 +96,7 @@ def summarise(
     components: int,
     levels: tuple[float, ...],
     predicted: Predicted | None = None,
+    scope: str = "slice",
 ) -> Summary:
     """Summarise the draws of every slice.
 
@@ -104,6 +108,8 @@ def summarise(
         levels: Levels of the quantiles.
         predicted: What a network says; its components, if it has any, stand in for those of
             the draws, and the draws say how much of their variance these hold.
+        scope: ``"volume"`` finds components of the volume as a whole, for draws that are
+            coherent along the axis; they have one sign and one order in all slices.
 
     Returns:
         float32 arrays. With one draw the standard deviation is NaN: it cannot be known.
@@ -116,7 +122,7 @@ def summarise(
     quantiles = np.empty((len(levels), *image), np.float32)
     pc, variance = np.zeros((count, *image), np.float32), np.zeros((count, slices))
     along = np.zeros((0 if told is None else len(told.pc), slices))
-    total = 0.0
+    total, whole = 0.0, np.zeros((draws, draws))
     bands = _bands(rows, draws * channels * columns * 8)
     for k in range(slices):
         gram = np.zeros((draws, draws))
@@ -137,27 +143,54 @@ def summarise(
         if told is not None and draws > 1:
             along[:, k] = (scores**2).sum(axis=0) / (draws - 1)
             total += np.trace(gram) / (draws - 1)
-        if not count:
+        whole += gram
+        if not count or scope == "volume":
             continue
         found = components_from_gram(gram, count)
         variance[:, k], total = found.variance, total + found.total
         for band in bands:
             x = read(k, band).astype(np.float64)
             pc[:, k, :, band] = np.tensordot(found.weights, x, axes=1)
-    variance = variance if told is None else along
+    if count and scope == "volume":
+        found = components_from_gram(whole, count)
+        total = found.total
+        for k in range(slices):
+            for band in bands:
+                x = read(k, band).astype(np.float64)
+                pc[:, k, :, band] = np.tensordot(found.weights, x, axes=1)
+        variance = _split(pc, found.variance)
+    elif told is None:
+        pc = align_signs(pc, variance)
+    else:
+        variance = along
     return Summary(
         mmse=mean if predicted is None else np.asarray(predicted.mmse, np.float32),
         mmse_source="mean of draws" if predicted is None else "network",
         std=std,
         levels=tuple(levels),
         quantiles=quantiles,
-        pc=align_signs(pc, variance) if told is None else align_signs(told.pc, told.pc_std**2),
+        pc=pc if told is None else align_signs(told.pc, told.pc_std**2),
         pc_std=(np.sqrt(variance) if told is None else told.pc_std).astype(np.float32),
         explained=(variance.sum(axis=1) / max(total, np.finfo(float).tiny)).astype(np.float32),
         draws=draws,
         pc_source="draws-crossfit" if told is None else "nppc",
+        pc_scope=scope if told is None else "slice",
         mean_gap=None if predicted is None else mean - np.asarray(predicted.mmse, np.float32),
     )
+
+
+def _split(
+    pc: Float[np.ndarray, "component slice channel row column"],
+    variance: Float[np.ndarray, " component"],
+) -> Float[np.ndarray, "component slice"]:
+    """Give each slice of volume components unit norm, in place; return its share of variance."""
+    norm = np.sqrt((pc.astype(np.float64) ** 2).sum(axis=(2, 3, 4)))
+    pc /= np.where(norm > 0, norm, 1)[:, :, None, None, None].astype(np.float32)
+    for component, length in zip(pc, norm, strict=True):
+        flat = component[int(length.argmax())].ravel()
+        if flat[np.abs(flat).argmax()] < 0:
+            component *= -1
+    return variance[:, None] * norm**2
 
 
 def _bands(rows: int, bytes_per_row: int) -> list[slice]:

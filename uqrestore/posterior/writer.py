@@ -140,6 +140,7 @@ class PosteriorWriter:
         components: int = 3,
         quantiles: Sequence[float] = (0.05, 0.5, 0.95),
         predicted: Predicted | None = None,
+        scope: str = "slice",
     ) -> Summary:
         """Summarise the draws, a slice at a time, from the partial file.
 
@@ -147,6 +148,8 @@ class PosteriorWriter:
             components: Principal components wanted; at most the number of draws less two come.
             quantiles: Levels between 0 and 1.
             predicted: Posterior mean and components where a network predicts them.
+            scope: ``"slice"`` or ``"volume"``: whether the slices of a component are directions
+                of their own or parts of one.
 
         Raises:
             PosteriorError: If slabs are missing.
@@ -159,7 +162,9 @@ class PosteriorWriter:
 
         shape = (plan.draws, len(plan.slices), plan.channels, plan.rows, plan.columns)
         levels = tuple(quantiles)
-        return summarise(read, shape, components=components, levels=levels, predicted=predicted)
+        return summarise(
+            read, shape, components=components, levels=levels, predicted=predicted, scope=scope
+        )
 
     def finish(
         self,
