@@ -6,6 +6,7 @@ from pathlib import Path
 from uqrestore.pipeline import TrainPipeline
 from uqrestore.training.export import export
 from uqrestore.training.loop import Progress, train
+from uqrestore.training.parallel import World, join
 from uqrestore.training.problems import operators_of
 from uqrestore.training.sources import open_data
 from uqrestore.zoo import locate
@@ -39,6 +40,7 @@ def run_training(
         DataError: If the data cannot be used.
         ValueError: If the folder holds another run.
     """
+    device = join(device)
     config = pipeline.config
     if config.start is not None:
         config = config.model_copy(update={"start": str(locate(config.start))})
@@ -53,4 +55,6 @@ def run_training(
         device=device,
         report=report,
     )
+    if not World.current().leads:
+        return folder / f"{name}.safetensors"
     return export(folder, name, folder, {"title": pipeline.title})

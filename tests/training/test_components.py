@@ -12,8 +12,9 @@ from uqrestore.operators.mixed import mix
 from uqrestore.problem import simulate
 from uqrestore.training.components import kinds
 from uqrestore.training.config import LossConfig, TrainConfig
-from uqrestore.training.loop import Trainer, train
+from uqrestore.training.loop import train
 from uqrestore.training.problems import operators_of
+from uqrestore.training.trainer import Trainer
 
 
 def components_config(**changes: object) -> TrainConfig:

@@ -10,9 +10,10 @@ from uqrestore.networks.weights import WeightsError, save_tensors
 from uqrestore.operators.families import PatchInpainting
 from uqrestore.problem import simulate
 from uqrestore.training.config import FamilyConfig, NetworkConfig, ProblemConfig
-from uqrestore.training.loop import Trainer, build_denoiser
+from uqrestore.training.pictures import save_picture
 from uqrestore.training.problems import operators_of
 from uqrestore.training.start import start_from
+from uqrestore.training.trainer import Trainer, build_denoiser
 
 PROBLEM = ProblemConfig(families={"patch_inpainting": FamilyConfig(share=1.0)})
 
@@ -80,3 +81,6 @@ def test_a_run_starts_once_and_then_goes_on_from_its_own_state(tmp_path: Path) -
     assert again.seen == trainer.seen
     measured = again.validate()
     assert 0 < measured["mmse_psnr_patch_inpainting"] < 40
+    assert again.probes is not None
+    save_picture(tmp_path / "validation.png", again.ema, again.probes, 100.0)
+    assert (tmp_path / "validation.png").stat().st_size > 1000

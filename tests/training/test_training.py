@@ -20,7 +20,8 @@ from uqrestore.training.data import (
     step_generator,
     to_network,
 )
-from uqrestore.training.loop import Trainer, train
+from uqrestore.training.loop import train
+from uqrestore.training.trainer import Trainer
 
 SHAPE = (1, 8, 12)
 

@@ -1,5 +1,6 @@
 """Train a network."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,11 @@ def train(
     *,
     device: Device = "cpu",
 ) -> None:
-    """Train a prior."""
+    """Train a network; run again after a stop, it goes on. With torchrun, on several processes."""
+    # A cluster ends jobs by SIGTERM, and shells let background jobs ignore SIGINT: both stop the
+    # run as Ctrl-C does, which saves it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with one_line_faults(folder / "state.safetensors"):
         from uqrestore.pipeline import TrainPipeline, load_pipeline
         from uqrestore.train import run_training

@@ -45,7 +45,7 @@ def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path
         "voxel_size": [config.data.voxel_mm] * 2,
         "network": {"name": config.network.name, **config.network.options},
         "sigma_data": config.loss.sigma_data,
-        "training": {**said, "samples": int(curve[-1]["seen"])},
+        "training": {**said, "samples": int(load_tensors(run / "state.safetensors")["seen"])},
         "parameters": sum(t.numel() for t in tensors.values()),
         "validation": {k: v for k, v in curve[-1].items() if k.startswith(MEASURED)},
         "curve": [

@@ -1,0 +1,225 @@
+"""Everything that changes while a network trains, and how it is saved and resumed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
+from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
+from uqrestore.networks import BACKBONES
+from uqrestore.networks.weights import load_tensors, save_tensors
+from uqrestore.training.batch import draw_batch
+from uqrestore.training.components import ComponentsLoss
+from uqrestore.training.config import TrainConfig
+from uqrestore.training.data import Images, Source, step_generator
+from uqrestore.training.parallel import World
+from uqrestore.training.problems import DrawOperator
+from uqrestore.training.start import start_from
+from uqrestore.training.validation import Probes
+
+GUESS_IMAGES = 3000
+"""Images from which the law behind a linear guess is taken."""
+VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def build_denoiser(config: TrainConfig) -> NetworkDenoiser:
+    """Build the network of a configuration with its seeded initial weights."""
+    if config.network.name not in BACKBONES:
+        raise ValueError(
+            f"network.name {config.network.name!r} is unknown; it can be "
+            f"{', '.join(sorted(BACKBONES))}."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.random.set_rng_state(torch.Generator().manual_seed(config.seed).get_state())
+        network = BACKBONES[config.network.name](config.data.shape, **config.network.options)
+    return NetworkDenoiser(network, Preconditioning(config.loss.sigma_data))
+
+
+class Trainer:
+    """Everything that changes while training, and how to save and resume it.
+
+    Args:
+        config: The run.
+        source: Draws training images.
+        val: Validation images in network units.
+        folder: Where the log, the weights and the state go; a state found there is resumed.
+        draw_operator: Draws one operator per training image; None trains a prior.
+        device: Where to train.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: Source,
+        val: Images,
+        folder: Path,
+        *,
+        draw_operator: DrawOperator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.source, self.folder = config, source, folder
+        self.draw_operator = draw_operator
+        self.device = torch.device(device)
+        self.val = val.to(self.device)
+        problem = config.problem
+        self.probes = None if problem is None else Probes.draw(problem, val, config.seed)
+        self.denoiser = build_denoiser(config).to(self.device)
+        self.uncertainty = LearnedUncertainty().to(self.device)
+        self.components = ComponentsLoss(config.loss.components)
+        self.world = World.current()
+        self.world.share(config.batch)
+        if self.world.size > 1 and self.denoiser.components:
+            raise ValueError(
+                "a network with components is trained by one process: the scale of its errors is "
+                "an average over whole batches. Start it without torchrun."
+            )
+        self.ema = build_denoiser(config).to(self.device)
+        self.parameters = [*self.denoiser.parameters(), *self.uncertainty.parameters()]
+        self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
+        self.seen = self.refused = self.refused_in_a_row = 0
+        self.resume()
+
+    def resume(self) -> None:
+        """Load the state of the folder; without one, the weights to start from, if any."""
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            if self.config.start is not None:
+                start_from(self.denoiser, Path(self.config.start))
+            self._fit_guess()
+            self.ema.load_state_dict(self.denoiser.state_dict())
+            return
+        tensors = load_tensors(path)
+        self.seen = int(tensors["seen"])
+        self.refused = int(tensors["refused"])
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.denoiser.load_state_dict(part("denoiser/"))
+        self.ema.load_state_dict(part("ema/"))
+        self.uncertainty.load_state_dict(part("uncertainty/"))
+        scales = part("error_scale/")
+        self.components.scale.average = {k: v.item() for k, v in scales.items()}
+        state = self.optimiser.state_dict()
+        moments = part("adam/")
+        state["state"] = {
+            i: {name: moments[f"{i}/{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+            for i in range(len(self.parameters))
+            if f"{i}/step" in moments
+        }
+        self.optimiser.load_state_dict(state)
+
+    def _fit_guess(self) -> None:
+        """Give the linear estimate of the network, if it wants one, the law of the images."""
+        guess = getattr(self.denoiser.network, "linear_guess", None)
+        if guess is not None:
+            images = self.source(GUESS_IMAGES, step_generator(self.config.seed, 6))
+            guess.fit(images.to(self.device))
+
+    def save(self) -> None:
+        """Write the full state and the averaged weights; one process does it for all."""
+        if not self.world.leads:
+            return
+        state = _flatten(
+            {
+                "seen": self.seen,
+                "refused": self.refused,
+                "denoiser": self.denoiser.state_dict(),
+                "ema": self.ema.state_dict(),
+                "uncertainty": self.uncertainty.state_dict(),
+                "error_scale": self.components.scale.average,
+                "adam": self.optimiser.state_dict()["state"],
+            }
+        )
+        save_tensors(self.folder / "state.safetensors", state)
+        save_tensors(self.folder / "ema.safetensors", self.ema.state_dict())
+
+    def step(self) -> float:
+        """Take one optimiser step and return the mean weighted loss.
+
+        Raises:
+            FloatingPointError: If ten steps in a row would not have been finite.
+        """
+        config = self.config
+        generator = step_generator(config.seed, 1, self.seen)
+        whole = draw_batch(config, self.source, self.draw_operator, generator)
+        batch = whole.pick(self.world.share(config.batch)) if self.world.size > 1 else whole
+        batch = batch.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            clean, raw = self.denoiser.with_components(batch.x_t, batch.sigma, batch.problem)
+        per_image = denoising_loss(clean, batch.truth, batch.sigma, config.loss.sigma_data)
+        loss = self.uncertainty(per_image, batch.sigma)
+        if self.denoiser.components and batch.problem is not None:
+            drowned = batch.sigma == config.loss.pure_noise_sigma
+            told = self.components(raw, clean, batch.truth, batch.problem, drowned, self.seen)
+            loss = loss + told
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.world.mean(p.grad for p in self.parameters if p.grad is not None)
+        norm = nn.utils.clip_grad_norm_(self.parameters, config.optimiser.clip)
+        self.seen += config.batch
+        if not torch.isfinite(norm):
+            self.refused += 1
+            self.refused_in_a_row += 1
+            if self.refused_in_a_row >= 10:
+                raise FloatingPointError(
+                    f"10 steps in a row were not finite (last at {self.seen} samples); lower "
+                    "optimiser.lr and start again from the last state of the run folder."
+                )
+            return float("nan")
+        self.refused_in_a_row = 0
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.optimiser.rate(self.seen)
+        self.optimiser.step()
+        self._average()
+        mean = per_image.detach().mean()
+        self.world.mean([mean])
+        return float(mean)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights; early on the half-life grows with the samples seen."""
+        half_life = min(self.config.ema, self.seen / 3)
+        keep = 0.5 ** (self.config.batch / half_life)
+        for ours, theirs in zip(self.ema.parameters(), self.denoiser.parameters(), strict=True):
+            ours.lerp_(theirs, 1 - keep)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Ask the averaged weights about fixed images.
+
+        Returns:
+            Weighted denoising losses without a measurement at fixed noise levels, and, of a
+            conditional network, the PSNR of its one-call posterior mean for each family.
+        """
+        generator = step_generator(self.config.seed, 2)
+        noise = torch.randn(self.val.shape, generator=generator).to(self.device)
+        self.ema.eval()
+        losses = {}
+        for level in VALIDATION_SIGMAS:
+            errors = []
+            for x, n in zip(self.val.split(64), noise.split(64), strict=True):
+                sigma = torch.full((len(x),), level, device=self.device)
+                clean = self.ema(x + level * n, sigma)
+                errors.append(denoising_loss(clean, x, sigma, self.config.loss.sigma_data))
+            losses[f"val_{level:g}"] = float(torch.cat(errors).mean())
+        if self.probes is not None:
+            losses |= self.probes.psnr(self.ema, self.config.loss.pure_noise_sigma)
+        return losses
+
+
+def _flatten(state: Mapping[Any, Any], prefix: str = "") -> dict[str, Tensor]:
+    """Flatten nested dicts of tensors and numbers into ``a/b/c`` names for safetensors."""
+    flat: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{name}/")
+        else:
+            flat[name] = torch.as_tensor(
+                value, dtype=torch.float64 if isinstance(value, float) else None
+            )
+    return flat
