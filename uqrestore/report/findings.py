@@ -17,6 +17,7 @@ from uqrestore.report.data_fit import DataFit, measure_data_fit
 from uqrestore.report.regions import (
     Region,
     default_regions,
+    find_spots,
     labelled_regions,
     measure_regions,
 )
@@ -95,7 +96,7 @@ def find(path: Path, *, labels: Path | None = None, threshold: float | None = No
     if has_images and draws:
         found = default_regions(contents)
         if labels is not None:
-            found = labelled_regions(contents, labels)
+            found = labelled_regions(contents, labels) | find_spots(contents)
         regions = tuple(measure_regions(contents, found, draws, threshold=threshold))
     guarantee, warning = _guarantee(contents)
     if guarantee and contents.promised is not None:
