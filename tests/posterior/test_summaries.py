@@ -55,6 +55,7 @@ def test_a_mean_from_the_network_is_kept_and_named_and_the_draws_say_how_far_off
     result = summarise(read, SHAPE, components=2, levels=(), predicted=predicted(0))
     assert (result.mmse_source, result.pc_source) == ("network", "draws-crossfit")
     np.testing.assert_array_equal(result.mmse, 38)
+    assert result.mean_gap is not None
     np.testing.assert_allclose(result.mean_gap, DRAWS.mean(axis=0) - 38, atol=1e-4)
     np.testing.assert_allclose(result.mean, DRAWS.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(result.std, DRAWS.std(axis=0, ddof=1), rtol=1e-5)

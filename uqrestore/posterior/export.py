@@ -99,7 +99,10 @@ def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False
             raise PosteriorError(f"{path}: is not finished; resume the run.")
         try:
             # The filters of HDF5 are not those of Zarr: every variable gets its default ones.
-            tree.drop_encoding().to_zarr(temporary, mode="w", consolidated=False)
+            # Group by group, for a tree leaves out what it takes for an inherited axis: ``y``.
+            for node in tree.subtree:
+                group = node.to_dataset(inherit=False).drop_encoding()
+                group.to_zarr(temporary, group=node.path, mode="a", consolidated=False)
             if folder.exists():
                 shutil.rmtree(folder)
             temporary.replace(folder)

@@ -117,7 +117,7 @@ def _draws(
                 inside = (position,) if plan.channels == 1 else (channel, position)
                 index = (0, place, *inside)
                 values[index] = plane
-                digest.update(plane.tobytes())
+                digest.update(np.ascontiguousarray(plane))  # type: ignore[arg-type]  (a buffer)
                 low, high = min(low, float(plane.min())), max(high, float(plane.max()))
                 sink.check()
                 if interrupt.asked:
