@@ -139,14 +139,14 @@ def as_table(pipeline: BenchmarkPipeline, rows: list[Row]) -> "Group":
     from rich.table import Table
 
     table = Table(title=pipeline.title, title_justify="left")
-    table.add_column("operator", overflow="fold")
-    table.add_column("noise")
+    table.add_column("operator", overflow="fold", min_width=9)
+    table.add_column("noise", no_wrap=True, min_width=5)
     table.add_column("method", no_wrap=True)
     for name in (
         "PSNR dB",
         "SSIM",
         f"in {expected_coverage(pipeline.draws, LEVEL):.0%}",
-        "calls + products",
+        "calls",
         "s/slice",
     ):
         table.add_column(name, justify="right", no_wrap=True)

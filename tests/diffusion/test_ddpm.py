@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.networks.cases import awake
 from uqrestore.diffusion.ddpm import DiscreteDenoiser, make_betas
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.methods import METHODS
 from uqrestore.methods.grids import ddpm_table
+from uqrestore.networks import UNet
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
 from uqrestore.problem import Problem
@@ -76,6 +78,20 @@ def test_it_serves_a_method() -> None:
     known = Problem(Inpainting(mask), CLEAN * mask)
     images = METHODS["ssd"](known, denoiser, SampleNoise(0, range(2)), preset="30")
     torch.testing.assert_close(images, torch.full_like(images, CLEAN), rtol=0, atol=1e-6)
+
+
+def test_weights_of_monai_serve_as_they_are() -> None:
+    """A network of MONAI asked at discrete times, through the backbone that wraps it."""
+    sides = (1, 8, 4)
+    network = UNet(sides, widths=(8, 16), attention=(False, True), head_width=8, groups=4,
+                   time_scale=1.0).double()  # fmt: skip
+    awake(network)
+    denoiser = DiscreteDenoiser(network, sides, make_betas("linear"))
+    x = torch.randn(3, *sides, generator=torch.Generator().manual_seed(0)).double()
+    sigma = denoiser.sigmas[500]
+    scaled = x / (1 + sigma**2).sqrt()
+    epsilon = network.unet(scaled, torch.full((3,), 500.0).double())
+    torch.testing.assert_close(denoiser(x, sigma), x - sigma * epsilon)
 
 
 def test_a_measurement_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Laws of every zero-shot method, and its bias held to its card."""
 
 import inspect
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor
 
 import uqrestore.zoo
-from uqrestore.evaluation.bench import Counting, gaussian_field, measure
-from uqrestore.evaluation.cards import as_page, fits, verdict
+from uqrestore.evaluation.bench import exact_draws, gaussian_field, measure, prior_draws
+from uqrestore.evaluation.card_plans import PLANS
+from uqrestore.evaluation.cards import as_page, fits, summary_page, verdict
+from uqrestore.evaluation.counting import Counting
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting, MaskedFourier
@@ -70,48 +73,58 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_every_method_has_its_bias_on_record() -> None:
-    assert {path.stem for path in CARDS.glob("*.json")} == set(METHODS)
+    assert set(CARDED) == set(METHODS) == set(PLANS)
     assert set(CASES) == set(METHODS), "add the case of the new method"
 
 
-def rows(name: str) -> range:
-    """Which rows of a card the quick tests check: all of a method the demo may use, else one."""
-    return range(len(card(name)["measured"])) if name in NOISE_FREE else range(1)
+def cases() -> list[Any]:
+    """Every variant on one operator, another for each; what takes minutes only by name."""
+    found, operators = [], itertools.cycle(["masked_fourier", "inpainting", "strided_blur"])
+    for name in CARDED:
+        for variant in PLANS[name]:
+            rows = [row for row in card(name)["measured"] if row["variant"] == variant]
+            operator = next(operators)
+            row = next(row for row in rows if row["operator"] == operator)
+            slow = name == "daps" or row["calls"] + 2 * row["products"] > 300
+            marks = [pytest.mark.slow] * slow
+            found.append(pytest.param(name, row, id=f"{name}, {variant}", marks=marks))
+    return found
 
 
-@pytest.mark.parametrize(("name", "row"), [(n, i) for n in CARDED for i in rows(n)])
-def test_the_bias_is_the_one_on_the_card(name: str, row: int) -> None:
+@pytest.mark.parametrize(("name", "row"), cases())
+def test_the_bias_is_the_one_on_the_card(name: str, row: dict[str, Any]) -> None:
     """A small case, of other truths and draws, lies in the band of the card."""
-    said = card(name)["measured"][row]
     score = measure(
         METHODS[name],
-        said["operator"],
-        noise_std=said["noise_std"],
-        truths=3,
-        draws=48,
+        row["operator"],
+        noise_std=row["noise_std"],
+        truths=4,
+        draws=40,
         seed=5,
-        **said["options"],
+        **row["options"],
     )
-    assert fits(score, said), f"{score} against {said}"
+    assert fits(score, row), f"{score} against {row}"
     if name in NOISE_FREE:
         assert score.residual < 1e-9
 
 
+def test_the_calibrated_method_is_calibrated() -> None:
+    """What is asked of it at 200 calls, on the whole card."""
+    rows = [row for row in card("local_gaussian")["measured"] if row["variant"] == "defaults"]
+    assert {row["noise_std"] for row in rows} == {0.0, 0.01, 0.05, 0.2}
+    for row in rows:
+        assert row["calls"] + 2 * row["products"] <= 200
+        assert row["mean_error"] <= 1.1 * row["mean_error_floor"]
+        assert 0.95 <= row["variance_ratio"] <= 1.05
+
+
 def test_exact_draws_are_where_the_floor_is() -> None:
     """The bench itself: draws of the exact posterior score 1, and prior draws do not."""
-
-    def exact(problem: Problem, denoiser: Counting, noise: SampleNoise) -> Tensor:
-        return denoiser.denoiser.posterior(problem).draw(noise)
-
-    def prior(problem: Problem, denoiser: Counting, noise: SampleNoise) -> Tensor:
-        del problem
-        return denoiser.denoiser.draw(noise)
-
-    right = measure(exact, "masked_fourier", truths=6, draws=64)
+    right = measure(exact_draws, "masked_fourier", truths=6, draws=64)
     assert right.mean_error == pytest.approx(right.mean_error_floor, rel=0.25)
     assert right.variance_ratio == pytest.approx(1, abs=0.08)
     assert right.coverage_90 == pytest.approx(0.9, abs=0.04)
-    wrong = measure(prior, "inpainting", truths=6, draws=64)
+    wrong = measure(prior_draws, "inpainting", truths=6, draws=64)
     assert wrong.mean_error > 3 * wrong.mean_error_floor
     assert wrong.residual > 0.1
 
@@ -217,5 +230,34 @@ def test_the_options_are_in_the_signature(name: str) -> None:
 
 
 def test_cards_speak(name: str) -> None:
-    assert name in verdict(card(name))
-    assert as_page(card(name)).count("\n|") == 2 + len(card(name)["measured"])
+    found = card(name)
+    mixtures = found.get("mixtures", [])
+    assert name in verdict(found)
+    assert as_page(found).count("\n|") == 2 + len(found["measured"]) + (2 + len(mixtures)) * bool(
+        mixtures
+    )
+    assert summary_page([found]).count("\n|") == 2 + len(PLANS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("ddnm", {"sigmas": [1.0, 2.0, 0.0]}, "strictly decrease"),
+        ("pigdm", {"sigmas": [1.0, 1.0, 0.0]}, "strictly decrease"),
+        ("ddnm", {"steps": 0}, "at least one step, got steps=0"),
+        ("moment_matching", {"steps": 0}, "at least one step"),
+        ("local_gaussian", {"levels": 0}, "levels must be from 1"),
+        ("local_gaussian", {"data_products": 0}, "data_products must be from 1"),
+        ("dps", {"strength": -1.0}, "strength must be from 0"),
+        ("ssd", {"t0": 2000}, "t0 from 2 to 1000"),
+        ("ssd", {"guidance": 2.0}, "no label is given"),
+        ("pigdm", {"weight": "one"}, "sampler='euler'"),
+    ],
+)
+def test_a_wrong_option_is_named_before_any_call(
+    name: str, options: dict[str, Any], words: str
+) -> None:
+    counting = Counting(gaussian_field(SHAPE))
+    with pytest.raises(ValueError, match=words):
+        METHODS[name](problem(name, 1), counting, SampleNoise(0, [0], slices=[0]), **options)
+    assert counting.calls == 0

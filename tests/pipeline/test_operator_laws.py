@@ -31,8 +31,8 @@ def test_every_law_is_that_of_an_operator() -> None:
 
 def raw(method: object) -> dict[str, object]:
     operators = {"a": {"name": "identity"}}
-    said: dict[str, object] = {"kind": "benchmark", "title": "t", "prior": "p", "operators": operators}
-    return said | {"methods": {"ssd": method}}
+    said: dict[str, object] = {"kind": "benchmark", "title": "t", "prior": "p"}
+    return said | {"operators": operators, "methods": {"ssd": method}}
 
 
 def test_a_sweep_is_every_combination() -> None:

@@ -1,37 +1,52 @@
 """Problems whose posterior is known exactly, and how far a method's draws are from it.
 
-A Gaussian field has a Gaussian posterior in closed form, so a method that is given the field's own
-denoiser makes no error but its own: what is measured here is the bias of the algorithm, apart from
-what a trained network adds.
+A Gaussian field has a Gaussian posterior in closed form, and a mixture of Gaussians a mixture, so a
+method that is given the law's own denoiser makes no error but its own: what is measured here is the
+bias of the algorithm, apart from what a trained network adds.
+
+Sets of problems: ``G8``, ``G16`` and ``G32``, Gaussian fields of 8, 256 and 1024 voxels under every
+operator of :data:`OPERATORS`; and the mixtures of :mod:`uqrestore.evaluation.mixtures`.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from uqrestore.evaluation.counting import count
+from uqrestore.evaluation.posterior_scores import Distance, distance
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.operators.base import LinearOperator, stack_operators
+from uqrestore.operators.checks import Shape
+from uqrestore.operators.colorization import Colorization
 from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.kernels import gaussian_kernel
 from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.masks import cartesian_mask
 from uqrestore.operators.matrix import Matrix
 from uqrestore.operators.strided_blur import StridedBlur
-from uqrestore.priors.gaussian import GaussianPrior
+from uqrestore.priors import ClosedForm, GaussianPrior
 from uqrestore.problem import Problem, simulate
 
+Method = Callable[..., Tensor]
 
-def gaussian_field(shape: Shape, *, std: float = 0.5, decay: float = 1.75) -> GaussianPrior:
+SETS: Mapping[str, Shape] = {"G8": (1, 2, 4), "G16": (1, 16, 16), "G32": (1, 32, 32)}
+"""Shape of the Gaussian fields of each set; colorization has three channels of it."""
+
+
+def gaussian_field(
+    shape: Shape, *, std: float = 0.5, decay: float = 1.75, correlation: float = 0.8
+) -> GaussianPrior:
     r"""Return a stationary Gaussian field with power spectrum :math:`(1 + f^2)^{-decay}`.
 
     Args:
-        shape: ``(channel, row, column)``; channels are independent.
+        shape: ``(channel, row, column)``.
         std: Standard deviation of every voxel, in network units.
         decay: How fast the power falls with the frequency ``f`` in cycles an image.
+        correlation: Between the same voxel of two channels.
     """
     channels, rows, columns = shape
     f = torch.hypot(
@@ -43,7 +58,9 @@ def gaussian_field(shape: Shape, *, std: float = 0.5, decay: float = 1.75) -> Ga
     at = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
     gap = at[:, None] - at[None]
     block = kernel[gap[..., 0] % rows, gap[..., 1] % columns]
-    covariance = torch.block_diag(*[block] * channels)
+    between = torch.full((channels, channels), correlation, dtype=torch.float64)
+    between.fill_diagonal_(1.0)
+    covariance = torch.kron(between, block)
     return GaussianPrior.from_covariance(torch.zeros(shape, dtype=torch.float64), covariance)
 
 
@@ -56,8 +73,9 @@ def _missing_half(shape: Shape, generator: torch.Generator) -> LinearOperator:
 
 
 def _fourier(shape: Shape, generator: torch.Generator) -> LinearOperator:
-    sides = (shape[-2], shape[-1])
-    mask = cartesian_mask(sides, acceleration=4, center_lines=2, generator=generator)
+    mask = cartesian_mask(
+        (shape[-2], shape[-1]), acceleration=4, center_lines=2, generator=generator
+    )
     return MaskedFourier(mask, channels=1)
 
 
@@ -72,59 +90,45 @@ def _blur(shape: Shape, generator: torch.Generator) -> LinearOperator:  # noqa: 
     return StridedBlur(gaussian_kernel((side - 1, side - 1), 1.0).double(), 2, shape)
 
 
+def _grey(shape: Shape, generator: torch.Generator) -> LinearOperator:  # noqa: ARG001 - no chance
+    return Colorization(torch.full((1, 3), 1 / 3, dtype=torch.float64), (shape[-2], shape[-1]))
+
+
 OPERATORS: Mapping[str, MakeOperator] = {
     "inpainting": _missing_half,
     "masked_fourier": _fourier,
     "strided_blur": _blur,
     "matrix": _dense,
+    "colorization": _grey,
 }
-"""In-painting 50 %, k-space 4x, strided blur, dense 25 %."""
+"""In-painting 50 %, k-space 4x, strided blur, dense 25 %, grey of three channels."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """How far the draws of a method are from the exact posterior, on one kind of operator.
+class Score(Distance):
+    """How far the draws of a method are from the exact posterior, and what they cost.
 
     Attributes:
-        mean_error: Root mean square error of the mean of the draws, in posterior standard
-            deviations along the posterior's principal directions.
-        mean_error_floor: What exact draws would get, ``1 / sqrt(draws)``.
-        variance_ratio: Total variance of the draws over that of the posterior; 1 is right.
-        coverage_90: Share of true coefficients inside the central 90 % of the draws.
-        residual: Largest ``||A x - y|| / ||y||`` of a draw.
         calls: Network calls.
+        products: Vector-Jacobian products; in a budget of calls each counts as two.
+        forward: Applications of ``A``.
+        adjoint: Of its transpose.
+        pinv: Of its pseudo-inverse.
+        solve: Wiener solves.
+        seconds: For all draws of all truths, of which the prior's part depends on its size.
     """
 
-    mean_error: float
-    mean_error_floor: float
-    variance_ratio: float
-    coverage_90: float
-    residual: float
     calls: int
-
-
-class Counting:
-    """A denoiser that counts its calls and is otherwise itself.
-
-    Args:
-        denoiser: The denoiser.
-    """
-
-    def __init__(self, denoiser: Any) -> None:  # noqa: ANN401 - anything callable like one
-        self.denoiser, self.calls = denoiser, 0
-        self.in_shape: Shape = denoiser.in_shape
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self.denoiser, name)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
-        """Denoise and count."""
-        self.calls += 1
-        return self.denoiser(*args, **kwargs)
+    products: int
+    forward: int
+    adjoint: int
+    pinv: int
+    solve: int
+    seconds: float
 
 
 def measure(
-    method: Callable[..., Tensor],
+    method: Method,
     operator: str,
     *,
     shape: Shape = (1, 16, 16),
@@ -137,49 +141,74 @@ def measure(
     """Run a method on a Gaussian field with the field's own denoiser and score its draws.
 
     Args:
-        method: As in ``uqrestore.methods``.
+        method: As in ``uqrestore.methods``; :func:`exact_draws` and :func:`prior_draws` give the
+            best and the worst that the numbers can be.
         operator: A name of ``OPERATORS``.
-        shape: Image shape.
+        shape: Image shape; colorization takes three channels of it.
         noise_std: Measurement noise, in network units.
         truths: Images restored; each has an operator of its own.
         draws: Posterior samples an image.
         seed: Of truths, operators, noise and draws.
         options: Options of the method.
+
+    Raises:
+        ValueError: If there is no such operator.
     """
-    prior = gaussian_field(shape)
-    counting = Counting(prior)
-    mean, variance, inside, residual = [], [], [], 0.0
-    for i in range(truths):
-        generator = torch.Generator().manual_seed(1000 * seed + i)
-        known = OPERATORS[operator](shape, generator)
-        truth = prior.draw(SampleNoise(seed, [0], scan=1, slices=i))[0]
-        noise = SampleNoise(seed, [0], scan=2, slices=i)
-        problem = simulate(known, truth, noise_std=noise_std, noise=noise)
-        images = method(problem, counting, SampleNoise(seed, range(draws), slices=i), **options)
-        along, spread, true = _coefficients(prior, problem, images, truth)
-        mean.append((along.mean(0) / spread).square().mean())
-        variance.append(along.var(0).sum() / spread.square().sum())
-        low, high = np.quantile(along.numpy(), [0.05, 0.95], axis=0, method="weibull")
-        inside.append(float(np.mean((true.numpy() >= low) & (true.numpy() <= high))))
-        gap = (known(images) - problem.y).flatten(1).norm(dim=1) / problem.y.norm()
-        residual = max(residual, float(gap.max()))
+    if operator not in OPERATORS:
+        raise ValueError(f"there is no operator {operator!r}; it can be {', '.join(OPERATORS)}.")
+    if operator == "colorization":
+        shape = (3, *shape[-2:])
+    prior, rows = gaussian_field(shape), range(truths)
+    generators = [torch.Generator().manual_seed(1000 * seed + i) for i in rows]
+    known = stack_operators([OPERATORS[operator](shape, generator) for generator in generators])
+    truth = prior.draw(SampleNoise(seed, [0], scan=1, slices=rows))[0]
+    noise = SampleNoise(seed, [0], scan=2, slices=rows)
+    problem = simulate(known, truth, noise_std=noise_std, noise=noise)
+    streams = SampleNoise(seed, range(draws), slices=rows)
+    return run(method, prior, problem, truth, streams, options)
+
+
+def exact_draws(problem: Problem, denoiser: Any, noise: SampleNoise) -> Tensor:  # noqa: ANN401
+    """Draw from the posterior itself: the floor of every distance."""
+    return denoiser.posterior(problem).draw(noise)
+
+
+def prior_draws(problem: Problem, denoiser: Any, noise: SampleNoise) -> Tensor:  # noqa: ANN401
+    """Draw from the prior, whatever was measured: the ceiling."""
+    del problem
+    return denoiser.draw(noise)
+
+
+def run(
+    method: Method,
+    prior: ClosedForm,
+    problem: Problem,
+    truth: Tensor,
+    noise: SampleNoise,
+    options: Mapping[str, Any],
+) -> Score:
+    """Run a method with a prior's own denoiser, count what it asks for, and score its draws."""
+    counted, denoiser, counts = count(problem, prior)
+    start = time.perf_counter()
+    images = method(counted, denoiser, noise, **options)
+    seconds = time.perf_counter() - start
+    apart = distance(prior, problem, truth, images)
     return Score(
-        mean_error=float(torch.stack(mean).mean().sqrt()),
-        mean_error_floor=draws**-0.5,
-        variance_ratio=float(torch.stack(variance).mean()),
-        coverage_90=float(np.mean(inside)),
-        residual=residual,
-        calls=counting.calls // truths,
+        **vars(apart),
+        calls=counts.network,
+        products=counts.products,
+        forward=counts.forward,
+        adjoint=counts.adjoint,
+        pinv=counts.pinv,
+        solve=counts.solve,
+        seconds=seconds,
     )
 
 
-def _coefficients(
-    prior: GaussianPrior, problem: Problem, images: Tensor, truth: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return draws and truth about the exact mean, along the directions that are not known."""
-    posterior = prior.posterior(problem)
-    assert isinstance(posterior, GaussianPrior)  # as the posterior of one is
-    open_ = posterior.variances > 1e-6 * prior.variances.max()
-    basis, spread = posterior.directions[:, open_], posterior.variances[open_].sqrt()
-    centred = (images - posterior.mean).flatten(1) @ basis
-    return centred, spread, (truth - posterior.mean).flatten() @ basis
+def average(scores: Sequence[Score]) -> Score:
+    """Return the mean of each number over several measurements, such as several problems."""
+    means: dict[str, Any] = {}
+    for name, first in vars(scores[0]).items():
+        mean = sum(getattr(score, name) for score in scores) / len(scores)
+        means[name] = round(mean) if isinstance(first, int) else mean
+    return Score(**means)

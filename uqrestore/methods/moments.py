@@ -85,8 +85,8 @@ class Moments:
 
         References:
             Eisenstat, Elman & Schultz, "Variational iterative methods for nonsymmetric systems of
-            linear equations", SIAM J. Numer. Anal. 20, 1983 (generalised conjugate residuals).
-            The system is that of Boys et al. 2024, eq. 12. arXiv:2310.06721
+            linear equations", SIAM Journal on Numerical Analysis 20, 1983 (generalised conjugate
+            residuals). The system is that of Boys et al. 2024, eq. 12. arXiv:2310.06721
         """
         operator, noisy = problem.operator, problem.is_noisy
         deep = len(operator.out_shape)

@@ -1,0 +1,116 @@
+"""Studies on the command line: benchmarks in part, their pages, and calibration cards."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from tests.front import PIPELINE, tiny_prior, use_prior, write_scan
+from uqrestore.cli import app
+from uqrestore.evaluation.card_plans import PLANS, Variant
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tiny_zoo() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_prior(monkeypatch, tiny_prior())
+        yield
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def write_bench(folder: Path, **changes: object) -> Path:
+    mask = {"law": "patches", "side": 1, "visible": 0.3}
+    bench = {
+        "kind": "benchmark",
+        "title": "tiny bench",
+        "scan": str(write_scan(folder / "s.nii.gz")),
+        "slices": 4,
+        "prior": "tiny",
+        "operators": {
+            "cartesian": PIPELINE["operator"],
+            "pixels": {"name": "inpainting", "mask": mask},
+        },
+        "methods": {"pigdm 3": {"name": "pigdm", "steps": 3}},
+        "draws": 9,
+    }
+    (folder / "bench.yaml").write_text(yaml.safe_dump(bench | changes))
+    return folder / "bench.yaml"
+
+
+def test_a_part_of_a_benchmark_and_its_page(tmp_path: Path) -> None:
+    path, tables = write_bench(tmp_path), []
+    for operator in ("pixels", "cartesian"):
+        tables.append(tmp_path / f"{operator}.json")
+        result = run("run", path, "--slices", 2, "--draws", 3, "--only", operator, "-o", tables[-1])
+        assert result.exit_code == 0, result.output
+    said = json.loads(tables[0].read_text())
+    assert (said["pipeline"]["slices"], said["pipeline"]["draws"]) == (2, 3)
+    assert {row["operator"] for row in said["rows"]} == {"pixels"}
+    drawn = said["rows"][1]
+    assert (drawn["nfe"], drawn["products"]) == (3, 3)
+
+    result = run("page", *tables, "-o", tmp_path / "bench.md")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "bench.md").read_text()
+    assert "2 slices x 3 draws" in page
+    assert page.count("| pigdm 3 |") == 2
+    assert "3 + 3" in page
+    assert "![tiny bench](bench.png)" in page
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    assert run("page", *tables, "-o", tmp_path / "bench.md").exit_code == 2
+
+
+def test_the_picture_of_a_sweep_has_a_panel_for_its_first_option(tmp_path: Path) -> None:
+    sweep = {"steps": [3, 4], "eta": [0.0, 0.8], "travel_repeat": [1, 2]}
+    path = write_bench(tmp_path, methods={"ddnm": {"name": "ddnm", "sweep": sweep}})
+    short = ["--slices", 2, "--draws", 2, "--only", "pixels"]
+    result = run("run", path, *short, "-o", tmp_path / "t.json")
+    assert result.exit_code == 0, result.output
+    assert len(json.loads((tmp_path / "t.json").read_text())["rows"]) == 9
+    assert run("page", tmp_path / "t.json", "-o", tmp_path / "t.md").exit_code == 0
+
+
+def test_an_operator_that_the_benchmark_has_not_is_named(tmp_path: Path) -> None:
+    result = run("run", write_bench(tmp_path), "--only", "blur")
+    assert result.exit_code == 2
+    assert "no operator blur" in result.stderr
+    assert "cartesian, pixels" in result.stderr
+
+
+def test_a_card_is_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLANS, "ddnm", {"three steps": Variant({"steps": 3}, (0.0,))})  # type: ignore[arg-type]
+    short = ["--truths", 1, "--draws", 8, "--no-mixtures", "-o", tmp_path]
+    result = run("card", "ddnm", *short)
+    assert result.exit_code == 0, result.output
+    card = json.loads((tmp_path / "ddnm.json").read_text())
+    assert [row["calls"] for row in card["measured"]] == [3] * 5
+    assert "# ddnm" in (tmp_path / "ddnm.md").read_text()
+    assert "three steps" in (tmp_path / "README.md").read_text()
+
+    again = run("card", "ddnm", *short, "--no-fields")
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "ddnm.json").read_text()) == card
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["card", "dnm"], ["no method 'dnm' has a card", "ddnm"]),
+        (["card", "ddnm", "-o", "nowhere"], ["nowhere", "--out"]),
+        (["overhead", "dnm"], ["no method dnm", "ddnm"]),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    for word in words:
+        assert word in result.stderr
