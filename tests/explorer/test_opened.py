@@ -102,3 +102,10 @@ def test_arviz_reads_the_draws(posterior: OpenPosterior) -> None:
     pytest.importorskip("arviz")
     data = posterior.to_arviz()
     assert data["posterior"]["image"].sizes["draw"] == 16
+
+
+def test_volumes_can_be_asked_for_again_by_a_front_end(posterior: OpenPosterior) -> None:
+    pytest.importorskip("ipyniivue")
+    viewer = posterior.volumes()
+    for volume in viewer.volumes:
+        assert len(volume.get_state("path")["path"]["data"]) > 1000

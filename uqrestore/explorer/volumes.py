@@ -1,6 +1,7 @@
 """The volume in ipyniivue: mean below, a map above, in millimetres."""
 
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,15 @@ def show(posterior: "OpenPosterior", overlay: str) -> Any:  # noqa: ANN401  (a w
             f"volumes need ipyniivue ({error}); pip install 'uqrestore[notebook]', or export the "
             "maps with uqrestore.posterior.export_nifti."
         ) from None
-    # The viewer reads files when they are given, so the folder need not live on.
-    with tempfile.TemporaryDirectory() as folder:
-        mean, above = export_nifti(posterior.path, Path(folder), maps=("mmse", overlay))
-        viewer = NiiVue()
-        viewer.load_volumes(
-            [
-                {"path": str(mean), "colormap": "gray"},
-                {"path": str(above), "colormap": "viridis", "opacity": 0.5},
-            ]
-        )
+    # The viewer reads its files again whenever a front end asks, so they live as long as it does.
+    folder = tempfile.TemporaryDirectory()
+    mean, above = export_nifti(posterior.path, Path(folder.name), maps=("mmse", overlay))
+    viewer = NiiVue()
+    viewer.load_volumes(
+        [
+            {"path": str(mean), "colormap": "gray"},
+            {"path": str(above), "colormap": "viridis", "opacity": 0.5},
+        ]
+    )
+    weakref.finalize(viewer, folder.cleanup)
     return viewer

@@ -162,7 +162,7 @@ def expected_coverage(draws: int) -> float:
 
     The p-quantile of L draws lies ``1 + p (L - 1)`` places from the lowest, below which a new
     draw falls with probability ``(1 + p (L - 1)) / (L + 1)``: with few draws the interval from the
-    5 % to the 95 % quantile covers less than 90 %.
+    5 % to the 95 % quantile covers less than 90 %. See docs/maths.md, eq. (11).
     """
     low, high = ((1 + level * (draws - 1)) / (draws + 1) for level in INTERVAL)
     return high - low

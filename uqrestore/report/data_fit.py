@@ -18,14 +18,15 @@ class DataFit:
 
     With noise the number is :math:`\chi^2 = \|A x - y\|^2 / \sigma^2` over the count of real
     measurements, about 1 for draws of the posterior, since (draw, y) has the law of (truth, y).
-    Without noise it is :math:`\|A x - y\| / \|y\|`, which should be zero to rounding.
+    See docs/maths.md, eq. (10). Without noise it is :math:`\|A x - y\| / \|y\|`, which should be
+    zero to rounding.
 
     Attributes:
         noisy: Which of the two it is.
         draws: Of every draw, over all slices.
         gram: For every slice, inner products of :math:`A m - y` and of :math:`A v_k \sigma_k`, so
             that the misfit of :math:`m + \sum_k a_k \sigma_k v_k` is a quadratic form of
-            :math:`(1, a)`.
+            :math:`(1, a)`; docs/maths.md, eq. (9).
         scale: What the quadratic form is divided by, of every slice.
         measurements: Count of real measurements, all slices.
         chance: Probability of a chi-square as far from its mean as the first draw's, with noise.
