@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from tests.batch.poison import Poison
 from tests.batch.scene import pipeline, write_pipeline, write_scans
 from tests.front import read, tiny_voxels, write_scan
+from tests.scans.series import write_series
 from uqrestore.batch import (
     BatchError,
     Job,
@@ -219,6 +220,23 @@ def test_outputs_mirror_the_folders_and_no_two_share_a_name(tmp_path: Path) -> N
     assert [task.name for task in find_tasks(str(tmp_path))] == wanted
     assert [task.name for task in find_tasks(f"{tmp_path}/**/*")] == wanted
     assert [task.name for task in find_tasks(f"{tmp_path}/*/T1w.nii.gz")] == wanted[1:]
+
+
+def test_a_folder_of_dicom_is_one_scan(work: Job, tmp_path: Path) -> None:
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    voxels = np.round(tiny_voxels())
+    write_series(tmp_path / "study" / "T1", voxels, affine)
+    write_series(tmp_path / "study" / "broken", voxels, affine)
+    middle = np.random.default_rng(0).permutation(voxels.shape[2])[2]
+    (tmp_path / "study" / "broken" / f"{middle:03d}.dcm").unlink()
+
+    assert [task.name for task in find_tasks(str(tmp_path / "study"))] == ["T1", "broken"]
+    [alone] = find_tasks(str(tmp_path / "study" / "T1"))
+    assert alone.name == "T1"
+    assert restore_one(alone, work).status == "done"
+    refused = restore_one(Task("broken", tmp_path / "study" / "broken"), work)
+    assert refused.status == "failed"
+    assert "1 slice is missing" in refused.error
 
 
 def test_two_scans_of_one_name_in_a_list_are_refused_unless_named(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def find_tasks(source: str) -> list[Task]:
     if path.is_file() and path.suffix.lower() in LISTS:
         tasks = list(_listed(path))
     elif path.is_dir():
-        tasks = [_below(path, scan) for scan in _scans_in(path)]
+        # A folder that is itself a series has the name of that folder.
+        tasks = [_below(path.parent if scan == path else path, scan) for scan in _scans_in(path)]
     elif path.is_file():
         tasks = [_below(path.parent, path)]
     else:
