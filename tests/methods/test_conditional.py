@@ -1,0 +1,65 @@
+"""Draws of a conditional denoiser that is only nearly right are brought to the measurement."""
+
+import torch
+from torch import Tensor
+
+from uqrestore.methods import METHODS
+from uqrestore.noise import SampleNoise
+from uqrestore.operators import Inpainting
+from uqrestore.priors import GaussianPrior
+from uqrestore.problem import Problem, simulate
+
+SHAPE, PIXELS, BATCH = (1, 5, 7), 35, 2
+
+
+def randn(*shape: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+class Rough:
+    """A conditional denoiser with an error of its own."""
+
+    in_shape = SHAPE
+
+    def __init__(self, prior: GaussianPrior) -> None:
+        self.prior = prior
+
+    def __call__(
+        self,
+        x_t: Tensor,
+        sigma: Tensor,
+        problem: Problem | None = None,
+        label: Tensor | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        clean = self.prior(x_t, sigma, problem)
+        return clean + 0.1 * randn(*SHAPE, seed=9)
+
+
+def setting() -> tuple[GaussianPrior, Problem]:
+    root = 0.2 * randn(PIXELS, PIXELS, seed=1)
+    prior = GaussianPrior.from_covariance(randn(*SHAPE, seed=2), root @ root.mT)
+    operator = Inpainting((randn(BATCH, *SHAPE, seed=3) > 0).double())
+    y = simulate(operator, randn(BATCH, *SHAPE, seed=4)).y
+    return prior, Problem(operator, y, torch.tensor([0.0, 0.1], dtype=torch.float64))
+
+
+def draw(denoiser: object, problem: Problem, *, project: bool) -> Tensor:
+    noise = SampleNoise(0, range(3), slices=range(BATCH))
+    return METHODS["conditional"](problem, denoiser, noise, steps=8, project=project)
+
+
+def test_draws_explain_a_measurement_without_noise_and_no_other_is_touched() -> None:
+    prior, problem = setting()
+    rough, free = (draw(Rough(prior), problem, project=p) for p in (True, False))
+    misfit = (problem.operator(rough) - problem.y).abs().amax((0, 2, 3, 4))
+    assert misfit[0] < 1e-12
+    assert misfit[1] > 1e-2
+    assert (problem.operator(free) - problem.y)[:, 0].abs().max() > 1e-2
+    torch.testing.assert_close(rough[:, 1], free[:, 1])
+
+
+def test_the_right_denoiser_is_left_as_it_is() -> None:
+    prior, problem = setting()
+    with_it, without = (draw(prior, problem, project=p) for p in (True, False))
+    torch.testing.assert_close(with_it, without, rtol=1e-7, atol=1e-9)
