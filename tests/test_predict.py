@@ -1,0 +1,78 @@
+"""A pipeline with a predictor: the network's mean and components stand in the file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.front import CARD, SHAPE, read, tiny_pipeline, tiny_prior, tiny_scan, use_prior
+from tests.networks.cases import awake
+from uqrestore.networks import InvFussion
+from uqrestore.networks.weights import save_tensors, sha256
+from uqrestore.posterior import open_posterior, validate
+from uqrestore.restore import restore
+from uqrestore.zoo import build_network, load_prior
+
+NETWORK = {
+    "name": "invfussion",
+    "patch": 1,
+    "widths": [16],
+    "depths": [1],
+    "attention": ["neighborhood:3"],
+    "joint": [True],
+    "fdl_input": "projected",
+    "guess": 2,
+    "components": 2,
+    "head_width": 8,
+    "cond_width": 16,
+}
+
+
+@pytest.fixture
+def predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A small conditional network in a file, and the tiny prior in the zoo."""
+    path = tmp_path / "told.safetensors"
+    card = {**CARD, "kind": "network", "in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}
+    denoiser = build_network(card)
+    awake(denoiser.network)
+    save_tensors(path, denoiser.state_dict())
+    path.with_suffix(".json").write_text(json.dumps(card | {"sha256": sha256(path)}))
+    use_prior(monkeypatch, tiny_prior())
+    plain = tiny_prior()
+    monkeypatch.setattr(
+        "uqrestore.sampling.load_prior",
+        lambda name: load_prior(name) if name.endswith("told.safetensors") else plain,
+    )
+    return str(path)
+
+
+def test_the_files_mean_and_components_are_the_networks(predictor: str, tmp_path: Path) -> None:
+    pipeline = tiny_pipeline(tmp_path, predictor=predictor)
+    out = restore(pipeline, tiny_scan(), tmp_path / "a.posterior.h5")
+    assert validate(out) == []
+    with open_posterior(out) as tree:
+        assert tree["estimate"]["mmse"].attrs["mmse_source"] == "network"
+        assert tree["estimate"]["pc_std"].attrs["pc_std_source"] == "nppc"
+        figures = json.loads(tree.attrs["figures"])
+    assert figures["psnr_mmse"] != figures["psnr_mean"]
+    draws, mmse, gap = (
+        read(out, n) for n in ("posterior/image", "estimate/mmse", "estimate/mean_gap")
+    )
+    np.testing.assert_allclose(draws.mean((0, 1)) - mmse, gap, atol=1e-3 * np.abs(mmse).max())
+    again = restore(pipeline, tiny_scan(), tmp_path / "b.posterior.h5", slices=[2])
+    np.testing.assert_allclose(read(again, "estimate/mmse")[0], mmse[2], rtol=1e-4, atol=1e-3)
+
+
+def test_a_prior_that_knows_no_measurement_cannot_predict(predictor: str, tmp_path: Path) -> None:
+    assert predictor
+    pipeline = tiny_pipeline(tmp_path, predictor="tiny")
+    with pytest.raises(ValueError, match="predictor: tiny must be a conditional network"):
+        restore(pipeline, tiny_scan(), tmp_path / "a.posterior.h5")
+
+
+def test_the_network_of_the_test_is_a_conditional_one() -> None:
+    network = build_network({"in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}).network
+    assert isinstance(network, InvFussion)
+    assert torch.isfinite(network(torch.zeros(1, *SHAPE), torch.zeros(1))).all()
