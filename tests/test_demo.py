@@ -30,6 +30,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
 def test_the_demo_is_the_acquisition_it_says() -> None:
     pipeline = load_pipeline(PIPELINE, RestorePipeline)
 
+    assert pipeline.operator is not None
     assert pipeline.operator.mask is not None
     assert pipeline.operator.mask.options == {"acceleration": 4, "center_lines": 5}
     assert pipeline.noise_std == 0

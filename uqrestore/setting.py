@@ -43,4 +43,5 @@ def setting_of(
 
 
 def _plain(value: Any) -> Plain:  # noqa: ANN401 - any JSON value
-    return value if isinstance(value, str | int | float | bool) else json.dumps(value, sort_keys=True)
+    plain = isinstance(value, str | int | float | bool)
+    return value if plain else json.dumps(value, sort_keys=True)

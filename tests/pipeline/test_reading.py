@@ -32,6 +32,7 @@ def test_options_stand_beside_the_name(tmp_path: Path) -> None:
     assert isinstance(pipeline, RestorePipeline)
     assert pipeline.method.name == "ddnm"
     assert pipeline.method.options == {"steps": 7}
+    assert pipeline.operator is not None
     assert pipeline.operator.options == {"channels": 1}
     assert pipeline.operator.mask is not None
     assert pipeline.operator.mask.options == {"acceleration": 4, "center_lines": 5}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from tests.training.test_start import PROBLEM, conditional
 from tests.training.test_training import SHAPE, VAL, config, source
@@ -38,7 +38,7 @@ def test_two_processes_give_the_weights_and_the_curve_of_one(tmp_path: Path) -> 
     alone.mkdir()
     both.mkdir()
     run(0, 1, str(alone))
-    mp.spawn(run, (2, str(both)), nprocs=2)
+    spawn(run, (2, str(both)), nprocs=2)
     one = load_tensors(alone / "run" / "ema.safetensors")
     two = load_tensors(both / "run" / "ema.safetensors")
     for name, value in one.items():
