@@ -1,5 +1,7 @@
 """Principal components by loss: their algebra, and what its minimisers are."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,14 @@ from uqrestore.diffusion.nppc import (
     consistent,
     direction_loss,
     gram_schmidt,
+    likelihood_loss,
     unmeasured,
     variance_loss,
 )
 from uqrestore.operators import Inpainting
 from uqrestore.problem import Problem
 
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 SHAPE = (1, 3, 5)
 PIXELS = 15
 
@@ -83,7 +87,9 @@ def test_components_live_where_nothing_was_measured() -> None:
     assert torch.equal(kept[1], mean[1])
 
 
-def trained(error_norm: str, variances: Tensor, steps: int = 2000) -> tuple[Tensor, Tensor]:
+def trained(
+    error_norm: str, variances: Tensor, steps: int = 2000, lengths: Loss = variance_loss
+) -> tuple[Tensor, Tensor]:
     """Fit free parameters to Gaussian errors of known axes; return cosines and variances."""
     basis = torch.linalg.qr(randn(PIXELS, PIXELS, seed=7))[0]
     raw = (0.3 * randn(1, 3, *SHAPE, seed=8)).requires_grad_()
@@ -99,7 +105,7 @@ def trained(error_norm: str, variances: Tensor, steps: int = 2000) -> tuple[Tens
         directions, std = directions.expand(256, 3, *SHAPE), std.expand(256, 3)
         loss = direction_loss(directions, error)
         weight = 0.0 if step < steps // 3 else 1.0
-        loss = loss + weight * variance_loss(directions, std, error, scale(error, everyone))
+        loss = loss + weight * lengths(directions, std, error, scale(error, everyone))
         optimiser.zero_grad()
         loss.mean().backward()
         optimiser.step()
@@ -131,6 +137,12 @@ def test_the_losses_find_the_axes_and_their_true_variances(error_norm: str) -> N
     cosines, variances = trained(error_norm, VARIANCES)
     assert (cosines > np.cos(np.radians(5))).all(), cosines
     torch.testing.assert_close(variances, VARIANCES[:3], rtol=0.06, atol=0)
+
+
+def test_the_likelihood_finds_them_too_even_where_they_are_small() -> None:
+    small = torch.cat([torch.tensor([0.05, 0.04, 0.03]), torch.full((PIXELS - 3,), 0.02)]).double()
+    _, variances = trained("running", small, lengths=likelihood_loss)
+    torch.testing.assert_close(variances, small[:3], rtol=0.1, atol=0)
 
 
 def test_the_published_normalisation_shrinks_variances_as_the_closed_form_says(

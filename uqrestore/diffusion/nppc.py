@@ -19,6 +19,8 @@ Stack = Float[Tensor, "batch component channel row column"]
 Image = Float[Tensor, "batch channel row column"]
 PerImage = Float[Tensor, " batch"]
 
+FAINTEST = 1e-6
+"""Variance that no component falls below, as a share of the scale of the squared error."""
 TINY = 1e-12
 """Length below which a raw component has no direction yet."""
 
@@ -99,6 +101,24 @@ def variance_loss(
     """
     wanted = along(directions, error).square().detach()
     return ((std.square() - wanted) / scale[:, None]).square().mean(1)
+
+
+def likelihood_loss(
+    directions: Stack, std: Float[Tensor, "batch component"], error: Image, scale: PerImage
+) -> PerImage:
+    r"""Negative log likelihood of the error along each direction, were it Gaussian.
+
+    .. math:: \frac1{2K} \sum_k
+        \ln \frac{\sigma_k^2}{\rho^2} + \frac{\langle u_k, e \rangle^2}{\sigma_k^2}
+
+    Its minimiser is the posterior variance along :math:`u_k` whatever the law and whatever
+    :math:`\rho`, as that of :func:`variance_loss` is; but it weighs relative errors of the
+    variance, so it also learns directions that hold a hundredth of the error, where the square of
+    squares has no slope left. Arguments are those of :func:`variance_loss`.
+    """
+    wanted = along(directions, error).square().detach()
+    variance = std.square() + FAINTEST * scale[:, None]
+    return (torch.log(variance / scale[:, None]) + wanted / variance).mean(1) / 2
 
 
 class ErrorScale:

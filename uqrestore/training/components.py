@@ -10,6 +10,7 @@ from uqrestore.diffusion.nppc import (
     consistent,
     direction_loss,
     gram_schmidt,
+    likelihood_loss,
     unmeasured,
     variance_loss,
 )
@@ -54,8 +55,9 @@ class ComponentsLoss:
         groups = {name: at[drowned[at]] for name, at in kinds(problem).items()}
         scale = self.scale(error, {name: at for name, at in groups.items() if len(at)})
         ramp = min(seen / self.config.ramp, 1.0) if self.config.ramp else 1.0
+        lengths = likelihood_loss if self.config.lengths == "likelihood" else variance_loss
         loss = self.config.direction * direction_loss(directions, error)
-        loss = loss + self.config.variance * ramp * variance_loss(directions, std, error, scale)
+        loss = loss + self.config.variance * ramp * lengths(directions, std, error, scale)
         return (loss * drowned).sum() / drowned.sum().clamp(min=1)
 
 

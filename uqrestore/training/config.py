@@ -59,12 +59,15 @@ class ComponentsConfig(Part):
         variance: Weight of the variances.
         ramp: Samples over which the weight of the variances rises from 0: a variance along a
             direction that still turns is not worth learning.
+        lengths: How variances are learned: by ``likelihood``, or by the ``squared`` distance of
+            variances, as published.
         error_norm: What squared errors are divided by (:class:`ErrorScale`).
     """
 
     direction: Positive = 1.0
     variance: Positive = 1.0
     ramp: Annotated[int, Field(ge=0)] = 5_000
+    lengths: Literal["likelihood", "squared"] = "likelihood"
     error_norm: Literal["running", "per_image", "none"] = "running"
 
 
