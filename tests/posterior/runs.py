@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter, Predicted
+from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter, Predicted, Storage
 from uqrestore.posterior.example import example_plan
 
 
@@ -46,17 +46,23 @@ def write_rest(writer: PosteriorWriter, at_once: int = 2) -> None:
             writer.write(missing, [index], block, nfe=7, stats=numbers(of, missing, [index]))
 
 
-def finished(path: Path, of: PosteriorPlan) -> Path:
-    """Write a whole file in one run: with a network's mean, and intervals with a promise."""
+def finished(path: Path, of: PosteriorPlan, storage: Storage | None = None) -> Path:
+    """Write a whole file in one run."""
     with PosteriorWriter(path, of) as writer:
         write_rest(writer)
-        image = (len(of.slices), of.channels, of.rows, of.columns)
-        nothing = np.zeros((0, *image), np.float32)
-        told = Predicted(np.full(image, 49, np.float32), nothing, np.zeros((0, image[0])))
-        summary = writer.summarise(components=2, predicted=told)
-        interval = Interval(summary.mean - 9, summary.mean + 9, '{"alpha": 0.1}')
-        summary = dataclasses.replace(summary, interval=interval)
-        return writer.finish(summary, figures={"psnr": 31.5})
+        return conclude(writer, storage)
+
+
+def conclude(writer: PosteriorWriter, storage: Storage | None = None) -> Path:
+    """Finish a file with everything it can hold: a network's mean, intervals with a promise."""
+    of = writer.plan
+    image = (len(of.slices), of.channels, of.rows, of.columns)
+    nothing = np.zeros((0, *image), np.float32)
+    told = Predicted(np.full(image, 49, np.float32), nothing, np.zeros((0, image[0])))
+    summary = writer.summarise(components=2, predicted=told)
+    interval = Interval(summary.mean - 9, summary.mean + 9, '{"alpha": 0.1}')
+    summary = dataclasses.replace(summary, interval=interval)
+    return writer.finish(summary, figures={"psnr": 31.5}, storage=storage)
 
 
 def load(path: Path) -> xr.DataTree:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.posterior.runs import assert_same, finished, write_rest
+from tests.posterior.runs import assert_same, conclude, finished, write_rest
 from uqrestore.posterior import (
     PosteriorPlan,
     PosteriorWriteError,
@@ -81,7 +81,7 @@ def test_a_disk_that_fills_while_drawing_keeps_what_was_drawn(
     with PosteriorWriter(tmp_path / "a.h5", of) as writer:
         assert writer.resumed == kept
         write_rest(writer)
-        writer.finish(writer.summarise(components=2))
+        conclude(writer)
     assert_same(tmp_path / "a.h5", finished(tmp_path / "b.h5", of))
 
 

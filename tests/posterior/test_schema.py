@@ -14,6 +14,7 @@ from uqrestore.posterior import (
     SCHEMA,
     PosteriorPlan,
     PosteriorWriter,
+    Storage,
     inspect,
     integrity,
     schema,
@@ -53,8 +54,8 @@ def test_a_finished_file_is_sound(whole: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_variable_of_the_schema_is_written(channels: int, tmp_path: Path) -> None:
-    of = plan(channels=channels, y=(("z",), np.ones(3)))
-    path = finished(tmp_path / "a.h5", of)
+    of = plan(channels=channels, y=(("z",), np.ones(3)), draws=9)
+    path = finished(tmp_path / "a.h5", of, Storage(keep="thin"))
     with h5netcdf.File(path) as file:
         for name, variable in SCHEMA.items():
             dims = file[name].dimensions
@@ -194,7 +195,7 @@ def test_an_inspection_names_everything(whole: Path) -> None:
 
     inspection = inspect(whole)
     names = {f"{row.group.rstrip('/')}/{row.variable}" for row in inspection.rows}
-    assert set(SCHEMA) <= names
+    assert {name for name in SCHEMA if not name.startswith("/moments/")} <= names
     assert inspection.faults == ()
     assert dict(inspection.header)["status"] == "complete, 15 of 15 slabs"
     console = Console(file=io.StringIO(), record=True, width=120)

@@ -10,7 +10,16 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.posterior.runs import assert_same, finished, images, load, numbers, plan, write_rest
+from tests.posterior.runs import (
+    assert_same,
+    conclude,
+    finished,
+    images,
+    load,
+    numbers,
+    plan,
+    write_rest,
+)
 from uqrestore.posterior import (
     Interval,
     PosteriorBusyError,
@@ -47,7 +56,7 @@ def test_any_order_and_any_interruption_give_the_same_file(
                 writer.close()
                 writer = PosteriorWriter(path, of)
                 assert writer.resumed == count + 1
-        writer.finish(writer.summarise(components=2))
+        conclude(writer)
         assert validate(path) == []
         assert_same(path, finished(Path(folder) / "a.h5", of))
         assert {item.name for item in Path(folder).iterdir()} == {"a.h5", "b.h5"}
@@ -163,7 +172,7 @@ def test_a_slab_damaged_on_disk_is_drawn_again(tmp_path: Path) -> None:
     with PosteriorWriter(tmp_path / "a.h5", of) as writer:
         assert writer.resumed == 14
         write_rest(writer)
-        writer.finish(writer.summarise(components=2))
+        conclude(writer)
     assert_same(tmp_path / "a.h5", finished(tmp_path / "b.h5", of))
 
 

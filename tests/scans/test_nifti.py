@@ -19,8 +19,8 @@ def save(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> Pa
     return path
 
 
-@pytest.mark.parametrize("suffix", READERS)
-def test_every_suffix_is_read(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [end for end in READERS if end.startswith(".nii")])
+def test_every_suffix_of_nifti_is_read(suffix: str, tmp_path: Path) -> None:
     scan = read_scan(save(tmp_path / f"a{suffix}", blob()))
     np.testing.assert_array_equal(scan.voxels, blob())
     assert scan.source.name == f"a{suffix}"
