@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from uqrestore.scans import read_scan
 GOOD = [f"site-{i % 2}/scan-{i:02d}" for i in range(22)]
 NAMES = [*GOOD, "z-poison", "full"]
 SLOW = {"method": {"name": "ddnm", "steps": 20}, "draws": 8, "batch_size": 4}
+MARK = "UQRESTORE_TEST_RUN"
 COMMAND = [sys.executable, "-c", "from uqrestore.cli import main; main()", "batch"]
 
 
@@ -41,6 +43,7 @@ class Batch:
             "PYTHONPATH": str(Path.cwd()),
             "DASK_DISTRIBUTED__WORKER__PRELOAD": "tests.batch.faults",
             "UQRESTORE_TEST_FULL": "1" if full else "",
+            MARK: str(self.out),
         }
         arguments = [self.scans, "-p", self.pipeline, "-o", self.out, *options]
         return subprocess.Popen(
@@ -49,7 +52,6 @@ class Batch:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
 
     def run(self, *options: object, full: bool = False) -> tuple[int, str]:
@@ -99,12 +101,13 @@ def writing(controller: int) -> tuple[int, str] | None:
     return None
 
 
-def session(leader: int) -> list[int]:
-    """Return what still runs of a command: a worker may have been started at the last moment."""
+def still_running(run: Path) -> list[int]:
+    """Return what still runs of a batch: workers outlive it, and have scans in their queues."""
     found = []
     for process in psutil.process_iter():
-        with suppress(OSError, psutil.Error):
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+        with suppress(psutil.Error):
+            mine = process.environ().get(MARK) == str(run)
+            if mine and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
     return found
 
@@ -125,7 +128,7 @@ def test_every_good_scan_has_one_valid_file_whatever_dies(batch: Batch, tmp_path
     first.kill()
     first.wait()
     first.stdout.close()  # type: ignore[union-attr]
-    wait_for(lambda: not session(first.pid), seconds=60)
+    wait_for(lambda: not still_running(batch.out), seconds=60)
 
     before = batch.finished()
     assert 6 <= len(before) < len(GOOD)
@@ -136,9 +139,12 @@ def test_every_good_scan_has_one_valid_file_whatever_dies(batch: Batch, tmp_path
     code, said = batch.run("--workers", 3, full=True)
     second = batch.finished()
     assert code == 1
-    assert f"{len(GOOD) - len(before) + 1} restored, {len(before) - 1} were done already" in said, (
-        said
-    )
+    counts = re.search(r"(\d+) restored, (\d+) were done already", said)
+    assert counts is not None, said
+    restored, done = map(int, counts.groups())
+    # An orphaned worker may publish a file at the very last moment.
+    assert restored + done == len(GOOD), said
+    assert len(before) - 1 <= done <= len(before) + 1, said
     assert "2 failed" in said
     assert said.count("z-poison: failed") == 1
     assert sorted(second) == sorted(GOOD)
