@@ -104,6 +104,24 @@ def test_a_pattern_that_failed_is_left_alone_until_told_and_the_machine_is_not_b
 
 
 @pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process")
+def test_an_answer_that_died_with_its_worker_still_counts_as_restored(
+    work: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine runs such a scan again, which finds the file that it wrote itself."""
+    folder = tmp_path / "twice"
+    write_scans(folder, ["a", "b"])
+    run_batch(str(folder / "a.nii.gz"), work)
+
+    def twice(tasks: object, work: Job, started: object) -> object:
+        list(here(tasks, work, started))  # type: ignore[call-overload]
+        return here(tasks, work, started)
+
+    monkeypatch.setattr(engines, "run_here", twice)
+    outcome = run_batch(str(folder), work)
+    assert (outcome.count("done"), outcome.count("skipped")) == (1, 1)
+
+
 def test_a_changed_scan_is_not_done_and_never_silently_replaced(work: Job, tmp_path: Path) -> None:
     [scan] = write_scans(tmp_path / "scans", ["a"])
     assert run_batch(str(scan), work).is_done
