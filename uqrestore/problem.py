@@ -7,6 +7,7 @@ from torch import Tensor
 
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.operators.checks import Index
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,41 @@ class Problem:
         """Return ``noise_std`` as a tensor that broadcasts against ``(*problem, *out_shape)``."""
         noise_std = torch.as_tensor(self.noise_std, dtype=y.dtype, device=y.device)
         return noise_std.reshape(*noise_std.shape, *[1] * len(self.operator.out_shape))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Bring images ``(*batch, *problem, *in_shape)`` to the measurements that have no noise.
+
+        Images of problems with noise come back as they are.
+        """
+        quiet = self._quiet(x)
+        if not quiet.any():
+            return x
+        return torch.where(quiet, self.operator.project(x, self.y), x)
+
+    def project_null(self, x: Tensor) -> Tensor:
+        """Take off images what measurements without noise see of them: ``x - A^+ A x``.
+
+        What is left is where the posterior has a width. Shapes are those of :meth:`project`.
+        """
+        quiet = self._quiet(x)
+        if not quiet.any():
+            return x
+        return torch.where(quiet, x - self.operator.pinv(self.operator(x)), x)
+
+    def _quiet(self, x: Tensor) -> Tensor:
+        """Return which problems have no noise, to broadcast against images."""
+        noise_std = torch.as_tensor(self.noise_std, device=x.device)
+        return (noise_std == 0).reshape(*noise_std.shape, *[1] * len(self.in_shape))
+
+    def select(self, index: Index) -> "Problem":
+        """Return some problems of a batch, or one of them."""
+        at = index if isinstance(index, int | slice | Tensor) else list(index)
+        each = isinstance(self.noise_std, Tensor) and self.noise_std.ndim > 0
+        return Problem(
+            self.operator.select(index) if self.operator.problem_shape else self.operator,
+            self.y[at],
+            self.noise_std[at] if each else self.noise_std,  # type: ignore[index]
+        )
 
     def to(self, device: torch.device | str) -> "Problem":
         """Return a copy whose tensors live on ``device``."""

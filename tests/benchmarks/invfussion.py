@@ -6,7 +6,6 @@ folder of the training data, of which only the group ``test`` is read.
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +40,6 @@ EXACT_DB = 60.0
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks-invfussion.md"
 
 
-@dataclass(frozen=True)
-class Row:
-    """PSNR of one estimate on one family, dB, and of its difference from another, paired."""
-
-    family: str
-    estimate: str
-    calls: str
-    psnr: float
-    error: float
-
-
 def psnr(estimate: Images, truth: Images) -> np.ndarray:
     """Return the PSNR of each image, peak 2, at most :data:`EXACT_DB`."""
     error = (estimate - truth).square().flatten(1).mean(1)
@@ -67,16 +55,6 @@ def measure(family: str, truth: Images, noise_std: float = 0.0) -> Problem:
     return simulate(operator, truth, noise_std=noise_std, noise=noise)
 
 
-def some(problem: Problem, count: int) -> Problem:
-    """Return the first problems of a batch."""
-    noise_std = torch.as_tensor(problem.noise_std)
-    return Problem(
-        problem.operator.select(slice(count)),
-        problem.y[:count],
-        noise_std[:count] if noise_std.ndim else noise_std,
-    )
-
-
 def ask(denoiser: NetworkDenoiser, problem: Problem, count: int) -> OneCall:
     """One call for every problem."""
     return one_call(denoiser, problem, SampleNoise(0, [0], slices=range(count)))
@@ -84,7 +62,7 @@ def ask(denoiser: NetworkDenoiser, problem: Problem, count: int) -> OneCall:
 
 def linear_means(prior: LowRankGaussian, problem: Problem, count: int) -> Tensor:
     """Return exact posterior means under a Gaussian prior."""
-    one = (Problem(problem.operator.select(i), problem.y[i]) for i in range(count))
+    one = (problem.select(i) for i in range(count))
     return torch.stack([prior.posterior(p).mean for p in one]).float()
 
 
@@ -109,19 +87,6 @@ def component_scores(told: OneCall, truth: Images) -> dict[str, np.ndarray]:
     z = (along / told.std)[seen]
     captured = along.square()[seen].sum(0).cumsum(0) / energy[seen].sum()
     return {"z2": z.square().mean(0).numpy(), "captured": captured.numpy()}
-
-
-def draws_captured(draws: Tensor, truth: Images, count: int) -> np.ndarray:
-    """Return the share of the squared error inside the leading components of draws."""
-    mean = draws.mean(0)
-    inside, energy = torch.zeros(count), torch.zeros(())
-    for i, x in enumerate(truth):
-        centred = (draws[:, i] - mean[i]).flatten(1)
-        axes = torch.linalg.svd(centred, full_matrices=False).Vh[:count]
-        error = (x - mean[i]).flatten()
-        inside += (axes @ error).square()
-        energy += error.square().sum()
-    return (inside.cumsum(0) / energy).numpy()
 
 
 def main() -> None:
@@ -166,8 +131,7 @@ def report(truth: Images) -> str:
                 )
         tables.append(_table(family, found))
         few = truth[pick]
-        shown = measure(family, truth)
-        chosen = Problem(shown.operator.select(pick.tolist()), shown.y[pick])
+        chosen = problem.select(pick)
         samples = {
             "ddnm, brain64-prior, 50 calls": draws_of("ddnm", chosen, plain, steps=50),
         }

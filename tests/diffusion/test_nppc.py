@@ -10,7 +10,6 @@ from torch import Tensor
 from uqrestore.diffusion.nppc import (
     ErrorScale,
     along,
-    consistent,
     direction_loss,
     gram_schmidt,
     likelihood_loss,
@@ -82,7 +81,7 @@ def test_components_live_where_nothing_was_measured() -> None:
     left = unmeasured(raw, problem)
     assert operator[0].forward(left[0]).abs().max() < 1e-12
     assert torch.equal(left[1], raw[1])
-    kept = consistent(mean, problem)
+    kept = problem.project(mean)
     torch.testing.assert_close(operator[0].forward(kept[0]), problem.y[0])
     assert torch.equal(kept[1], mean[1])
 

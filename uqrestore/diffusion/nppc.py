@@ -15,7 +15,7 @@ from torch import Tensor
 from uqrestore.problem import Problem
 
 ErrorNorm = Literal["running", "per_image", "none"]
-Stack = Float[Tensor, "batch component channel row column"]
+Stack = Float[Tensor, "*batch component channel row column"]
 Image = Float[Tensor, "batch channel row column"]
 PerImage = Float[Tensor, " batch"]
 
@@ -25,20 +25,20 @@ TINY = 1e-12
 """Length below which a raw component has no direction yet."""
 
 
-def gram_schmidt(raw: Stack) -> tuple[Stack, Float[Tensor, "batch component"]]:
+def gram_schmidt(raw: Stack) -> tuple[Stack, Float[Tensor, " *batch_and_component"]]:
     """Make raw components orthogonal, in order.
 
     What is taken off a later component is a constant to the gradient, so a later one never moves
     an earlier one: they come out in the order of their variance.
 
     Args:
-        raw: Outputs of the network.
+        raw: Outputs of the network, ``(*batch, component, channel, row, column)``.
 
     Returns:
         Unit directions, and the length of what was left of each: its standard deviation.
     """
     directions, lengths, earlier = [], [], []
-    for component in raw.flatten(2).unbind(1):
+    for component in raw.flatten(-3).unbind(-2):
         left = component
         for unit in earlier:
             left = left - (left * unit).sum(-1, keepdim=True) * unit
@@ -46,29 +46,14 @@ def gram_schmidt(raw: Stack) -> tuple[Stack, Float[Tensor, "batch component"]]:
         unit = left / length.clamp(min=TINY)
         earlier.append(unit.detach())
         directions.append(unit)
-        lengths.append(length[:, 0])
-    stacked = torch.stack(directions, 1).unflatten(-1, raw.shape[2:])
-    return stacked, torch.stack(lengths, 1)
+        lengths.append(length[..., 0])
+    stacked = torch.stack(directions, -2).unflatten(-1, raw.shape[-3:])
+    return stacked, torch.stack(lengths, -1)
 
 
 def unmeasured(raw: Stack, problem: Problem) -> Stack:
-    """Take off what the measurement knows without noise: there the posterior has no width.
-
-    ``w - A^+ A w`` for problems without noise, ``w`` itself for the others. One problem for each
-    image of the batch.
-    """
-    operator = problem.operator
-    stack = raw.transpose(0, 1)
-    seen = operator.pinv(operator.forward(stack)).transpose(0, 1)
-    noise_std = torch.as_tensor(problem.noise_std, device=raw.device).expand(len(raw))
-    return torch.where((noise_std == 0)[:, None, None, None, None], raw - seen, raw)
-
-
-def consistent(mean: Image, problem: Problem) -> Image:
-    """Bring estimates back to the measurement where it has no noise; see :func:`unmeasured`."""
-    noise_std = torch.as_tensor(problem.noise_std, device=mean.device).expand(len(mean))
-    projected = problem.operator.project(mean, problem.y)
-    return torch.where((noise_std == 0)[:, None, None, None], projected, mean)
+    """Take off components what the measurement knows without noise: it has no width there."""
+    return problem.project_null(raw.movedim(-4, 0)).movedim(0, -4)
 
 
 def along(directions: Stack, error: Image) -> Float[Tensor, "batch component"]:

@@ -55,20 +55,12 @@ def one_call(
     """
     pure = noise.normal(problem.in_shape, problem.y)[0]
     level = torch.tensor(sigma, dtype=pure.dtype, device=pure.device)
-    batched = pure.ndim > len(problem.in_shape)
     if isinstance(denoiser, NetworkDenoiser):
         mean, raw = denoiser.with_components(sigma * pure, level, problem)
     else:
         mean = denoiser(sigma * pure, level, problem)
         raw = mean.new_zeros(*mean.shape[: len(problem.problem_shape)], 0, *problem.in_shape)
-    clean = torch.as_tensor(problem.noise_std, device=mean.device) == 0
-    quiet = clean.expand(problem.problem_shape).reshape(*problem.problem_shape, 1, 1, 1)
-    mean = torch.where(quiet, problem.operator.project(mean, problem.y), mean)
+    mean = problem.project(mean)
     if raw.shape[-4] == 0:
         return OneCall(mean, raw, raw.new_zeros(raw.shape[:-3]))
-    if batched:
-        directions, std = gram_schmidt(unmeasured(raw, problem))
-        return OneCall(mean, directions, std)
-    stack = raw - problem.operator.pinv(problem.operator.forward(raw)) if bool(clean) else raw
-    directions, std = gram_schmidt(stack[None])
-    return OneCall(mean, directions[0], std[0])
+    return OneCall(mean, *gram_schmidt(unmeasured(raw, problem)))

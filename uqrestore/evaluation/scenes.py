@@ -114,13 +114,7 @@ class Scenes:
         """
         problem = self.problem
         if problem is not None:
-            rows = torch.from_numpy(index)
-            operator, noise_std = problem.operator, torch.as_tensor(problem.noise_std)
-            problem = Problem(
-                operator.select(rows) if operator.problem_shape else operator,
-                problem.y[rows],
-                noise_std[rows] if noise_std.ndim else noise_std,
-            )
+            problem = problem.select(torch.from_numpy(index))
         groups = None if self.groups is None else self.groups[index]
         return Scenes(
             self.truth[index], self.draws[:, index], problem, self.unit, self.truth_unit, groups

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from uqrestore.diffusion.schedules import karras_sigmas
 from uqrestore.methods.entry import method, require_range
 from uqrestore.methods.grids import noise_levels
 from uqrestore.methods.samplers import Sampler, sample
-from uqrestore.methods.step import Checked, DenoiseFn
+from uqrestore.methods.step import Checked
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
@@ -64,23 +63,14 @@ def conditional(
     grid = karras_sigmas(steps, sigma_min, sigma_max).tolist() if sigmas is None else sigmas
     levels = noise_levels(steps, sigmas=grid)
     told = Checked(denoiser, "conditional", problem)
-    denoise = _consistent(told, problem) if project else told
+    projects = project and problem.operator.exact_pinv
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        clean = told(x, sigma)
+        return problem.project(clean) if projects else clean
+
     x = levels[0] * noise.normal(problem.in_shape, problem.y)
     return sample(denoise, x, levels, noise, sampler=sampler, eta=eta)
-
-
-def _consistent(denoise: DenoiseFn, problem: Problem) -> DenoiseFn:
-    """Project what a denoiser answers onto measurements without noise."""
-    noise_std = torch.as_tensor(problem.noise_std, device=problem.y.device)
-    quiet = (noise_std == 0).reshape(*noise_std.shape, *[1] * len(problem.in_shape))
-    if not quiet.any() or not problem.operator.exact_pinv:
-        return denoise
-
-    def projected(x: Tensor, sigma: float) -> Tensor:
-        clean = denoise(x, sigma)
-        return torch.where(quiet, problem.operator.project(clean, problem.y), clean)
-
-    return projected
 
 
 @method()

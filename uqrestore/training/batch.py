@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.losses import draw_sigma
-from uqrestore.problem import Problem, simulate
+from uqrestore.problem import Problem
 from uqrestore.training.config import LossConfig, ProblemConfig, TrainConfig
 from uqrestore.training.data import Images, Source
 from uqrestore.training.problems import DrawOperator
@@ -35,11 +35,7 @@ class Batch:
 
     def pick(self, rows: slice) -> "Batch":
         """Return some of the images."""
-        problem = self.problem
-        if problem is not None:
-            chosen = range(len(self.truth))[rows]
-            noise_std = torch.as_tensor(problem.noise_std)[rows]
-            problem = Problem(problem.operator.select(list(chosen)), problem.y[rows], noise_std)
+        problem = None if self.problem is None else self.problem.select(rows)
         return Batch(self.truth[rows], self.sigma[rows], self.noise[rows], problem)
 
     def to(self, device: torch.device) -> "Batch":
@@ -80,9 +76,8 @@ def _draw_problem(
     noise_std = low + (high - low) * torch.rand(len(truth), generator=generator)
     quiet = torch.rand(len(truth), generator=generator) < said.noise_free
     noise_std = noise_std.masked_fill(quiet, 0.0)
-    problem = simulate(operator, truth)
+    problem = Problem(operator, operator(truth), noise_std)
     noise = torch.randn(problem.y.shape, generator=generator)
     if operator.row_mask is not None:
         noise = noise * operator.row_mask
-    std = noise_std.reshape(-1, *[1] * len(operator.out_shape))
-    return Problem(operator, problem.y + std * noise, noise_std)
+    return Problem(operator, problem.y + problem.noise_std_like(noise) * noise, noise_std)

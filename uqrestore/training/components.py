@@ -7,7 +7,6 @@ from torch import Tensor
 
 from uqrestore.diffusion.nppc import (
     ErrorScale,
-    consistent,
     direction_loss,
     gram_schmidt,
     likelihood_loss,
@@ -51,7 +50,7 @@ class ComponentsLoss:
             seen: Samples of the run so far.
         """
         directions, std = gram_schmidt(unmeasured(raw, problem))
-        error = truth - consistent(clean.detach(), problem)
+        error = truth - problem.project(clean.detach())
         groups = {name: at[drowned[at]] for name, at in kinds(problem).items()}
         scale = self.scale(error, {name: at for name, at in groups.items() if len(at)})
         ramp = min(seen / self.config.ramp, 1.0) if self.config.ramp else 1.0

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.problem import Problem
 from uqrestore.training.validation import Probes
 
 SHOWN = 3
@@ -29,12 +28,7 @@ def save_picture(path: Path, denoiser: NetworkDenoiser, probes: Probes, sigma: f
     figure = Figure(figsize=(3 * SHOWN * 1.1, 1.25 * len(rows)), layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), 3 * SHOWN, squeeze=False)
     for panels, (name, problem) in zip(axes, rows, strict=True):
-        noise_std = torch.as_tensor(problem.noise_std)
-        few = Problem(
-            problem.operator.select(slice(SHOWN)),
-            problem.y[:SHOWN],
-            noise_std[:SHOWN] if noise_std.ndim else noise_std,
-        ).to(device)
+        few = problem.select(slice(SHOWN)).to(device)
         level = torch.tensor(sigma, device=device)
         mean = denoiser(sigma * probes.noise[:SHOWN].to(device), level, few).cpu()
         back = few.operator.pinv(few.y).cpu()
