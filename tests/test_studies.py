@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
 from tests.front import PIPELINE, tiny_prior, use_prior, write_scan
-from uqrestore.cli import app
+from tests.test_cli import run
 from uqrestore.evaluation.card_plans import PLANS, Variant
 
 
@@ -18,10 +17,6 @@ def _tiny_zoo() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         use_prior(monkeypatch, tiny_prior())
         yield
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def write_bench(folder: Path, **changes: object) -> Path:

@@ -15,6 +15,7 @@ from uqrestore.posterior.example import example_plan
 from uqrestore.posterior.layout import FILTERS
 
 DRAWS, SLICES, SIDE = 32, 24, 128
+TURNS = 5
 STORAGES = {
     "all draws, all bits (default)": Storage(),
     "all draws, 10 bits": Storage(keepbits=10),
@@ -53,30 +54,39 @@ def bare(path: Path, images: np.ndarray) -> float:
     return time.process_time() - start
 
 
-def table(folder: Path) -> str:
-    """Return the rows of the table in the docs."""
-    folder.mkdir(exist_ok=True)
-    images, slices = smooth_draws(), tuple(range(SLICES))
+def ours(path: Path, images: np.ndarray, storage: Storage) -> float:
+    """Return the processor seconds of writing the draws and the finished file."""
+    slices = tuple(range(SLICES))
     plan = example_plan(draws=DRAWS, slices=slices, shape=(SIDE, SIDE))
+    with PosteriorWriter(path, plan, overwrite=True) as writer:
+        start = time.process_time()
+        for draw in range(DRAWS):
+            writer.write([draw], slices, images[draw : draw + 1])
+        spent = time.process_time() - start
+        summary = writer.summarise(components=0, quantiles=())
+        start = time.process_time()
+        writer.finish(summary, storage=storage)
+        return spent + time.process_time() - start
+
+
+def table(folder: Path) -> str:
+    """Return the rows of the table in the docs; the least of several turns, taken in turn."""
+    folder.mkdir(exist_ok=True)
+    images, path = smooth_draws(), folder / "out.h5"
     raw = images.nbytes / 1e6
-    alone = min(bare(folder / "bare.h5", images) for _ in range(2))
+    alone, spent, sizes = [], {name: [] for name in STORAGES}, {}
+    for _ in range(TURNS):
+        alone.append(bare(folder / "bare.h5", images))
+        for name, storage in STORAGES.items():
+            spent[name].append(ours(path, images, storage))
+            sizes[name] = path.stat().st_size / images.nbytes
     lines = [
-        f"{raw:.1f} MB of draws; bare h5py {raw / alone:.0f} MB/s",
+        f"{raw:.1f} MB of draws; bare h5py {raw / min(alone):.0f} MB/s",
         "| kept | size / raw | write, MB/s | of bare h5py |",
         "|---|---|---|---|",
     ]
-    for name, storage in STORAGES.items():
-        path = folder / "out.h5"
-        with PosteriorWriter(path, plan, overwrite=True) as writer:
-            start = time.process_time()
-            for draw in range(DRAWS):
-                writer.write([draw], slices, images[draw : draw + 1])
-            spent = time.process_time() - start
-            summary = writer.summarise(components=0, quantiles=())
-            start = time.process_time()
-            writer.finish(summary, storage=storage)
-            spent += time.process_time() - start
-        size = path.stat().st_size / images.nbytes
-        lines.append(f"| {name} | {size:.2f} | {raw / spent:.0f} | {alone / spent:.0%} |")
+    for name, seconds in spent.items():
+        share = min(alone) / min(seconds)
+        lines.append(f"| {name} | {sizes[name]:.2f} | {raw / min(seconds):.0f} | {share:.0%} |")
     shutil.rmtree(folder, ignore_errors=True)
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Two processes train what one trains alone."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -47,6 +48,15 @@ def test_two_processes_give_the_weights_and_the_curve_of_one(tmp_path: Path) -> 
     assert len(logs[0]) == len(logs[1]), "one process writes the log"
     losses = [float(log[-1].split(",")[1]) for log in logs]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_only_the_leading_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = Mock(spec=World, rank=1, size=2, leads=False)
+    follower.share.return_value = slice(2, 4)
+    monkeypatch.setattr(World, "current", lambda: follower)
+    draw = operators_of(PROBLEM, SHAPE)
+    train(said(), source(), VAL, tmp_path / "run", draw_operator=draw)
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:

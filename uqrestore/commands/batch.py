@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from uqrestore.commands.options import AllowGaps, BatchSize, Bits, Device, Draws, Keep, Memory
+from uqrestore.commands.options import (
+    AllowGaps,
+    BatchSize,
+    Bits,
+    Device,
+    Draws,
+    Keep,
+    Memory,
+    Pipeline,
+    Resample,
+    Seed,
+    Slices,
+)
 from uqrestore.terminal import FAILURE, one_line_faults, out, say
 
 
@@ -15,9 +27,7 @@ def batch(
         str, typer.Argument(help="A folder, a pattern in quotes, or a list (.txt, .csv, .tsv).")
     ],
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the posterior files.")],
-    pipeline: Annotated[
-        str, typer.Option("--pipeline", "-p", help="Name of a pipeline, or a YAML file.")
-    ] = "brain-cs4-ssd",
+    pipeline: Pipeline = "brain-cs4-ssd",
     *,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes on this machine; above 1 needs the extra batch.")
@@ -34,16 +44,12 @@ def batch(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed by itself.")
     ] = False,
-    slices: Annotated[
-        int | None, typer.Option(min=1, help="So many slices of a scan, spread evenly; else all.")
-    ] = None,
+    slices: Slices = None,
     draws: Draws = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples.")] = None,
+    seed: Seed = None,
     batch_size: BatchSize = None,
     device: Device = "cpu",
-    resample: Annotated[
-        bool, typer.Option("--resample", help="Allow a change to the prior's pixel size.")
-    ] = False,
+    resample: Resample = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace finished files of other runs.")
     ] = False,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from uqrestore.commands.options import BatchSize, Device, Draws, Overwrite
+from uqrestore.commands.options import BatchSize, Device, Draws, Overwrite, Slices
 from uqrestore.terminal import one_line_faults, out, say
 
 Folder = Annotated[
@@ -20,9 +20,6 @@ Restored = Annotated[
     Path | None,
     typer.Option("--restored", help="Where the posterior files go; a second run finds them there."),
 ]
-SlicesOfEach = Annotated[
-    int | None, typer.Option("--slices", min=1, help="So many slices of a scan, spread evenly.")
-]
 
 
 def evaluate(
@@ -33,7 +30,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="JSON (.json) or NetCDF (.nc) of the table.")
     ] = None,
     *,
-    slices: SlicesOfEach = None,
+    slices: Slices = None,
     draws: Draws = None,
     level: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Chance of blaming a right sampler.")
@@ -78,7 +75,7 @@ def calibrate(
     share: Annotated[
         float, typer.Option(help="Share of pixels that must be inside, for split_conformal.")
     ] = 0.95,
-    slices: SlicesOfEach = None,
+    slices: Slices = None,
     draws: Draws = None,
     batch_size: BatchSize = None,
     device: Device = "cpu",

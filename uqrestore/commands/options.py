@@ -6,6 +6,17 @@ import typer
 
 Device = Annotated[str, typer.Option(help="Where the prior runs: cpu, cuda, cuda:1, mps.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Pipeline = Annotated[
+    str, typer.Option("--pipeline", "-p", help="Name of a pipeline, or a YAML file.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the samples.")]
+Slices = Annotated[
+    int | None,
+    typer.Option("--slices", min=1, help="So many slices of a scan, spread evenly; else all."),
+]
+Resample = Annotated[
+    bool, typer.Option("--resample", help="Allow a change to the prior's pixel size.")
+]
 Draws = Annotated[int | None, typer.Option(min=2, help="Posterior samples a slice.")]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Images in one network call; changes no result.")

@@ -14,6 +14,10 @@ from uqrestore.commands.options import (
     Keep,
     Memory,
     Overwrite,
+    Pipeline,
+    Resample,
+    Seed,
+    Slices,
 )
 from uqrestore.terminal import one_line_faults, restoration_bar, say
 
@@ -62,24 +66,18 @@ def demo(
 def reconstruct(
     scan: Annotated[Path, typer.Argument(help="NIfTI, a DICOM series' folder, or raw k-space.")],
     posterior: Annotated[Path, typer.Option("--out", "-o", help="Posterior file to write.")],
-    pipeline: Annotated[
-        str, typer.Option("--pipeline", "-p", help="Name of a pipeline, or a YAML file.")
-    ] = "brain-cs4-ssd",
+    pipeline: Pipeline = "brain-cs4-ssd",
     *,
     mask: Annotated[
         Path | None, typer.Option(help="Brain mask, for a scan that still has its skull.")
     ] = None,
     volume: Annotated[int | None, typer.Option(min=0, help="Volume of a 4-D file, from 0.")] = None,
-    slices: Annotated[
-        int | None, typer.Option(min=1, help="So many slices, spread evenly; else all.")
-    ] = None,
+    slices: Slices = None,
     draws: Draws = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples.")] = None,
+    seed: Seed = None,
     batch_size: BatchSize = None,
     device: Device = "cpu",
-    resample: Annotated[
-        bool, typer.Option("--resample", help="Allow a change to the prior's pixel size.")
-    ] = False,
+    resample: Resample = False,
     guarantee: Annotated[
         Path | None, typer.Option(help="Promise made by 'calibrate', to be kept by the intervals.")
     ] = None,

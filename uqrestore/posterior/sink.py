@@ -7,6 +7,7 @@ all: see ``RawArray``.
 """
 
 import io
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ class RawArray:
         shape = self.shape[len(index) :]
         place = self._place(index)
         if rows is not None:
-            place += rows.start * self.dtype.itemsize * int(np.prod(shape[1:]))
+            place += rows.start * self.dtype.itemsize * math.prod(shape[1:])
             shape = (rows.stop - rows.start, *shape[1:])
         block = np.empty(shape, self.dtype)
         view = _bytes(block)
@@ -111,11 +112,11 @@ class RawArray:
         return block
 
     def _place(self, index: tuple[int, ...]) -> int:
-        block = int(np.prod(self.shape[len(index) :]))
+        block = math.prod(self.shape[len(index) :])
         flat = 0
         for i, size in zip(index, self.shape, strict=False):
             flat = flat * size + i
-        return self.offset + flat * block * self.dtype.itemsize
+        return self.offset + int(flat) * block * self.dtype.itemsize
 
 
 class FileLock:

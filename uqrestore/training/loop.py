@@ -53,10 +53,12 @@ def train(
         The file of the averaged weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _check_same_run(config, folder)
     if (config.problem is None) != (draw_operator is None):
         raise ValueError("config.problem and draw_operator go together: give both or neither.")
+    _check_same_run(config, folder)
     trainer = Trainer(config, source, val, folder, draw_operator=draw_operator, device=device)
+    if trainer.world.leads:
+        save_json(folder / "config.json", config.model_dump(mode="json"))
     started, saved, first = time.monotonic(), time.monotonic(), trainer.seen
     next_validation = (trainer.seen // config.validate_every + 1) * config.validate_every
     losses: list[float] = []
@@ -91,7 +93,6 @@ def _check_same_run(config: TrainConfig, folder: Path) -> None:
                 f"{folder}: holds a run whose {', '.join(changed)} differ; continue it with the "
                 "same pipeline or choose another output folder."
             )
-    save_json(path, config.model_dump(mode="json"))
 
 
 def _log(folder: Path, trainer: Trainer, losses: list[float], speed: float) -> None:
