@@ -12,6 +12,7 @@ from uqrestore.training.data import DataError, Source
 from uqrestore.training.labels import labels_source, load_labels
 from uqrestore.training.phantoms import random_ellipses
 from uqrestore.training.sources import mix, open_data
+from uqrestore.training.windows import windows_source
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -97,3 +98,60 @@ def test_data_that_cannot_be_used_are_named(
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such folder"):
         open_data(tmp_path / "nowhere", DataConfig())
+
+
+def ramp(count: int, _: torch.Generator) -> torch.Tensor:
+    """Slices whose pixels say where they are: row + column / 100, all above the background."""
+    rows, columns = torch.arange(20.0)[:, None], torch.arange(30.0)[None] / 100
+    return (rows + columns).expand(count, 1, 20, 30)
+
+
+def test_windows_are_pieces_of_slices_from_anywhere_and_a_little_beyond() -> None:
+    windows = windows_source(ramp, (8, 12))(400, generator())
+    assert windows.shape == (400, 1, 8, 12)
+    inside = windows.amin(dim=(1, 2, 3)) > -1
+    down, across = windows.diff(dim=-2), windows.diff(dim=-1)
+    torch.testing.assert_close(down[inside], torch.ones_like(down[inside]))
+    torch.testing.assert_close(across[inside], torch.full_like(across[inside], 0.01))
+    assert set(windows[inside][:, 0, 0, 0].floor().tolist()) == set(range(13)), "every row"
+    outside = (windows == -1).float().mean(dim=(1, 2, 3))
+    assert float(outside.max()) > 0.2
+    assert float(outside.max()) < 0.5, "a quarter a side at most"
+
+
+def test_windows_of_one_slice_are_cut_at_several_places() -> None:
+    windows = windows_source(ramp, (8, 12))(3, generator())
+    assert len({float(w.mean()) for w in windows}) == 3
+
+
+def test_a_run_on_windows_reads_slices_of_their_own_size(tmp_path: Path) -> None:
+    write_people(tmp_path / "labels.h5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for split in ("train", "val"):
+            file.create_group(split)["brain"] = np.full((3, 24, 24), 0.5, np.float32)
+    config = DataConfig(
+        files=("a.h5",),
+        labels="labels.h5",
+        labels_share=0.5,
+        shape=(1, 16, 16),
+        windows_of=(24, 24),
+        voxel_mm=1.5,
+    )
+    source, val = open_data(tmp_path, config)
+    assert source(5, generator()).shape == (5, 1, 16, 16)
+    assert val.shape == (256, 1, 16, 16)
+    with pytest.raises(DataError, match=r"data.windows_of ask for \(1, 20, 24\)"):
+        open_data(tmp_path, config.model_copy(update={"windows_of": (20, 24)}))
+
+
+@pytest.mark.parametrize("voxel_mm", [1.5, 3.0])
+def test_an_anatomy_drawn_with_smaller_pixels_fills_more_of_them(
+    voxel_mm: float, tmp_path: Path
+) -> None:
+    write_people(tmp_path / "labels.h5")
+    side = round(48 / voxel_mm)
+    labels = load_labels(tmp_path / "labels.h5", "train", side, voxel_mm)
+    images = labels_source(labels)(8, generator())
+    assert images.shape == (8, 1, side, side)
+    area = float((images > -0.5).float().sum(dim=(1, 2, 3)).mean()) * voxel_mm**2
+    assert area == pytest.approx(np.pi * 18**2, rel=0.15), "a disc of 18 mm"

@@ -35,7 +35,9 @@ class DataConfig(Part):
         variable: Name of the slices in those groups.
         labels: HDF5 file of label maps (groups ``train/PERSON/label``) to draw fresh slices from.
         labels_share: Share of training slices drawn fresh from the label maps.
-        shape: ``(channel, row, column)`` of one slice.
+        shape: ``(channel, row, column)`` of one training image.
+        windows_of: ``(row, column)`` of the slices, if training images are windows cut from them
+            at random places; None trains on whole slices.
         voxel_mm: Pixel size of the slices, in mm.
         augment: ``brain`` (left-right flips, small affine and intensity changes) or ``none``.
     """
@@ -45,8 +47,14 @@ class DataConfig(Part):
     labels: str | None = None
     labels_share: Share = 0.0
     shape: tuple[Count, Count, Count] = (1, 64, 64)
+    windows_of: tuple[Count, Count] | None = None
     voxel_mm: Positive = 3.0
     augment: Literal["brain", "none"] = "brain"
+
+    @property
+    def slice_shape(self) -> tuple[int, int, int]:
+        """``(channel, row, column)`` of one whole slice."""
+        return self.shape if self.windows_of is None else (self.shape[0], *self.windows_of)
 
 
 class ComponentsConfig(Part):

@@ -58,9 +58,11 @@ def _read(path: Path, config: DataConfig, split: str) -> list[Tensor]:
     except OSError as error:
         raise DataError(f"{path}: not a readable HDF5 file ({error}).") from error
     values = values.reshape(len(values), -1, *values.shape[-2:])
-    if values.shape[1:] != config.shape:
+    if values.shape[1:] != config.slice_shape:
         raise DataError(
-            f"{path}: slices have shape {values.shape[1:]} but data.shape is {config.shape}."
+            f"{path}: slices have shape {values.shape[1:]} but data.shape"
+            f"{' and data.windows_of ask' if config.windows_of else ' asks'} for "
+            f"{config.slice_shape}."
         )
     if values.dtype != np.uint8:
         values = np.round(np.clip(values * scale, 0, 1) * 255).astype(np.uint8)

@@ -43,6 +43,7 @@ def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path
         **facts,
         "in_shape": list(config.data.shape),
         "voxel_size": [config.data.voxel_mm] * 2,
+        "windows_of": config.data.windows_of and list(config.data.windows_of),
         "network": {"name": config.network.name, **config.network.options},
         "sigma_data": config.loss.sigma_data,
         "training": {**said, "samples": int(load_tensors(run / "state.safetensors")["seen"])},

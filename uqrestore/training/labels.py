@@ -14,9 +14,6 @@ from torch import Tensor
 
 from uqrestore.training.data import DataError, Images, Source
 
-SUPERSAMPLE = 3
-"""Label voxels a side of an image pixel: 1 mm labels make 3 mm slices."""
-
 
 @dataclass(frozen=True, eq=False)
 class LabelSlices:
@@ -26,13 +23,17 @@ class LabelSlices:
         labels: Tissue classes; 0 is background. Rows run from back to front, columns from left
             to right.
         level: Mean grey level of each class in [0, 1]; 0 for the background.
+        side: Pixels a side of the images to be drawn.
+        supersample: Painted points a side of a pixel, before they are averaged.
     """
 
     labels: UInt8[Tensor, "slice row column"]
     level: Float[Tensor, " tissue"]
+    side: int
+    supersample: int
 
 
-def load_labels(path: Path, split: str, side: int) -> LabelSlices:
+def load_labels(path: Path, split: str, side: int, voxel_mm: float = 3.0) -> LabelSlices:
     """Read label maps from HDF5 groups ``SPLIT/PERSON/label`` of shape ``(z, y, x)``, 1 mm, RAS+.
 
     The attribute ``t1_mean`` of each person gives the mean grey level of every class. Slices are
@@ -42,6 +43,7 @@ def load_labels(path: Path, split: str, side: int) -> LabelSlices:
         path: The HDF5 file.
         split: Such as ``train``.
         side: Pixels a side of the images to be drawn.
+        voxel_mm: Side of a pixel.
 
     Raises:
         DataError: If the file, the split or the grey levels are missing.
@@ -60,9 +62,10 @@ def load_labels(path: Path, split: str, side: int) -> LabelSlices:
                     "'t1_mean' with one grey level a class."
                 )
             level = torch.tensor(np.asarray(person.attrs["t1_mean"]), dtype=torch.float32)
-            stacks.append(_centred(person["label"][()], side * SUPERSAMPLE))
+            stacks.append(_centred(person["label"][()], round(side * voxel_mm)))
     assert level is not None
-    return LabelSlices(torch.from_numpy(np.concatenate(stacks)), level)
+    labels = torch.from_numpy(np.concatenate(stacks))
+    return LabelSlices(labels, level, side, math.ceil(voxel_mm))
 
 
 def _centred(volume: np.ndarray, size: int) -> np.ndarray:
@@ -86,14 +89,14 @@ def labels_source(slices: LabelSlices) -> Source:
 
     def draw(count: int, generator: torch.Generator) -> Images:
         index = torch.randint(len(slices.labels), (count,), generator=generator)
-        labels = slices.labels[index][:, None].float()
-        grid = _warp(count, labels.shape[-1], generator)
+        labels, fine = slices.labels[index][:, None].float(), slices.supersample
+        grid = _warp(count, slices.side * fine, generator)
         flip = torch.rand(count, generator=generator) < 0.5
         grid[..., 0] = torch.where(flip[:, None, None], -grid[..., 0], grid[..., 0])
         tissue = F.grid_sample(labels, grid, mode="nearest", align_corners=False)[:, 0].long()
         image = _paint(tissue, slices.level, generator)
-        image = _blur(image, SUPERSAMPLE * _uniform(count, 0.25, 0.55, generator))
-        image = F.avg_pool2d(image[:, None], SUPERSAMPLE)
+        image = _blur(image, fine * _uniform(count, 0.25, 0.55, generator))
+        image = F.avg_pool2d(image[:, None], fine)
         top = torch.stack([_percentile(one[one > 0.05], 0.995) for one in image])
         return 2 * (image / top[:, None, None, None]).clamp(0, 1) - 1
 

@@ -14,6 +14,7 @@ from uqrestore.training.data import (
     to_network,
 )
 from uqrestore.training.labels import labels_source, load_labels
+from uqrestore.training.windows import cut_windows, windows_source
 
 VALIDATION = 256
 """Validation images kept: enough for a loss to two digits, few enough to be quick."""
@@ -36,17 +37,26 @@ def open_data(folder: Path, config: DataConfig) -> tuple[Source, Images]:
         raise DataError(f"{folder}: no such folder; give the training data by --data FOLDER.")
     share = config.labels_share if config.files else 1.0
     fresh = stored = None
+
+    def drawn(split: str, labels: str) -> Source:
+        side = config.slice_shape[-1]
+        return labels_source(load_labels(folder / labels, split, side, config.voxel_mm))
+
     if config.labels is not None and share > 0:
-        fresh = labels_source(load_labels(folder / config.labels, "train", config.shape[-1]))
+        fresh = drawn("train", config.labels)
     if config.files:
         stored = slices_source(load_slices(folder, config, "train"), config)
         val = to_network(load_slices(folder, config, "val"))
     elif fresh is not None and config.labels is not None:
-        held_out = labels_source(load_labels(folder / config.labels, "val", config.shape[-1]))
-        val = held_out(VALIDATION, torch.Generator().manual_seed(0))
+        val = drawn("val", config.labels)(VALIDATION, torch.Generator().manual_seed(0))
     else:
         raise DataError("data: names neither files nor labels; there is nothing to train on.")
-    return mix(stored, fresh, share), val[:: max(len(val) // VALIDATION, 1)][:VALIDATION]
+    source = mix(stored, fresh, share)
+    if config.windows_of is not None:
+        size, again = config.shape[1:], -(-VALIDATION // len(val))
+        source = windows_source(source, size)
+        val = cut_windows(val.repeat_interleave(again, 0), size, torch.Generator().manual_seed(1))
+    return source, val[:: max(len(val) // VALIDATION, 1)][:VALIDATION]
 
 
 def mix(stored: Source | None, fresh: Source | None, share: float) -> Source:
