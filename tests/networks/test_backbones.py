@@ -34,7 +34,7 @@ def test_the_output_starts_at_exactly_zero(network: nn.Module) -> None:
     assert torch.equal(network(x, c_noise), torch.zeros_like(x))
 
 
-OPERATOR = ("degrade", "value", "attention.norm", "direct")
+OPERATOR = ("degrade", "value", "attention.norm", "direct", "norm_seen")
 """What an operator-conditioned layer needs a measurement to learn."""
 
 

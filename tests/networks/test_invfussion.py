@@ -138,7 +138,7 @@ def test_a_width_that_does_not_fit_is_answered_with_the_nearest() -> None:
         FeatureDegradation(Level(96, 1, AttentionSpec(), 8), channels=3)
 
 
-@pytest.fixture(params=["invfussion", "invfussion_projected"])
+@pytest.fixture(params=["invfussion", "invfussion_projected", "unet_joint", "unet_projected"])
 def network(request: pytest.FixtureRequest) -> nn.Module:
     with torch.random.fork_rng():
         torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())

@@ -63,3 +63,13 @@ def test_noise_draws_the_guess_towards_the_mean() -> None:
     far = [float((made(Problem(operator, y, std)) - made.mean).norm()) for std in (0.0, 1.0, 30.0)]
     assert far[0] > far[1] > far[2]
     assert far[2] < 0.05 * far[0]
+
+
+def test_more_steps_than_measurements_change_nothing() -> None:
+    mask = torch.zeros(BATCH, *SHAPE)
+    mask[:, :, 2, 3] = 1
+    operator = Inpainting(mask)
+    problem = simulate(operator, randn(BATCH, *SHAPE, seed=7).float())
+    for iterations in (24, 200):
+        found = fitted(iterations).float()(problem)
+        torch.testing.assert_close(found, fitted(2).float()(problem))

@@ -11,6 +11,8 @@ FLOOR = 3e-3
 """Least variance of the noise, as a share of the unit: keeps the iteration from ringing."""
 FAINT = 0.02
 """Least standard deviation of a pixel, as a share of the largest."""
+DONE = 10
+"""Residual, as a share of the first and in units of rounding, at which a problem is solved."""
 
 
 class LinearGuess(nn.Module):
@@ -62,10 +64,13 @@ class LinearGuess(nn.Module):
         left = seen - operator.pinv(operator.forward(mean))
         epsilon = _noise(operator, problem.noise_std, self.probe.to(seen))
         u, direction, power = torch.zeros_like(left), left, _dot(left, left)
+        enough = (DONE * torch.finfo(left.dtype).eps) ** 2 * power
         for _ in range(self.iterations):
             sent = self.covariance(direction)
             sent = operator.pinv(operator.forward(sent)) + epsilon * direction
             step = power / _dot(direction, sent).clamp(min=torch.finfo(left.dtype).tiny)
+            # What is left of a solved problem is rounding, along which the curvature has no sign.
+            step = torch.where(power > enough, step, 0)
             u, left = u + step * direction, left - step * sent
             before, power = power, _dot(left, left)
             direction = left + power / before.clamp(min=torch.finfo(left.dtype).tiny) * direction

@@ -1,10 +1,16 @@
-"""MONAI's diffusion U-Net as a backbone of ours."""
+"""MONAI's diffusion U-Net as a backbone of ours: a prior, Palette, or InvFussion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from uqrestore.networks.conditioning import FLOOR
+from uqrestore.networks.invfussion import FdlInput
+from uqrestore.networks.joint_unet import JointSpatialAttention
+from uqrestore.networks.measurement import Measurement
 
 
 class UNet(nn.Module):
@@ -12,6 +18,11 @@ class UNet(nn.Module):
 
     Weights trained with MONAI on discrete times fit as they are: load them into :attr:`unet`, set
     ``time_scale=1`` and wrap the whole in ``uqrestore.diffusion.ddpm.DiscreteDenoiser``.
+
+    With ``conditional``, ``A^+ y`` joins the input channels: the Palette baseline on this
+    backbone, blind to the operator. With ``joint``, the attention of the levels that say so also
+    looks at what a feature degradation layer returns, as in InvFussion
+    (:class:`uqrestore.networks.joint_unet.JointSpatialAttention`).
 
     Args:
         image_shape: ``(channel, row, column)``; sides are multiples of ``2 ** (levels - 1)``.
@@ -24,10 +35,19 @@ class UNet(nn.Module):
         time_scale: What the noise condition is multiplied by. MONAI's embedding resolves steps of
             one in 0 to 1000, the condition of our preconditioning, ``ln(sigma) / 4``, spans about
             3.
+        conditional: Whether the network is told a measurement.
+        joint: Which levels send their activations through the operator, one switch a level; they
+            must be levels with attention. Any of them makes the network conditional.
+        fdl_input: See :class:`uqrestore.networks.invfussion.JointAttention`. Unless
+            ``projected``, the width of a joint level is a multiple of
+            ``channels * 4 ** level``.
+        measurement_noise: Whether a conditional network is told the noise level of the
+            measurement, as one more input channel.
 
     Raises:
         ImportError: If MONAI is not installed.
-        ValueError: If the widths and ``attention`` are not one a level, or a side does not divide.
+        ValueError: If the widths and ``attention`` are not one a level, a side does not divide,
+            or a joint level has no attention.
 
     References:
         Pinaya et al., "Generative AI for Medical Imaging: extending the MONAI Framework", 2023.
@@ -45,6 +65,10 @@ class UNet(nn.Module):
         groups: int = 16,
         labels: int = 0,
         time_scale: float = 250.0,
+        conditional: bool = False,
+        joint: Sequence[bool] = (),
+        fdl_input: FdlInput = "raw",
+        measurement_noise: bool = False,
     ) -> None:
         super().__init__()
         channels, *sides = image_shape
@@ -55,11 +79,22 @@ class UNet(nn.Module):
                 f"that are multiples of {stride} and as many values of 'attention', got "
                 f"{len(attention)}."
             )
+        joint = tuple(joint) or (False,) * len(widths)
+        if len(joint) != len(widths) or any(
+            j and not a for j, a in zip(joint, attention, strict=False)
+        ):
+            raise ValueError(
+                f"unet: joint {list(joint)} needs one switch for each of {len(widths)} levels, on "
+                f"only where attention is, which is {list(attention)}."
+            )
         self.image_shape = tuple(image_shape)
         self.labels, self.time_scale = labels, time_scale
+        self.conditional = conditional or any(joint)
+        self.measurement_noise = measurement_noise and self.conditional
+        told = channels + self.measurement_noise if self.conditional else 0
         self.unet = _monai_unet()(
             spatial_dims=2,
-            in_channels=channels,
+            in_channels=channels + told,
             out_channels=channels,
             channels=tuple(widths),
             num_res_blocks=blocks,
@@ -69,19 +104,82 @@ class UNet(nn.Module):
             # The last index stands for no label.
             num_class_embeds=labels + 1 if labels else None,
         )
+        if any(joint):
+            self._join(widths, joint, channels, fdl_input)
+
+    def _join(
+        self, widths: Sequence[int], joint: Sequence[bool], channels: int, fdl_input: FdlInput
+    ) -> None:
+        """Put the operator into the attention of the levels that want it."""
+        unet: Any = self.unet
+        last = len(widths) - 1
+        places = [
+            (level, block.attentions)
+            for level, block in enumerate(unet.down_blocks)
+            if joint[level]
+        ]
+        places += [
+            (last - step, block.attentions)
+            for step, block in enumerate(unet.up_blocks)
+            if joint[last - step]
+        ]
+        for level, blocks in places:
+            for index, plain in enumerate(blocks):
+                blocks[index] = JointSpatialAttention(
+                    plain, widths[level], 2**level, channels, fdl_input=fdl_input
+                )
+        if joint[last]:
+            middle = unet.middle_block
+            middle.attention = JointSpatialAttention(
+                middle.attention, widths[last], 2**last, channels, fdl_input=fdl_input
+            )
 
     def forward(
         self,
         x: Float[Tensor, "batch channel row column"],
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
+        measurement: Measurement | None = None,
     ) -> Float[Tensor, "batch channel row column"]:
-        """Run the network on noisy images scaled to unit variance."""
+        """Run the network on noisy images scaled to unit variance; no measurement: the prior."""
         if not self.labels:
             label = None
         elif label is None:
             label = torch.full(x.shape[:1], self.labels, device=x.device)
-        return self.unet(x, self.time_scale * c_noise, class_labels=label)
+        if self.conditional:
+            x = torch.cat([x, *self._told(x, measurement)], dim=1)
+        elif measurement is not None:
+            raise ValueError(
+                "unet: built without conditional or joint, it cannot be told a measurement."
+            )
+        time = self.time_scale * c_noise
+        order = None if measurement is None else measurement.order
+        if order is not None:
+            label = None if label is None else label[order]
+            x, time = x[order], time[order]
+        joints = list(self._joints())
+        try:
+            for block in joints:
+                block.measurement = measurement
+            out = self.unet(x, time, class_labels=label)
+        finally:
+            for block in joints:
+                block.measurement = None
+        return out if order is None or measurement is None else out[measurement.places]
+
+    def _joints(self) -> Iterator[JointSpatialAttention]:
+        return (m for m in self.unet.modules() if isinstance(m, JointSpatialAttention))
+
+    def _told(self, x: Tensor, measurement: Measurement | None) -> list[Tensor]:
+        """Return the input channels that tell of the measurement."""
+        if measurement is None:
+            pinv_y, noise_std = torch.zeros_like(x), x.new_zeros(len(x))
+        else:
+            pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std.to(x.dtype)
+        if not self.measurement_noise:
+            return [pinv_y]
+        level = noise_std.clamp(min=FLOOR).log() / 4
+        return [pinv_y, level[:, None, None, None].expand(-1, 1, *x.shape[2:])]
 
 
 def _monai_unet() -> type[nn.Module]:
