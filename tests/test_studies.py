@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.front import PIPELINE, tiny_prior, use_prior, write_scan
 from tests.test_cli import run
+from uqrestore.benchmark import cells
 from uqrestore.evaluation.card_plans import PLANS, Variant
 
 
@@ -71,10 +73,62 @@ def test_the_picture_of_a_sweep_has_a_panel_for_its_first_option(tmp_path: Path)
     assert run("page", tmp_path / "t.json", "-o", tmp_path / "t.md").exit_code == 0
 
 
+def without_seconds(path: Path) -> list[dict[str, object]]:
+    pieces = json.loads(path.read_text())["pieces"]
+    told = [{k: v for k, v in piece.items() if k != "seconds"} for piece in pieces]
+    return sorted(told, key=lambda piece: json.dumps(piece, sort_keys=True))
+
+
+def test_a_run_that_is_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = {
+        "steps 3": {"name": "ddnm", "steps": 3},
+        "steps 5, once": {"name": "ddnm", "steps": 5, "slices": 1},
+    }
+    path = write_bench(tmp_path, methods=methods, batch_size=1)
+    whole, table = tmp_path / "whole.json", tmp_path / "t.json"
+    short = ["run", path, "--draws", 2, "--only", "pixels"]
+    assert run(*short, "-o", whole).exit_code == 0
+
+    calls, draw = [], cells.draw
+
+    def stop_at_the_third(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed through
+        calls.append(kwargs["slices"])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return draw(*args, **kwargs)
+
+    monkeypatch.setattr(cells, "draw", stop_at_the_third)
+    stopped = run(*short, "-o", table)
+    assert stopped.exit_code == 1
+    assert "run the same command again" in stopped.stderr
+    assert len(without_seconds(table)) == 4 + 2
+    assert run(*short, "-o", table).exit_code == 0
+    assert without_seconds(table) == without_seconds(whole)
+    assert len(calls) == 3 + 3, "nothing is done twice"
+    rows = json.loads(table.read_text())["rows"]
+    assert [row["slices"] for row in rows] == [4, 4, 1]
+    assert [row["gain"] is None for row in rows] == [True, False, False]
+
+    other = run("run", path, "--draws", 3, "--only", "pixels", "-o", table)
+    assert other.exit_code == 2
+    assert "not of this pipeline" in other.stderr
+
+
+def test_half_precision_moves_results_by_less_than_the_draws_do(tmp_path: Path) -> None:
+    found = []
+    for precision in ("fp32", "bf16"):
+        table = tmp_path / f"{precision}.json"
+        path = write_bench(tmp_path, precision=precision)
+        assert run("run", path, "--slices", 2, "--only", "pixels", "-o", table).exit_code == 0
+        found.append(json.loads(table.read_text())["rows"][1]["psnr"])
+    assert found[0] != found[1]
+    assert abs(found[0] - found[1]) < 0.1
+
+
 def test_an_operator_that_the_benchmark_has_not_is_named(tmp_path: Path) -> None:
     result = run("run", write_bench(tmp_path), "--only", "blur")
     assert result.exit_code == 2
-    assert "no operator blur" in result.stderr
+    assert "no operator or method blur" in result.stderr
     assert "cartesian, pixels" in result.stderr
 
 

@@ -18,8 +18,8 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
     """Return Markdown: what was run, one table, and the picture.
 
     Args:
-        reports: Tables of one pipeline, as ``benchmark.write_report`` wrote them, of different
-            operators.
+        reports: Files of one pipeline, as ``benchmark.Results.write`` wrote them, of different
+            operators or methods.
         picture: Name of the image file beside the page.
     """
     plan = reports[0]["pipeline"]
@@ -29,15 +29,18 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
         "",
         " ".join(str(plan["description"]).split()),
         "",
-        f"Scan {plan['scan']}, prior {plan['prior']}: {plan['slices']} slices x {plan['draws']} "
-        f"draws, seed {plan['seed']}, {reports[0]['threads']} thread. PSNR and SSIM are of the "
-        "mean of the draws, inside the mask, over the range -1 to 1. Coverage is of 90 % intervals "
-        f"on pixels that were not measured; with {plan['draws']} draws a right sampler covers "
-        f"{covered:.0%}. Seconds are for all draws of a slice. A product is a vector-Jacobian "
-        "product, as costly as two calls.",
+        f"Scan {plan['scan']}, prior {plan['prior']} ({plan['precision']}), {plan['slices']} "
+        f"slices x {plan['draws']} draws where no fewer slices are said, seed {plan['seed']}, "
+        f"{reports[0]['threads']} thread. PSNR and SSIM are of the mean of the draws, inside the "
+        "mask, over the range -1 to 1. Gain is of that PSNR over the minimum-norm images of the "
+        "same slices, and so compares rows of different numbers of slices. Coverage is of 90 % "
+        f"intervals on pixels that were not measured; with {plan['draws']} draws a right sampler "
+        f"covers {covered:.0%}. Seconds are for all draws of a slice. A product is a "
+        "vector-Jacobian product, as costly as two calls.",
         "",
-        "| operator | noise | method | PSNR dB | SSIM | coverage | calls + products | s / slice |",
-        "|---|---|---|---|---|---|---|---|",
+        "| operator | noise | method | slices | PSNR dB | gain dB | SSIM | coverage "
+        "| calls + products | s / slice |",
+        "|" + "---|" * 10,
     ]
     rows = [row for report in reports for row in report["rows"] if not row["failed"]]
     for row in rows:
@@ -45,14 +48,20 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
             row["operator"],
             f"{row['noise_std']:g}",
             row["method"],
-            f"{row['psnr']:.2f}",
+            str(row["slices"]),
+            _number(row["psnr"], ".2f"),
+            _number(row["gain"], "+.2f"),
             f"{row['ssim']:.3f}",
-            "-" if row["coverage"] is None else f"{row['coverage']:.1%}",
+            _number(row["coverage"], ".1%"),
             f"{row['nfe']} + {row['products']}" if row["nfe"] else "-",
             f"{row['seconds']:.1f}" if row["seconds"] else "-",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"![{plan['title']}]({picture})", ""])
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def draw_picture(reports: Sequence[Report], path: Path) -> Path:

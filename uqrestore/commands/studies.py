@@ -32,39 +32,48 @@ QUICK = {
 def run(
     pipeline: Annotated[str, typer.Argument(help="Name of a benchmark, or a YAML file.")],
     report: Annotated[
-        Path | None, typer.Option("--out", "-o", help="JSON file for the table.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="JSON file for the table; a stopped run goes on."
+        ),
     ] = None,
     *,
     slices: Annotated[int | None, typer.Option(min=2, help="Instead of the pipeline's.")] = None,
     draws: Annotated[int | None, typer.Option(min=2, help="Instead of the pipeline's.")] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Label of an operator to keep; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Label of an operator or method to run now; may be repeated."),
     ] = None,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Run a benchmark pipeline: methods x operators x noise on one scan."""
-    with one_line_faults():
+    """Run a benchmark pipeline: methods x operators x noise on one scan.
+
+    The table is written after every slice. The same command again goes on where it was stopped.
+    """
+    with one_line_faults(report):
+        from uqrestore.benchmark import Results, as_table, check_free, run_benchmark
         from uqrestore.pipeline import BenchmarkPipeline, change, load_pipeline
 
         plan = load_pipeline(pipeline, BenchmarkPipeline)
-        unknown = set(only or []) - set(plan.operators)
-        if unknown:
-            raise ValueError(
-                f"--only: no operator {', '.join(sorted(unknown))} in {pipeline}; it can be "
-                f"{', '.join(plan.operators)}."
-            )
-        kept = {k: v for k, v in plan.operators.items() if k in only} if only else None
-        plan = change(plan, slices=slices, draws=draws, operators=kept)
-        from uqrestore.benchmark import as_table, check_free, run_benchmark, write_report
-
-        if report is not None:
+        plan = change(plan, slices=slices, draws=draws)
+        results = Results(plan)
+        if report is not None and report.exists() and not overwrite:
+            results = Results.read(report, plan)
+        elif report is not None:
             check_free(report, overwrite=overwrite)
-        with count_bar("rows") as advance:
-            rows = run_benchmark(plan, device=device, progress=advance)
-        out.print(as_table(plan, rows))
+
+        def keep(now: Results) -> None:
+            if report is not None:
+                now.write(report)
+
+        with count_bar("slices") as advance:
+            run_benchmark(
+                plan, results=results, only=only or (), device=device, keep=keep, progress=advance
+            )
+        out.print(as_table(results))
         if report is not None:
-            say(f"table: {write_report(plan, rows, report)}")
+            say(f"table: {results.write(report)}")
 
 
 def card(

@@ -187,24 +187,35 @@ def expected_coverage(draws: int, level: float) -> float:
     return min(level, (draws - 1) / (draws + 1))
 
 
-def _hits(scenes: Scenes, level: float) -> Images:
-    """Say of each pixel whether the truth is inside: 1, 0, or in part at the ends.
+def hits(
+    truth: Float[np.ndarray, " *image"], draws: Float[np.ndarray, " draw *image"], level: float
+) -> Float[np.ndarray, " *image"]:
+    """Say of each pixel whether the truth is inside the interval: 1, 0, or in part at the ends.
 
     With ``h = (L + 1) (1 - level) / 2``, an end lies between draws number ``floor(h)`` and the
     next; a truth in that gap is inside for the part ``1 - (h - floor(h))`` of it. Ties count
     with the mean over the ranks they could have.
+
+    Args:
+        truth: One image, or several.
+        draws: Posterior draws of it.
+        level: Nominal level of the interval.
     """
     check_level("the nominal level of an interval", level)
-    count = scenes.draw_count
+    count = len(draws)
     position = max((count + 1) * (1 - level) / 2, 1.0)
     whole = int(position + 1e-9)
     inside = np.zeros(count + 1)
     inside[whole : count + 1 - whole] = 1
     inside[[whole, count - whole]] = 1 - max(position - whole, 0)
     total = np.concatenate([[0], inside.cumsum()])
-    first = (scenes.draws < scenes.truth).sum(0)
-    last = (scenes.draws <= scenes.truth).sum(0)
+    first = (draws < truth).sum(0)
+    last = (draws <= truth).sum(0)
     return (total[last + 1] - total[first]) / (last - first + 1)
+
+
+def _hits(scenes: Scenes, level: float) -> Images:
+    return hits(scenes.truth, scenes.draws, level)
 
 
 def _stratum_hits(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from uqrestore.pipeline.parts import MethodPart, OperatorPart, Pipeline
+from uqrestore.pipeline.parts import BenchmarkMethodPart, MethodPart, OperatorPart, Pipeline
 from uqrestore.pipeline.train import TrainPipeline
 
 NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -79,10 +79,12 @@ class BenchmarkPipeline(Pipeline):
         operators: Operators, each under its label in the table.
         noise_std: Noise levels in network intensity.
         methods: Methods, each under its label in the table. A method that says ``sweep:``, options
-            with a list of values each, stands for one method for every combination of them.
+            with a list of values each, stands for one method for every combination of them. One
+            that says ``slices: 1`` is run on the first slice alone, after all others.
         draws: Posterior samples of a slice; 19 or more show the coverage of 90 % intervals.
         seed: Seed of the samples and of the simulated noise.
-        batch_size: Images in one call of the prior.
+        precision: ``bf16`` runs the network under autocast; ``fp32`` does not.
+        batch_size: Images in one call of the prior; whole slices.
     """
 
     kind: Literal["benchmark"]
@@ -91,9 +93,10 @@ class BenchmarkPipeline(Pipeline):
     prior: str
     operators: Annotated[dict[str, OperatorPart], Field(min_length=1)]
     noise_std: Annotated[tuple[NoiseStd, ...], Field(min_length=1)] = (0.0,)
-    methods: Annotated[dict[str, MethodPart], Field(min_length=1)]
+    methods: Annotated[dict[str, BenchmarkMethodPart], Field(min_length=1)]
     draws: Annotated[int, Field(ge=2)] = 20
     seed: Seed = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
     batch_size: Annotated[int, Field(ge=1)] = 64
 
     @model_validator(mode="before")

@@ -62,6 +62,16 @@ class MethodPart(Part):
     name: str
 
 
+class BenchmarkMethodPart(MethodPart):
+    """A method of a benchmark.
+
+    Args:
+        slices: Only the first so many of the benchmark's slices, for what is too dear for all.
+    """
+
+    slices: Annotated[int, Field(ge=1)] | None = None
+
+
 class Pipeline(Model):
     """What every kind of pipeline says about itself."""
 
