@@ -46,6 +46,13 @@ def dense(rows: int = 3) -> Matrix:
     return Matrix(randn(rows, PIXELS, seed=7), SHAPE)
 
 
+class Walled(Matrix):
+    """A matrix that keeps its singular values to itself."""
+
+    def spectral(self) -> None:  # type: ignore[override]
+        return None
+
+
 def half_seen() -> Inpainting:
     return Inpainting(torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]], dtype=torch.float64))
 
@@ -376,8 +383,20 @@ def test_calls_and_products_are_as_documented(
     known, denoiser, counts = count(problem_of(dense(), 0.3), law_of_images())
     METHODS[name](known, denoiser, SampleNoise(0, range(2)), **options)
     assert (counts.network, counts.products) == want
-    if name == "daps":
-        assert counts.adjoint == options["levels"] * options["langevin_steps"]
+
+
+def test_langevin_chains_are_walked_where_there_is_no_spectral_form() -> None:
+    prior, known = law_of_images(), problem_of(dense(), 0.3)
+    walked = Problem(Walled(randn(3, PIXELS, seed=7), SHAPE), known.y, known.noise_std)
+    options = {"levels": 3, "langevin_steps": 4}
+    counted, denoiser, counts = count(walked, prior)
+    METHODS["daps"](counted, denoiser, SampleNoise(0, [0]), **options)
+    assert counts.adjoint == counts.forward + 1 == 30 + 3 * 4 + 1, "30 find the step"
+
+    laws = [law(lambda noise, of=of: METHODS["daps"](of, prior, noise, sigmas=[0.7, 0.4, 0.0],
+                                                     step_size=0.004, langevin_steps=7))
+            for of in (known, walked)]  # fmt: skip
+    torch.testing.assert_close(laws[0], laws[1], rtol=1e-9, atol=1e-11)
 
 
 def test_a_product_is_counted_when_it_is_made() -> None:

@@ -146,3 +146,10 @@ def test_the_sampler_is_the_recursion(preset: str) -> None:
     assert mean.item() == pytest.approx(want[0], rel=1e-10)
     assert variance.item() == pytest.approx(want[1], rel=1e-10)
     torch.testing.assert_close(variance, variance.T)
+
+
+def test_daps_at_its_published_length_is_too_sure_of_itself() -> None:
+    problem = scalar_problem(1.0, 0.1)
+    mean, variance = law(lambda n: METHODS["daps"](problem, scalar_prior(), n, preset="published"))
+    assert mean.item() == pytest.approx(0.9999, abs=1e-4)
+    assert variance.item() / (0.01 / 1.01) == pytest.approx(0.006, abs=6e-4)

@@ -12,12 +12,10 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import karras_sigmas
 from uqrestore.methods.entry import method, require_range
 from uqrestore.methods.grids import noise_levels
+from uqrestore.methods.langevin import Langevin
 from uqrestore.methods.step import Checked
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
-
-BLOCK = 10
-"""Langevin steps whose noise is drawn at once."""
 
 NOISE_FREE_TAU = 0.01
 """Noise that the Langevin chain assumes where there is none, in network intensity."""
@@ -61,8 +59,9 @@ def daps(
 
     At each level: an estimate :math:`\hat x_0`, then Langevin steps on :math:`p(u) \propto
     N(u; \hat x_0, r^2 I)\, N(y; A u, \tau^2 I)`, then fresh noise for the next level. Makes
-    ``levels * ode_steps`` network calls and ``levels * langevin_steps`` products with ``A`` and
-    its adjoint.
+    ``levels * ode_steps`` network calls. Where the operator has a spectral form, the end of each
+    chain is drawn at once, from exactly the law that its steps lead to; elsewhere there are
+    ``levels * langevin_steps`` products with ``A`` and its adjoint.
 
     Args:
         problem: Noisy or not, any operator.
@@ -98,7 +97,8 @@ def daps(
         require_range("daps", levels=(levels, 1, 100_000))
         sigmas = [*karras_sigmas(levels + 1, 0.1, 100.0)[:levels].tolist(), 0.0]
     grid = noise_levels(levels, sigmas=sigmas)
-    data = _Data(problem, tau, misfit)
+    assumed = torch.as_tensor(problem.noise_std if tau is None else tau, dtype=problem.y.dtype)
+    chain = Langevin(problem, torch.where(assumed > 0, assumed, NOISE_FREE_TAU), misfit)
     denoise = Checked(denoiser, "daps")
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
     for level, (sigma, sigma_next) in enumerate(pairwise(grid)):
@@ -107,33 +107,17 @@ def daps(
             variance = sigma**2 * data_std**2 / (sigma**2 + data_std**2)
         else:
             estimate, variance = flow(denoise, x, sigma, ode_steps), sigma**2
-        curvature = 1 / variance + data.curvature
+        curvature = 1 / variance + chain.curvature
         if step_size is None:
             step = step_fraction / curvature
         else:
             fall = 1 + level / len(grid) * (step_decay - 1)
-            step = torch.as_tensor(step_size * fall, dtype=x.dtype)
+            step = torch.as_tensor(step_size * fall)
             _require_stable(step, curvature, sigma)
-        x = langevin(estimate, variance, data, noise, step, langevin_steps)
+        x = chain.run(estimate, variance, noise, step, langevin_steps)
         if sigma_next > 0:
             x = x + sigma_next * noise.like(x)
     return x
-
-
-class _Data:
-    """The measurement as a Langevin chain sees it."""
-
-    def __init__(self, problem: Problem, tau: float | None, misfit: float) -> None:
-        assumed = torch.as_tensor(problem.noise_std if tau is None else tau, dtype=problem.y.dtype)
-        assumed = torch.where(assumed > 0, assumed, NOISE_FREE_TAU)
-        self.problem = problem
-        weight = misfit / assumed.square()
-        self.weight = weight.reshape(*weight.shape, *[1] * len(problem.in_shape))
-        self.curvature = self.weight * largest_power(problem)
-
-    def slope(self, u: Tensor) -> Tensor:
-        operator = self.problem.operator
-        return self.weight * operator.adjoint(self.problem.y - operator(u))
 
 
 def flow(denoise: Checked, x: Tensor, sigma: float, steps: int, end: float = 0.01) -> Tensor:
@@ -142,37 +126,6 @@ def flow(denoise: Checked, x: Tensor, sigma: float, steps: int, end: float = 0.0
     for here, there in pairwise(path):
         x = x + (there - here) * (x - denoise(x, here)) / here
     return x
-
-
-def langevin(
-    estimate: Tensor, variance: float, data: _Data, noise: SampleNoise, step: Tensor, steps: int
-) -> Tensor:
-    """Walk the unadjusted Langevin chain from the estimate."""
-    u, root = estimate, (2 * step).sqrt()
-    for start in range(0, steps, BLOCK):
-        # Many small draws from many streams cost more than the chain itself.
-        white = noise.normal((min(BLOCK, steps - start), *data.problem.in_shape), u)
-        for fresh in white.unbind(len(noise.shape)):
-            slope = (estimate - u) / variance + data.slope(u)
-            u = u + step * slope + root * fresh
-    return u
-
-
-def largest_power(problem: Problem) -> float:
-    """Return the largest squared singular value of the operator, over all problems."""
-    operator = problem.operator
-    if operator.singular_value is not None:
-        return operator.singular_value**2
-    spectrum = operator.spectral()
-    if spectrum is not None:
-        return float(spectrum.s.max()) ** 2
-    shape = (*operator.problem_shape, *operator.in_shape)
-    v = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(problem.y)
-    dims = tuple(range(-len(operator.in_shape), 0))
-    for _ in range(30):
-        v = v / v.square().sum(dims, keepdim=True).sqrt()
-        v = operator.adjoint(operator(v))
-    return 1.05 * float(v.square().sum(dims).sqrt().max())  # power iteration comes from below
 
 
 def _require_stable(step: Tensor, curvature: Tensor, sigma: float) -> None:

@@ -1,0 +1,118 @@
+r"""An unadjusted Langevin chain on a Gaussian, and where it stands after so many steps.
+
+The chain walks on :math:`p(u) \propto N(u; \hat x_0, r^2 I)\, N(y; A u, \tau^2 I)`. Both factors
+are Gaussian and the map is linear, so each step is affine and the end of the chain is Gaussian too:
+where the operator has a spectral form it is drawn at once, from exactly the law that walking has.
+"""
+
+import torch
+from torch import Tensor
+
+from uqrestore.noise import SampleNoise
+from uqrestore.operators.spectrum import Spectrum
+from uqrestore.problem import Problem
+
+BLOCK = 10
+"""Steps whose noise is drawn at once."""
+
+
+class Langevin:
+    """Langevin chains that start at an estimate of the image.
+
+    Args:
+        problem: The measurement.
+        tau: Noise that the chain assumes, one number or one a problem; above 0.
+        misfit: Factor on the gradient of the misfit; 1 is the posterior.
+    """
+
+    def __init__(self, problem: Problem, tau: Tensor, misfit: float) -> None:
+        self.problem = problem
+        self.weight = misfit / tau.double().square()
+        self.spectrum = problem.operator.spectral()
+        if self.spectrum is None:
+            self.seen = problem.operator.adjoint(problem.y)
+        else:
+            self.seen = self.spectrum.ut(problem.y).double()
+        self.curvature = self.weight * largest_power(problem, self.spectrum)
+
+    def run(
+        self, estimate: Tensor, variance: float, noise: SampleNoise, step: Tensor, steps: int
+    ) -> Tensor:
+        """Return the ends of chains.
+
+        Args:
+            estimate: Where they start, and the mean of the first factor.
+            variance: Of the first factor.
+            noise: One stream a chain.
+            step: Length of a step, one number or one a problem.
+            steps: How many.
+        """
+        go = self._walk if self.spectrum is None else self._jump
+        return go(estimate, variance, noise, step.double(), steps)
+
+    def _jump(
+        self, estimate: Tensor, variance: float, noise: SampleNoise, step: Tensor, steps: int
+    ) -> Tensor:
+        r"""Draw the end in one go.
+
+        Along a singular direction with curvature :math:`L = 1/r^2 + w s^2` a step multiplies the
+        distance to the mode by :math:`a = 1 - h L` and adds noise of variance :math:`2h`.
+        """
+        assert self.spectrum is not None
+        s, weight, along = self.spectrum.s.double(), self.weight[..., None], step[..., None]
+        curvature = 1 / variance + weight * s.square()
+        gap = weight * s / curvature * (self.seen - s * self.spectrum.vt(estimate))
+        moved = (1 - (1 - along * curvature) ** steps) * gap
+        free = _spread(step, step / variance, steps)
+        more = _spread(along, along * curvature, steps) - free[..., None]
+        white = noise.normal(self.problem.in_shape, estimate)
+        change = (moved + more * self.spectrum.vt(white)).to(estimate.dtype)
+        return torch.addcmul(estimate, self._axes(free), white) + self.spectrum.v(change)
+
+    def _walk(
+        self, estimate: Tensor, variance: float, noise: SampleNoise, step: Tensor, steps: int
+    ) -> Tensor:
+        """Walk, with all that stays the same from step to step worked out before."""
+        operator = self.problem.operator
+        stay, pull = self._axes(1 - step / variance), self._axes(step * self.weight)
+        drift = self._axes(step / variance) * estimate + pull * self.seen
+        u, root, pull = estimate, self._axes((2 * step).sqrt()), -pull
+        for start in range(0, steps, BLOCK):
+            # Many small draws from many streams cost more than the chain itself.
+            white = noise.normal((min(BLOCK, steps - start), *self.problem.in_shape), u)
+            for fresh in white.unbind(len(noise.shape)):
+                ahead = torch.addcmul(drift, root, fresh).addcmul_(stay, u)
+                u = ahead.addcmul_(pull, operator.adjoint(operator.forward(u)))
+        return u
+
+    def _axes(self, scalar: Tensor) -> Tensor:
+        ones = [1] * len(self.problem.in_shape)
+        return scalar.to(self.problem.y.dtype).reshape(*scalar.shape, *ones)
+
+
+def _spread(step: Tensor, shrink: Tensor, steps: int) -> Tensor:
+    r"""Return the standard deviation that the noise of all steps leaves.
+
+    Its square is :math:`2h \sum_{k<n} a^{2k}` with :math:`a = 1 - h L`, ``shrink`` being
+    :math:`h L`.
+    """
+    lost = shrink * (2 - shrink)
+    still = lost.abs() < 1e-12
+    total = (1 - (1 - shrink) ** (2 * steps)) / torch.where(still, 1, lost)
+    return (2 * step * torch.where(still, float(steps), total)).sqrt()
+
+
+def largest_power(problem: Problem, spectrum: Spectrum | None) -> float:
+    """Return the largest squared singular value of the operator, over all problems."""
+    operator = problem.operator
+    if operator.singular_value is not None:
+        return operator.singular_value**2
+    if spectrum is not None:
+        return float(spectrum.s.max()) ** 2
+    shape = (*operator.problem_shape, *operator.in_shape)
+    v = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(problem.y)
+    dims = tuple(range(-len(operator.in_shape), 0))
+    for _ in range(30):
+        v = v / v.square().sum(dims, keepdim=True).sqrt()
+        v = operator.adjoint(operator(v))
+    return 1.05 * float(v.square().sum(dims).sqrt().max())  # power iteration comes from below
