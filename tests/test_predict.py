@@ -13,6 +13,7 @@ from uqrestore.networks import InvFussion
 from uqrestore.networks.weights import save_tensors, sha256
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.restore import restore
+from uqrestore.work import fingerprint
 from uqrestore.zoo import build_network, load_prior
 
 NETWORK = {
@@ -76,3 +77,28 @@ def test_the_network_of_the_test_is_a_conditional_one() -> None:
     network = build_network({"in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}).network
     assert isinstance(network, InvFussion)
     assert torch.isfinite(network(torch.zeros(1, *SHAPE), torch.zeros(1))).all()
+
+
+def test_other_weights_of_the_predictor_are_another_run_and_another_folder_is_not(
+    predictor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uqrestore.sampling.load_card", lambda name: load_card(name, predictor))
+    names = [fingerprint(tiny_pipeline(tmp_path, predictor=predictor), "scan")]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for file in (Path(predictor), Path(predictor).with_suffix(".json")):
+        (elsewhere / file.name).write_bytes(file.read_bytes())
+    moved = str(elsewhere / Path(predictor).name)
+    names.append(fingerprint(tiny_pipeline(tmp_path, predictor=moved), "scan"))
+    card = Path(moved).with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"sha256": "1" * 64}))
+    names.append(fingerprint(tiny_pipeline(tmp_path, predictor=moved), "scan"))
+    names.append(fingerprint(tiny_pipeline(tmp_path), "scan"))
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+
+
+def load_card(name: str, like: str) -> dict[str, object]:
+    """Return the card beside a file of the predictor, and the tiny prior's else."""
+    own = Path(name).name == Path(like).name
+    return json.loads(Path(name).with_suffix(".json").read_text()) if own else CARD

@@ -105,7 +105,7 @@ def restore(
         guarantee.check(setting)
     predicted = _predicted(work, shelf, device)
     say(str(work.verdict))
-    say(f"grid: {work.model.note}")
+    say(f"grid: {work.note}")
     reserve = (SUMMARY_VOLUMES + pipeline.components) * 4 * int(np.prod(intended.image_shape))
     budget = Budget(memory, batch_size or pipeline.batch_size, reserve=reserve)
     with PosteriorWriter(out, intended, overwrite=overwrite) as writer:

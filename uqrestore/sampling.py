@@ -1,6 +1,7 @@
 """Priors of the zoo and methods at work on acquired slices; shared by restore and benchmarks."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.methods import METHODS
 from uqrestore.networks.weights import sha256
 from uqrestore.noise import CoherentNoise, SampleNoise
-from uqrestore.pipeline import MethodPart
+from uqrestore.pipeline import MethodPart, RestorePipeline
 from uqrestore.pipeline.registries import typed_options
 from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.problem import Problem
@@ -62,9 +63,18 @@ class Shelf:
         return self._laws[name]
 
 
-def weights_sha256(name: str, card: Mapping[str, Any]) -> str:
-    """Return the hash of a prior's weights: its card's, or where the card has none the file's."""
-    return str(card.get("sha256") or sha256(locate(name)))
+def weights_of(pipeline: RestorePipeline) -> dict[str, tuple[str, str]]:
+    """Return name and SHA-256 of the weights of every network or law that a pipeline names.
+
+    The hash is that of the card, or where the card has none that of the file. The name is without
+    the folder it lies in.
+    """
+    named = {key: getattr(pipeline, key) for key in ("prior", "predictor", "baseline")}
+    return {
+        key: (Path(name).name, str(load_card(name).get("sha256") or sha256(locate(name))))
+        for key, name in named.items()
+        if name is not None
+    }
 
 
 def pixel_size(card: Mapping[str, Any]) -> float | None:
@@ -80,6 +90,11 @@ def pixel_size(card: Mapping[str, Any]) -> float | None:
     if len(sides) != 1:
         raise ValueError(f"prior {card.get('name')}: its pixels are not square ({size} mm).")
     return sides.pop()
+
+
+def trained_on_windows(card: Mapping[str, Any]) -> bool:
+    """Say whether a prior knows windows cut anywhere, so that it may meet larger slices."""
+    return card.get("windows_of") is not None
 
 
 def draw(

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,18 @@ from jaxtyping import Bool, Float
 from uqrestore import __version__
 from uqrestore.acquisition import Acquisition, acquire
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.measured import coil_combined, measured
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.posterior import PosteriorPlan
-from uqrestore.sampling import Shelf, linear_mmse, pixel_size, weights_sha256
+from uqrestore.sampling import (
+    Shelf,
+    linear_mmse,
+    pixel_size,
+    trained_on_windows,
+    weights_of,
+)
 from uqrestore.scans import (
     ModelSlices,
     RawScan,
@@ -42,7 +48,7 @@ class Work:
         scan: What it is done to.
         model: The scan cut to the prior's slices.
         slices: The slices to restore, as indices on the model's grid.
-        denoiser: The prior.
+        denoiser: The prior, for slices of this size.
         card: The prior's card.
         acquisition: The slices as measured.
         verdict: Whether the scan is of the kind the prior was trained on.
@@ -66,10 +72,18 @@ class Work:
         """Brain mask of the slices."""
         return self.model.mask[list(self.slices)]
 
+    @property
+    def note(self) -> str:
+        """What was resampled, padded, cropped or cut into windows, in words."""
+        if not isinstance(self.denoiser, WindowedDenoiser):
+            return self.model.note
+        rows, columns = self.denoiser.denoiser.in_shape[-2:]
+        count = self.denoiser.windows
+        return f"{self.model.note}; denoised in {count} windows of {rows} x {columns}, blended"
+
 
 def fingerprint(
     pipeline: RestorePipeline,
-    weights: str | None,
     scan: str,
     *,
     slices: Slices = None,
@@ -80,17 +94,19 @@ def fingerprint(
     A batch compares it with that of a finished file to know what is done.
 
     Args:
-        pipeline: Its title and batch size do not count, nor does the folder of its prior.
-        weights: SHA-256 of the prior's weights.
+        pipeline: Its title and batch size do not count, nor do the folders of its weights; the
+            weights themselves do.
         scan: ``Scan.identity``, or ``scans.input_identity`` of the file.
         slices: As asked for.
         resample: As asked for.
     """
     chosen = slices if slices is None or isinstance(slices, int) else sorted(set(slices))
+    weights = weights_of(pipeline)
+    bare = {key: name for key, (name, _) in weights.items()}
     said = {
         "version": __version__.split(".")[0],
-        "pipeline": pipeline.model_copy(update={"prior": Path(pipeline.prior).name}).sha256,
-        "prior": weights,
+        "pipeline": pipeline.model_copy(update=bare).sha256,
+        "weights": {key: digest for key, (_, digest) in weights.items()},
         "scan": scan,
         "slices": chosen,
         "resample": resample,
@@ -119,10 +135,12 @@ def prepare(
     else:
         parts = _simulated(pipeline, scan, card, in_shape, resample, slices)
     scan, model, acquisition, verdict, reference = parts
+    size = model.images.shape[-2:]
+    if size != in_shape[-2:]:  # fit_to_model allows it for a prior of windows alone
+        denoiser = WindowedDenoiser(denoiser, (size[0], size[1]))
     if pipeline.baseline is not None:
         reference["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, shelf)
-    weights = weights_sha256(pipeline.prior, card)
-    name = fingerprint(pipeline, weights, scan.identity, slices=slices, resample=resample)
+    name = fingerprint(pipeline, scan.identity, slices=slices, resample=resample)
     chosen = acquisition.slices
     return Work(
         pipeline, scan, model, chosen, denoiser, card, acquisition, verdict, reference, name
@@ -147,8 +165,14 @@ def _simulated(
             "'operator: {name: ...}'."
         )
     scan = given.strip() if given.source.given_mask else given
-    shape = (in_shape[-2], in_shape[-1])
-    model = fit_to_model(scan, shape, voxel_size=pixel_size(card), resample=resample)
+    model = fit_to_model(
+        scan,
+        (in_shape[-2], in_shape[-1]),
+        voxel_size=pixel_size(card),
+        resample=resample,
+        whole=trained_on_windows(card),
+    )
+    in_shape = (in_shape[0], *model.images.shape[-2:])
     verdict = check_scope(given, card, resampled=model.placement.resampled)
     chosen = _choose(model, slices)
     acquisition = acquire(
@@ -242,11 +266,12 @@ def plan(work: Work, device: str) -> PosteriorPlan:
 def _provenance(work: Work, device: str) -> dict[str, Any]:
     """Say how to make the file again; nothing here names a person or a machine."""
     source, pipeline = work.scan.source, work.pipeline
-    prior = Path(pipeline.prior).name  # of a path, without the folders that name a machine
+    weights = weights_of(pipeline)
+    bare = {key: name for key, (name, _) in weights.items()}  # folders name a machine
     return {
-        "pipeline": pipeline.model_dump(mode="json") | {"prior": prior},
+        "pipeline": pipeline.model_dump(mode="json") | bare,
         "pipeline_sha256": pipeline.sha256,
-        "prior": {"name": prior, "sha256": work.card.get("sha256")},
+        **{key: {"name": name, "sha256": digest} for key, (name, digest) in weights.items()},
         "scan": {
             "name": source.name,
             "sha256": source.sha256,
@@ -254,7 +279,7 @@ def _provenance(work: Work, device: str) -> dict[str, Any]:
             "tags": dict(source.tags),
         },
         "intensity": work.scan.intensity.to_data(),
-        "grid": work.model.note,
+        "grid": work.note,
         "acquisition": (
             "as measured"
             if pipeline.operator is None

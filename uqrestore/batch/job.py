@@ -21,10 +21,9 @@ from uqrestore.posterior import (
 )
 from uqrestore.posterior.integrity import intact
 from uqrestore.restore import Progress, restore
-from uqrestore.sampling import Shelf, weights_sha256
+from uqrestore.sampling import Shelf
 from uqrestore.scans import ScanError, input_identity, read_input
 from uqrestore.work import fingerprint
-from uqrestore.zoo import load_card
 
 Status = Literal["done", "skipped", "failed", "failed before"]
 
@@ -185,10 +184,8 @@ def read_failure(path: Path) -> dict[str, Any] | None:
 
 
 def _fingerprint(task: Task, job: Job) -> str:
-    card = load_card(job.pipeline.prior)
     return fingerprint(
         job.pipeline,
-        weights_sha256(job.pipeline.prior, card),
         input_identity(task.scan, task.mask, task.volume),
         slices=job.slices,
         resample=job.resample,

@@ -151,6 +151,7 @@ def fit_to_model(
     *,
     voxel_size: float | None = None,
     resample: bool = False,
+    whole: bool = False,
 ) -> ModelSlices:
     """Cut a scan into the slices a model takes, centred on the brain.
 
@@ -161,6 +162,8 @@ def fit_to_model(
         shape: The model's rows and columns.
         voxel_size: The model's pixel size in mm; None takes the scan's as it is.
         resample: Allow a change of in-plane pixel size; slices stay where they are.
+        whole: Keep slices whole, for a model that takes any size from ``shape`` on; smaller ones
+            are padded.
 
     Raises:
         ScanError: If the pixel size differs and ``resample`` is off, or if the brain is larger
@@ -176,6 +179,9 @@ def fit_to_model(
             )
         working = _coarser(scan.grid, voxel_size)
     voxels, mask = _on(working, scan)
+    if whole:
+        columns, rows = working.shape[:2]
+        shape = (max(rows, shape[0]), max(columns, shape[1]))
     offset, cut = _centred(mask, shape)
     if cut:
         millimetres = [n * s for n, s in zip(_extent(mask), working.spacing, strict=False)]
@@ -183,7 +189,8 @@ def fit_to_model(
         raise ScanError(
             f"{scan.source.name}: its brain region is {millimetres[0]:.0f} x "
             f"{millimetres[1]:.0f} mm but the model sees {field[0]:.0f} x {field[1]:.0f} mm; give "
-            "a brain mask (--mask) if the skull is in it, or choose a model of larger pixels."
+            "a brain mask (--mask) if the skull is in it, or choose a model of larger pixels or "
+            "of windows."
         )
     placement = Placement(
         model=working.shifted((*offset, 0), (shape[1], shape[0], working.shape[2])),

@@ -1,0 +1,93 @@
+"""A prior of windows restores slices of any size; any other prior says what to do instead."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.front import CARD, COLUMNS, ROWS, VOXEL_MM, read, tiny_pipeline, tiny_prior, tiny_scan
+from uqrestore.posterior import open_posterior, validate
+from uqrestore.priors import LowRankGaussian
+from uqrestore.restore import restore
+from uqrestore.scans import ScanError
+
+WINDOW = (12, 10)
+
+
+def windows_of_the_tiny_prior() -> LowRankGaussian:
+    """Return the law of the windows in the middle of the tiny prior's images."""
+    whole = tiny_prior()
+    cut = (..., slice(3, 3 + WINDOW[0]), slice(2, 2 + WINDOW[1]))
+    return LowRankGaussian(whole.mean[cut], whole.factors[cut].contiguous(), tau=0.01)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, **card: object) -> None:
+    prior = windows_of_the_tiny_prior()
+    monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: prior)
+    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD | card)
+
+
+def test_a_slice_larger_than_the_prior_is_restored_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, windows_of=[ROWS, COLUMNS])
+    pipeline = tiny_pipeline(tmp_path, baseline=None)
+
+    out = restore(pipeline, tiny_scan(), tmp_path / "o.h5")
+
+    assert validate(out) == []
+    assert read(out, "posterior/image").shape[-2:] == (ROWS, COLUMNS)
+    assert read(out, "sample_stats/residual").max() < 1e-4, "the operator saw the whole slice"
+    with open_posterior(out) as tree:
+        assert "in 4 windows of 12 x 10, blended" in tree.attrs["provenance"]
+
+
+def test_one_method_call_sees_the_same_slice_whatever_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, windows_of=[ROWS, COLUMNS])
+    pipeline = tiny_pipeline(tmp_path, baseline=None)
+    files = [
+        restore(pipeline, tiny_scan(), tmp_path / f"{n}.h5", slices=[1, 2], batch_size=n)
+        for n in (1, 12)
+    ]
+    one, other = (read(file, "posterior/image") for file in files)
+    assert np.abs(one - other).max() < 1e-5 * np.ptp(one)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({}, r"its brain region is .* a model of larger pixels or of windows"),
+        (
+            {"windows_of": [ROWS, COLUMNS], "voxel_size": [1.5, 1.5]},
+            rf"its pixels are {VOXEL_MM:g} x {VOXEL_MM:g} mm but the model's are 1.5 mm; "
+            "pass --resample",
+        ),
+    ],
+)
+def test_what_the_card_does_not_promise_is_refused(
+    card: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, **card)
+    with pytest.raises(ScanError, match=message):
+        restore(tiny_pipeline(tmp_path, baseline=None), tiny_scan(), tmp_path / "o.h5")
+
+
+def test_a_scan_smaller_than_a_window_is_padded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: bigger())
+    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD | {"windows_of": [40, 40]})
+
+    out = restore(tiny_pipeline(tmp_path, baseline=None), tiny_scan(), tmp_path / "o.h5")
+
+    assert read(out, "posterior/image").shape[-2:] == (20, COLUMNS)
+
+
+def bigger() -> LowRankGaussian:
+    """Return a law of windows with more rows than the tiny scan, and fewer columns."""
+    factors = tiny_prior().factors
+    grown = torch.nn.functional.pad(factors, (0, 0, 1, 2))[..., :10].contiguous()
+    return LowRankGaussian(torch.full((1, 20, 10), -0.2), grown, tau=0.01)
