@@ -20,7 +20,8 @@ from uqrestore.operators.families import LAWS
 from uqrestore.priors import LowRankGaussian
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.config import DataConfig
-from uqrestore.training.data import Images, load_slices, step_generator, to_network
+from uqrestore.training.data import Images, step_generator, to_network
+from uqrestore.training.stored import load_slices
 from uqrestore.zoo import load_card, load_prior, names
 
 SHAPE = (1, 64, 64)

@@ -11,7 +11,7 @@ from uqrestore.networks.attention import AttentionSpec
 from uqrestore.networks.hdit import Level
 from uqrestore.networks.invfussion import FeatureDegradation
 from uqrestore.networks.measurement import Measurement
-from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Matrix, Zero, mix
+from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Matrix, Radon, Zero, mix
 from uqrestore.problem import Problem, simulate
 
 PIXELS, WIDTH, BATCH = 2, 12, 3
@@ -99,6 +99,26 @@ def test_the_layer_can_project(operator: LinearOperator, monkeypatch: pytest.Mon
     made.mix.weight.data = torch.cat([torch.zeros(3, 1), torch.eye(3)], 1).double()
     images = made.to_stack(made(x, measured(operator)))
     torch.testing.assert_close(images, operator.pinv(operator.forward(made.to_stack(x))))
+
+
+def test_without_a_closed_form_the_scaled_transpose_brings_measurements_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With L = [0 | I] the layer is A^T A / s^2: no longer than its input, never iterating."""
+    operator = Radon(torch.tensor([0.0, 40.0, 100.0]).double(), SHAPE)
+    made, x = layer(), tokens()
+    linear(made, monkeypatch)
+    made.mix.weight.data = torch.cat([torch.zeros(3, 1), torch.eye(3)], 1).double()
+    known = measured(operator)
+    monkeypatch.setattr(Radon, "pinv", lambda *_: pytest.fail("iterated"))
+    images = made.to_stack(made(x, known))
+    sent = operator.adjoint(operator.forward(made.to_stack(x)))
+    power = sent.norm() / images.norm()
+    torch.testing.assert_close(images * power, sent)
+    dense = torch.stack(
+        [operator.forward(e).flatten() for e in torch.eye(96).view(96, *SHAPE).double()]
+    )
+    assert power.item() == pytest.approx(float(torch.linalg.matrix_norm(dense, 2)) ** 2, rel=0.05)
 
 
 def test_a_mirrored_image_and_operator_give_the_mirrored_output() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from uqrestore.training.config import DataConfig
-from uqrestore.training.data import DataError, Source
+from uqrestore.training.data import DataError, Drawn, Source
 from uqrestore.training.labels import labels_source, load_labels
 from uqrestore.training.phantoms import random_ellipses
 from uqrestore.training.sources import mix, open_data
@@ -17,6 +17,10 @@ from uqrestore.training.windows import windows_source
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def pictures(source: Source, count: int, seed: int = 0) -> torch.Tensor:
+    return Drawn.of(source(count, generator(seed))).images
 
 
 def write_people(path: Path, splits: tuple[str, ...] = ("train", "val")) -> None:
@@ -34,7 +38,7 @@ def write_people(path: Path, splits: tuple[str, ...] = ("train", "val")) -> None
 
 def test_slices_from_label_maps_are_centred_bright_inside_and_dark_outside(tmp_path: Path) -> None:
     write_people(tmp_path / "labels.h5")
-    images = labels_source(load_labels(tmp_path / "labels.h5", "train", 16))(6, generator())
+    images = pictures(labels_source(load_labels(tmp_path / "labels.h5", "train", 16)), 6)
     assert images.shape == (6, 1, 16, 16)
     assert images.min() == -1
     assert images.max() <= 1
@@ -46,13 +50,14 @@ def test_slices_from_label_maps_are_centred_bright_inside_and_dark_outside(tmp_p
 def test_the_same_seed_draws_the_same_slices(tmp_path: Path) -> None:
     write_people(tmp_path / "labels.h5")
     source = labels_source(load_labels(tmp_path / "labels.h5", "train", 16))
-    assert torch.equal(source(3, generator(4)), source(3, generator(4)))
+    one, other = (pictures(source, 3, 4) for _ in range(2))
+    assert torch.equal(one, other)
 
 
 def test_labels_alone_are_data_enough(tmp_path: Path) -> None:
     write_people(tmp_path / "labels.h5")
     source, val = open_data(tmp_path, DataConfig(labels="labels.h5", shape=(1, 16, 16)))
-    assert source(2, generator()).shape == (2, 1, 16, 16)
+    assert pictures(source, 2).shape == (2, 1, 16, 16)
     assert len(val) == 256
 
 
@@ -62,7 +67,7 @@ def constant(value: float) -> Source:
 
 def test_a_mixture_draws_its_share_of_each() -> None:
     draw = mix(constant(0.0), constant(1.0), 0.25)
-    drawn = draw(4000, generator())
+    drawn = pictures(draw, 4000)
     assert len(drawn) == 4000
     assert float(drawn.mean()) == pytest.approx(0.25, abs=0.03)
 
@@ -79,7 +84,7 @@ def test_phantoms_are_bodies_on_a_dark_ground() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (DataConfig(), "neither files nor labels"),
+        (DataConfig(), "names no files, scans or labels"),
         (DataConfig(labels="none.h5"), r"none.h5: no such file"),
         (DataConfig(labels="labels.h5"), "no group 'train'"),
         (DataConfig(labels="bare.h5"), "needs a dataset 'label'"),
@@ -107,7 +112,7 @@ def ramp(count: int, _: torch.Generator) -> torch.Tensor:
 
 
 def test_windows_are_pieces_of_slices_from_anywhere_and_a_little_beyond() -> None:
-    windows = windows_source(ramp, (8, 12))(400, generator())
+    windows = pictures(windows_source(ramp, (8, 12)), 400)
     assert windows.shape == (400, 1, 8, 12)
     inside = windows.amin(dim=(1, 2, 3)) > -1
     down, across = windows.diff(dim=-2), windows.diff(dim=-1)
@@ -120,7 +125,7 @@ def test_windows_are_pieces_of_slices_from_anywhere_and_a_little_beyond() -> Non
 
 
 def test_windows_of_one_slice_are_cut_at_several_places() -> None:
-    windows = windows_source(ramp, (8, 12))(3, generator())
+    windows = pictures(windows_source(ramp, (8, 12)), 3)
     assert len({float(w.mean()) for w in windows}) == 3
 
 
@@ -138,7 +143,7 @@ def test_a_run_on_windows_reads_slices_of_their_own_size(tmp_path: Path) -> None
         voxel_mm=1.5,
     )
     source, val = open_data(tmp_path, config)
-    assert source(5, generator()).shape == (5, 1, 16, 16)
+    assert pictures(source, 5).shape == (5, 1, 16, 16)
     assert val.shape == (256, 1, 16, 16)
     with pytest.raises(DataError, match=r"data.windows_of ask for \(1, 20, 24\)"):
         open_data(tmp_path, config.model_copy(update={"windows_of": (20, 24)}))
@@ -151,7 +156,7 @@ def test_an_anatomy_drawn_with_smaller_pixels_fills_more_of_them(
     write_people(tmp_path / "labels.h5")
     side = round(48 / voxel_mm)
     labels = load_labels(tmp_path / "labels.h5", "train", side, voxel_mm)
-    images = labels_source(labels)(8, generator())
+    images = pictures(labels_source(labels), 8)
     assert images.shape == (8, 1, side, side)
     area = float((images > -0.5).float().sum(dim=(1, 2, 3)).mean()) * voxel_mm**2
     assert area == pytest.approx(np.pi * 18**2, rel=0.15), "a disc of 18 mm"

@@ -14,13 +14,14 @@ from uqrestore.training.config import DataConfig, NetworkConfig, OptimiserConfig
 from uqrestore.training.data import (
     DataError,
     Source,
+    Stored,
     augment,
-    load_slices,
     slices_source,
     step_generator,
     to_network,
 )
 from uqrestore.training.loop import train
+from uqrestore.training.stored import load_slices
 from uqrestore.training.trainer import Trainer
 
 SHAPE = (1, 8, 12)
@@ -63,7 +64,7 @@ VAL = to_network(slices(8))
 
 
 def source() -> Source:
-    return slices_source(slices(), config().data)
+    return slices_source(Stored.of(slices()), config().data)
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_slices_are_read_with_their_scale(tmp_path: Path) -> None:
     [
         (None, "no such file"),
         (b"nonsense", "not a readable HDF5 file"),
-        ((2, 5, 5), r"slices have shape \(1, 5, 5\) but data.shape is \(1, 8, 12\)"),
+        ((2, 5, 5), r"slices have shape \(1, 5, 5\) but data.shape asks for \(1, 8, 12\)"),
         ((0,), "no slices of variable 'brain'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Train a network."""
+"""Train a network; average its weights anew."""
 
 import signal
 from pathlib import Path
@@ -16,6 +16,9 @@ def train(
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights and card.")],
     *,
     device: Device = "cpu",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")
+    ] = False,
 ) -> None:
     """Train a network; run again after a stop, it goes on. With torchrun, on several processes."""
     # A cluster ends jobs by SIGTERM, and shells let background jobs ignore SIGINT: both stop the
@@ -24,7 +27,7 @@ def train(
         signal.signal(number, signal.default_int_handler)
     with one_line_faults(folder / "state.safetensors"):
         from uqrestore.pipeline import TrainPipeline, load_pipeline
-        from uqrestore.train import run_training
+        from uqrestore.train import SKIPPED, run_training
 
         plan = load_pipeline(pipeline, TrainPipeline)
         with count_bar("samples") as advance:
@@ -35,5 +38,29 @@ def train(
                 folder,
                 device=device,
                 report=lambda now: advance(now.seen, now.samples),
+                tensorboard=tensorboard,
             )
+        skipped = folder / SKIPPED
+        if skipped.exists() and (count := len(skipped.read_text().splitlines())):
+            say(f"left out {count} images that cannot be used; {skipped} names them")
         say(f"weights: {weights}")
+
+
+def average(
+    run: Annotated[Path, typer.Argument(help="Folder of a run whose pipeline says power_ema.")],
+    width: Annotated[
+        float, typer.Option(help="Relative width of the average, sigma_rel: 0.05 to 0.2 is usual.")
+    ],
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights and card.")],
+    *,
+    at: Annotated[
+        int | None, typer.Option(min=1, help="Samples of the run to end at; else all.")
+    ] = None,
+) -> None:
+    """Average the weights of a training with another width, from its snapshots."""
+    with one_line_faults():
+        from uqrestore.train import run_averaging
+
+        made = run_averaging(run, width, folder, at)
+        say(f"profile: off by {100 * made.residual:.2g} % of its length")
+        say(f"weights: {made.weights}")

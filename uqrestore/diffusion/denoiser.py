@@ -99,8 +99,17 @@ class NetworkDenoiser(nn.Module):
         sigma: Tensor,
         problem: Problem | None = None,
         label: Tensor | None = None,
+        augment: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return clean images, and the raw components ``(*batch, component, *in_shape)``."""
+        """Return clean images, and the raw components ``(*batch, component, *in_shape)``.
+
+        Args:
+            x_t: As for a call.
+            sigma: Likewise.
+            problem: Likewise.
+            label: Likewise.
+            augment: How training images were changed, ``(*batch, 9)``; None: not at all.
+        """
         batch = tuple(x_t.shape[: x_t.ndim - 3])
         x = x_t.reshape(-1, *self.in_shape)
         sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
@@ -109,17 +118,21 @@ class NetworkDenoiser(nn.Module):
         if label is not None:
             label = label.expand(batch).reshape(-1)
         scaled = c_in[:, None, None, None] * x
-        if problem is None:
-            out = self.network(scaled, c_noise, label)
-        else:
-            out = self.network(scaled, c_noise, label, self._measurement(problem, batch))
-        raw, more = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
+        told = [] if problem is None else [self._measurement(problem, batch)]
+        more = {} if augment is None else {"augment": augment.reshape(len(x), -1)}
+        out = self.network(scaled, c_noise, label, *told, **more)
+        raw, further = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
         clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw
-        components = more.reshape(*batch, self.components, *self.in_shape)
+        components = further.reshape(*batch, self.components, *self.in_shape)
         return clean.reshape(x_t.shape), components
 
     def _measurement(self, problem: Problem, batch: Shape) -> Measurement:
         """Lay out a problem once for all the calls of a sampler."""
+        if problem.in_shape != self.in_shape:
+            raise ValueError(
+                f"the network makes images of shape {self.in_shape} but the operator "
+                f"{problem.operator.name} measures images of shape {problem.in_shape}."
+            )
         if self._told is None or self._told[0] is not problem or self._told[1] != batch:
             estimate = getattr(self.network, "linear_guess", None)
             self._told = (problem, batch, Measurement.of(problem, batch, estimate))

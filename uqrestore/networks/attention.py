@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from uqrestore.networks.joint_heads import JointHeads
 from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_init
 from uqrestore.networks.neighborhood import (
     dense_mask,
@@ -114,6 +115,19 @@ class SelfAttention(nn.Module):
         scale = (0.5 * self.log_scale).exp()[:, None]
         scale = scale * torch.rsqrt(precise_norm(qk).square() + 1e-6)
         return rotate(qk * scale.to(qk.dtype), *_rope(grid, self.heads, self.head_width, qk))
+
+    def place_joint(
+        self, of_own: Tensor, of_seen: Tensor, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Place queries and keys of two streams, as :class:`JointHeads` says.
+
+        Returns:
+            Queries, and keys and values of both streams.
+        """
+        root = (0.5 * self.log_scale).exp()[:, None, None]
+        table = _rope(grid, self.heads, self.head_width, of_own)
+        cos, sin = (t[:, 0].transpose(0, 1) for t in table)
+        return JointHeads.apply(of_own, of_seen, root, cos, sin)  # type: ignore[return-value]
 
 
 def attend(

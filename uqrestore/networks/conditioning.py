@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from uqrestore.networks.layers import FourierFeatures, Mapping
 
+AUGMENT_LABELS = 9
+"""Numbers that tell how an image was changed; see :mod:`uqrestore.training.augmentation`."""
 FLOOR = 1e-3
 """Measurement noise below this, in network units, is treated as none."""
 
@@ -17,11 +19,19 @@ class Conditioning(nn.Module):
         width: Channels of the condition vector.
         labels: Number of class labels; 0 for none. Index ``labels`` means "no label".
         measurement_noise: Whether the standard deviation of the measurement noise is told.
+        augment: Whether the network is told how its training images were changed; then an image
+            that was not changed can be asked for, and no change leaks into what it makes.
         seed: Seed of the fixed Fourier frequencies.
     """
 
     def __init__(
-        self, width: int, *, labels: int = 0, measurement_noise: bool = False, seed: int = 0
+        self,
+        width: int,
+        *,
+        labels: int = 0,
+        measurement_noise: bool = False,
+        augment: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
@@ -33,6 +43,10 @@ class Conditioning(nn.Module):
         if measurement_noise:
             self.measurement_features = FourierFeatures(1, width, generator)
             self.measurement_in = nn.Linear(width, width, bias=False)
+        self.augment_features = None
+        if augment:
+            self.augment_features = FourierFeatures(AUGMENT_LABELS, width, generator)
+            self.augment_in = nn.Linear(width, width, bias=False)
         self.mapping = Mapping(width)
 
     def forward(
@@ -40,13 +54,16 @@ class Conditioning(nn.Module):
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
         noise_std: Float[Tensor, " batch"] | None = None,
+        augment: Float[Tensor, "batch change"] | None = None,
     ) -> Float[Tensor, "batch width"]:
         """Return the condition vector.
 
         Args:
             c_noise: Scaled noise level of the diffusion, ``ln(sigma) / 4``.
-            label: Class index; None means "no label".
+            label: Class index; None, or the number of labels, means "no label".
             noise_std: Standard deviation of the measurement noise; None means none.
+            augment: How the image was changed, nine numbers that are 0 where it was not; None
+                means not at all.
         """
         z = self.noise_in(self.noise_features(c_noise[:, None]))
         if self.label_in is not None:
@@ -60,4 +77,8 @@ class Conditioning(nn.Module):
                 noise_std = torch.zeros_like(c_noise)
             level = noise_std.clamp(min=FLOOR).log()[:, None] / 4
             z = z + self.measurement_in(self.measurement_features(level))
+        if self.augment_features is not None:
+            if augment is None:
+                augment = c_noise.new_zeros(len(c_noise), AUGMENT_LABELS)
+            z = z + self.augment_in(self.augment_features(augment))
         return self.mapping(z)

@@ -175,6 +175,7 @@ class HDiT(nn.Module):
         attention: One text a level: ``neighborhood:7``, ``shifted-window:8`` or ``global``.
         head_width: Channels of an attention head.
         labels: Number of class labels; 0 for none.
+        augment_labels: Whether the network is told how its training images were changed.
         cond_width: Channels of the condition vector.
         dropout: Share of units dropped in training.
 
@@ -196,13 +197,14 @@ class HDiT(nn.Module):
         attention: Sequence[str] = ("neighborhood:7", "global"),
         head_width: int = 32,
         labels: int = 0,
+        augment_labels: bool = False,
         cond_width: int = 128,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         channels, *sides = image_shape
         self.image_shape = tuple(image_shape)
-        self.conditioning = Conditioning(cond_width, labels=labels)
+        self.conditioning = Conditioning(cond_width, labels=labels, augment=augment_labels)
         self.trunk = Hourglass(
             channels,
             channels,
@@ -215,6 +217,8 @@ class HDiT(nn.Module):
         x: Float[Tensor, "batch channel row column"],
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
+        *,
+        augment: Tensor | None = None,
     ) -> Float[Tensor, "batch channel row column"]:
         """Run the network on noisy images scaled to unit variance."""
-        return self.trunk(x, self.conditioning(c_noise, label))
+        return self.trunk(x, self.conditioning(c_noise, label, augment=augment))

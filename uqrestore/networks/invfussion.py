@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
-from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, merge, split, zero_init
+from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
 from uqrestore.networks.linear_guess import LinearGuess
 from uqrestore.networks.measurement import Measurement, Part
 
@@ -28,7 +28,8 @@ class FeatureDegradation(nn.Module):
 
     Tokens are un-patched into a stack of ``k`` images, each image is measured by ``A``, the real
     measurement joins the stack, a learned map mixes the stack (the same for every measurement),
-    and ``A^+`` brings the result back.
+    and ``A^+`` brings the result back (:meth:`Part.back`: the scaled transpose, where ``A^+`` has
+    no closed form).
 
     As published, un-patching is a mere permutation of the tokens. ``project`` puts a learned
     linear map before it, so that the network chooses what to measure, and lifts the result by
@@ -69,8 +70,11 @@ class FeatureDegradation(nn.Module):
     def forward(self, x: Tokens, measurement: Measurement) -> Tokens:
         images = self.to_stack(x if self.choose is None else self.choose(x))
         parts = measurement.parts
-        groups = zip(images.split([part.images for part in parts], dim=1), parts, strict=True)
-        back = torch.cat([self.through(own, part) for own, part in groups], dim=1)
+        if len(parts) == 1:
+            back = self.through(images, parts[0])
+        else:
+            groups = zip(images.split([p.images for p in parts], dim=1), parts, strict=True)
+            back = torch.cat([self.through(own, part) for own, part in groups], dim=1)
         return self.from_stack(back.to(x.dtype))
 
     def through(self, images: Tensor, part: Part) -> Tensor:
@@ -78,24 +82,28 @@ class FeatureDegradation(nn.Module):
         if part.blank:
             return torch.zeros_like(images)
         measured = part.operator.forward(images.reshape(self.stack, *part.batch, *images.shape[2:]))
-        both = torch.cat([part.y[None].to(measured.dtype), measured])
-        flat = both.reshape(self.stack + 1, -1)
-        mixed = F.gelu(torch.addmm(self.mix.bias[:, None], self.mix.weight, flat))
-        back = part.operator.pinv(mixed.reshape(measured.shape))
+        # The map over the stack, y apart from the rest: one long column less to copy.
+        of_y, of_stack = self.mix.weight.tensor_split([1], dim=1)
+        shift = torch.addcmul(self.mix.bias[:, None], of_y, part.y.reshape(1, -1))
+        mixed = F.gelu(torch.addmm(shift, of_stack, measured.reshape(self.stack, -1)))
+        back = part.back(mixed.reshape(measured.shape))
         if self.choose is not None:
             back = part.gain * back
         return back.reshape(images.shape)
 
     def to_stack(self, x: Tokens) -> Float[Tensor, "stack batch channel row column"]:
         """Un-patch tokens ``(nh nw k c)`` into a stack of images; a pure permutation."""
-        pixels = split(x, self.pixels)
-        pixels = pixels.reshape(*pixels.shape[:3], self.stack, self.channels)
-        return pixels.permute(3, 0, 4, 1, 2)
+        b, h, w, _ = x.shape
+        x = x.reshape(b, h, w, self.pixels, self.pixels, self.stack, self.channels)
+        x = x.permute(5, 0, 6, 1, 3, 2, 4)
+        return x.reshape(self.stack, b, self.channels, h * self.pixels, w * self.pixels)
 
     def from_stack(self, images: Tensor) -> Tokens:
         """Undo :meth:`to_stack`."""
-        pixels = images.permute(1, 3, 4, 0, 2).flatten(3)
-        return merge(pixels, self.pixels)
+        k, b, c, rows, columns = images.shape
+        p, h, w = self.pixels, rows // self.pixels, columns // self.pixels
+        x = images.reshape(k, b, c, h, p, w, p).permute(1, 3, 5, 4, 6, 0, 2)
+        return x.reshape(b, h, w, p * p * k * c)
 
 
 class JointAttention(nn.Module):
@@ -159,11 +167,8 @@ class JointAttention(nn.Module):
         of_seen = F.linear(seen, torch.cat([key_seen, self.value.weight]))
         of_own = of_own.reshape(b, h * w, 4, own.heads, own.head_width)
         of_seen = of_seen.reshape(b, h * w, 2, own.heads, own.head_width)
-        q, k = own.place(of_own[:, :, :2], (h, w)).permute(2, 0, 3, 1, 4)
-        mixed = of_own[:, :, 3:] + of_seen[:, :, :1]
-        k_seen = own.place(mixed, (h, w))[:, :, 0].transpose(1, 2)
-        values = torch.cat([of_own[:, :, 2], of_seen[:, :, 1]], dim=1).transpose(1, 2)
-        attended = own.attend(q, torch.cat([k, k_seen], dim=2), values, (h, w))
+        q, k, v = own.place_joint(of_own, of_seen, (h, w))
+        attended = own.attend(q, k, v, (h, w))
         attended = attended.transpose(1, 2).reshape(b, h, w, d)
         x = x + own.out(own.dropout(attended))
         return x if self.direct is None else x + self.direct(back)
@@ -231,6 +236,7 @@ class InvFussion(nn.Module):
         components: int = 0,
         head_width: int = 32,
         labels: int = 0,
+        augment_labels: bool = False,
         cond_width: int = 128,
         dropout: float = 0.0,
     ) -> None:
@@ -257,7 +263,10 @@ class InvFussion(nn.Module):
             return JointLayer(attention, FeedForward(level.width, cond_width, dropout=dropout))
 
         self.conditioning = Conditioning(
-            cond_width, labels=labels, measurement_noise=measurement_noise
+            cond_width,
+            labels=labels,
+            measurement_noise=measurement_noise,
+            augment=augment_labels,
         )
         self.linear_guess = LinearGuess(self.image_shape, guess) if guess else None
         self.components = components
@@ -270,6 +279,8 @@ class InvFussion(nn.Module):
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
         measurement: Measurement | None = None,
+        *,
+        augment: Tensor | None = None,
     ) -> Float[Tensor, "batch out row column"]:
         """Run the network on noisy images scaled to unit variance; no measurement: the prior."""
         if measurement is None:
@@ -277,7 +288,7 @@ class InvFussion(nn.Module):
         else:
             pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std
             guess = measurement.guess
-        cond = self.conditioning(c_noise, label, noise_std)
+        cond = self.conditioning(c_noise, label, noise_std, augment)
         inputs = [x, pinv_y]
         if self.linear_guess is not None:
             inputs.append(self.linear_guess.mean.expand_as(x) if guess is None else guess)

@@ -15,6 +15,9 @@ from uqrestore.problem import Problem
 LOUDEST = 8.0
 """Largest factor by which what a short measurement gives is lifted."""
 
+POWER_STEPS = 12
+"""Power iterations: the norm of an operator to a few per cent, from below."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -47,6 +50,29 @@ class Part:
         pixels = torch.Size(self.operator.in_shape).numel()
         gain = (pixels / rank.to(self.y.device).clamp(min=1)).sqrt().clamp(max=LOUDEST)
         return gain[..., None, None, None]
+
+    def back(self, y: Tensor) -> Tensor:
+        """Return ``A^+ y``, or ``A^T y / s_max^2`` where the pseudo-inverse has no closed form.
+
+        Both lie in the same range, and a layer is called too often to iterate.
+        """
+        if self.operator.exact_pinv:
+            return self.operator.pinv(y)
+        return self.operator.adjoint(y) / self.power
+
+    @functools.cached_property
+    def power(self) -> Tensor:
+        """Largest eigenvalue of ``A^T A`` of each problem, by power iteration."""
+        operator = self.operator
+        shape = (*operator.problem_shape, *operator.in_shape)
+        probe = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        x, dims = probe.to(self.y), tuple(range(-len(operator.in_shape), 0))
+        size = x.square().sum(dims, keepdim=True).sqrt()
+        with torch.no_grad():
+            for _ in range(POWER_STEPS):
+                x = operator.adjoint(operator.forward(x / size))
+                size = x.square().sum(dims, keepdim=True).sqrt()
+        return size
 
     @property
     def blank(self) -> bool:

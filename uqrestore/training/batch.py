@@ -1,5 +1,6 @@
 """What one training step sees: images, noise levels, noise, measurements."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,8 +8,9 @@ from torch import Tensor
 
 from uqrestore.diffusion.losses import draw_sigma
 from uqrestore.problem import Problem
-from uqrestore.training.config import LossConfig, ProblemConfig, TrainConfig
-from uqrestore.training.data import Images, Source
+from uqrestore.training.augmentation import augment_told
+from uqrestore.training.config import DataConfig, LossConfig, ProblemConfig, TrainConfig
+from uqrestore.training.data import Drawn, Heights, Images, Source
 from uqrestore.training.problems import DrawOperator
 
 
@@ -21,12 +23,17 @@ class Batch:
         sigma: Noise level of each.
         noise: Unit noise.
         problem: One measurement for each image; None trains a prior.
+        label: Class of each image, the number of classes where it is hidden or not known; None
+            where there are no classes.
+        told: How each image was changed; None where the network is not told.
     """
 
     truth: Images
     sigma: Tensor
     noise: Images
     problem: Problem | None
+    label: Tensor | None = None
+    told: Tensor | None = None
 
     @property
     def x_t(self) -> Images:
@@ -35,13 +42,23 @@ class Batch:
 
     def pick(self, rows: slice) -> "Batch":
         """Return some of the images."""
-        problem = None if self.problem is None else self.problem.select(rows)
-        return Batch(self.truth[rows], self.sigma[rows], self.noise[rows], problem)
+        return self._map(lambda t: t[rows], lambda problem: problem.select(rows))
 
     def to(self, device: torch.device) -> "Batch":
         """Move everything."""
-        problem = None if self.problem is None else self.problem.to(device)
-        return Batch(self.truth.to(device), self.sigma.to(device), self.noise.to(device), problem)
+        return self._map(lambda t: t.to(device), lambda problem: problem.to(device))
+
+    def _map(
+        self, tensor: Callable[[Tensor], Tensor], problem: Callable[[Problem], Problem]
+    ) -> "Batch":
+        return Batch(
+            tensor(self.truth),
+            tensor(self.sigma),
+            tensor(self.noise),
+            None if self.problem is None else problem(self.problem),
+            None if self.label is None else tensor(self.label),
+            None if self.told is None else tensor(self.told),
+        )
 
 
 def draw_batch(
@@ -51,17 +68,36 @@ def draw_batch(
     generator: torch.Generator,
 ) -> Batch:
     """Draw the batch of one step, always the same from the same stream."""
-    truth = source(config.batch, generator)
+    drawn = Drawn.of(source(config.batch, generator))
+    truth, told = drawn.images, None
+    if config.data.augment == "edm":
+        truth, told = augment_told(truth, generator, config.data.augment_share)
     sigma = _draw_sigma(config.loss, config.batch, generator)
     noise = torch.randn(truth.shape, generator=generator)
     problem = None
     if config.problem is not None and draw_operator is not None:
         problem = _draw_problem(config.problem, truth, draw_operator, generator)
-    return Batch(truth, sigma, noise, problem)
+    label = _draw_label(config.data, drawn.height, generator) if config.data.heights else None
+    return Batch(truth, sigma, noise, problem, label, told)
+
+
+def height_label(height: Heights, bins: int) -> Tensor:
+    """Return the class of slices by their height; ``bins``, no class, where it is not known."""
+    known = torch.isfinite(height)
+    label = (height.nan_to_num(0).clamp(0, 1) * bins).long().clamp(max=bins - 1)
+    return label.masked_fill(~known, bins)
+
+
+def _draw_label(data: DataConfig, height: Heights, generator: torch.Generator) -> Tensor:
+    """Return the class of every image, hidden from some."""
+    hidden = torch.rand(len(height), generator=generator) < data.label_dropout
+    return height_label(height, data.heights).masked_fill(hidden, data.heights)
 
 
 def _draw_sigma(loss: LossConfig, count: int, generator: torch.Generator) -> Tensor:
     """Draw the noise level of every image of a batch."""
+    if loss.regression:
+        return torch.full((count,), loss.pure_noise_sigma)
     sigma = draw_sigma(count, generator, mean=loss.log_mean, std=loss.log_std)
     drowned = torch.rand(count, generator=generator) < loss.pure_noise
     return sigma.masked_fill(drowned, loss.pure_noise_sigma)

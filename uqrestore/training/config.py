@@ -38,8 +38,18 @@ class DataConfig(Part):
         shape: ``(channel, row, column)`` of one training image.
         windows_of: ``(row, column)`` of the slices, if training images are windows cut from them
             at random places; None trains on whole slices.
+        scans: Patterns of scans below the folder, such as ``train/*.nii.gz``: volumes in any format
+            that ``uqrestore`` reads, cut into axial slices of ``voxel_mm``.
+        val_scans: Patterns of the scans to validate on, of other people.
         voxel_mm: Pixel size of the slices, in mm.
-        augment: ``brain`` (left-right flips, small affine and intensity changes) or ``none``.
+        augment: ``brain`` (left-right flips, small affine and intensity changes, of stored slices),
+            ``edm`` (:func:`uqrestore.training.augmentation.augment_told`, which the network is
+            told where it has ``augment_labels``) or ``none``.
+        augment_share: Share of images that each change of ``edm`` is applied to.
+        heights: Number of class labels, bins of the height of a slice between the bottom (0) and
+            the top of its brain; 0 for no labels. The network wants as many ``labels``.
+        label_dropout: Share of training images whose label is hidden, without which there is no
+            guidance.
     """
 
     files: tuple[str, ...] = ()
@@ -48,8 +58,13 @@ class DataConfig(Part):
     labels_share: Share = 0.0
     shape: tuple[Count, Count, Count] = (1, 64, 64)
     windows_of: tuple[Count, Count] | None = None
+    scans: tuple[str, ...] = ()
+    val_scans: tuple[str, ...] = ()
     voxel_mm: Positive = 3.0
-    augment: Literal["brain", "none"] = "brain"
+    augment: Literal["brain", "edm", "none"] = "brain"
+    augment_share: Share = 0.12
+    heights: Annotated[int, Field(ge=0)] = 0
+    label_dropout: Share = 0.1
 
     @property
     def slice_shape(self) -> tuple[int, int, int]:
@@ -90,6 +105,8 @@ class LossConfig(Part):
             learns the posterior mean in one call; 1 trains for the mean alone.
         pure_noise_sigma: Noise level that drowns every image.
         components: How the components of a network that puts some out are trained.
+        regression: Train the posterior mean alone, by the plain squared error of one call at pure
+            noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
     """
 
     sigma_data: Positive = 0.5
@@ -98,6 +115,7 @@ class LossConfig(Part):
     pure_noise: Share = 0.0
     pure_noise_sigma: Positive = 100.0
     components: ComponentsConfig = ComponentsConfig()
+    regression: bool = False
 
 
 class OptimiserConfig(Part):
@@ -119,6 +137,21 @@ class OptimiserConfig(Part):
         """Step size after ``seen`` samples."""
         ramp = min(seen / self.warmup, 1.0) if self.warmup else 1.0
         return self.lr * ramp / max(seen / self.decay_from, 1.0) ** 0.5
+
+
+class PowerEmaConfig(Part):
+    """Snapshots from which an average of any width can be made after the training.
+
+    Every snapshot is two files of the size of the weights in half precision, one a width
+    (:mod:`uqrestore.training.power_ema`); ``state.safetensors`` grows by both averages.
+
+    Args:
+        widths: Relative widths ``sigma_rel`` of the averages that are kept while training.
+        every: Samples between two snapshots.
+    """
+
+    widths: tuple[Positive, Positive] = (0.05, 0.1)
+    every: Count = 50_000
 
 
 class FamilyConfig(Part):
@@ -160,11 +193,14 @@ class TrainConfig(Part):
         batch: Slices a step, over all processes.
         samples: Slices to see before stopping.
         ema: Half-life of the average of the weights, in samples.
+        power_ema: Keep snapshots of averages of other widths; None keeps none.
         precision: ``bf16`` runs the network under autocast; ``fp32`` does not.
         validate_every: Samples between two validations.
         seed: Seed of initial weights, order, augmentation and noise.
         start: File of weights to start from (:func:`uqrestore.training.start.start_from`) where
             the folder holds no run yet; in a pipeline, a name of the zoo will do.
+        compile: Backend of ``torch.compile``, such as ``inductor``, that runs the network in
+            training; None runs it as it is. Weights are the same to rounding.
     """
 
     network: NetworkConfig = NetworkConfig()
@@ -175,7 +211,9 @@ class TrainConfig(Part):
     batch: Count = 32
     samples: Count
     ema: Positive = 20_000
+    power_ema: PowerEmaConfig | None = None
     precision: Literal["bf16", "fp32"] = "fp32"
     validate_every: Count = 20_000
     seed: Annotated[int, Field(ge=0)] = 0
     start: str | None = None
+    compile: str | None = None

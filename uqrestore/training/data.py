@@ -1,11 +1,9 @@
-"""Training images: slices from HDF5 files, and small random changes to them."""
+"""Training images in memory, and small random changes to them."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,57 +14,61 @@ from uqrestore.training.config import DataConfig
 
 Slices = UInt8[Tensor, "slice channel row column"]
 Images = Float[Tensor, "batch channel row column"]
+Heights = Float[Tensor, " slice"]
+Skip = Callable[[str], None]
+"""Told, in one line, of an image that cannot be used."""
 
 
 class DataError(ValueError):
     """The training data cannot be used as they are; the text says why and what to do."""
 
 
-def load_slices(folder: Path, config: DataConfig, split: str) -> Slices:
-    """Read the slices of one split from every HDF5 file of the configuration.
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Training images, and where in the body they are from.
 
-    Slices are kept as bytes (255 is the top of the range) so that all fit in memory.
-
-    Args:
-        folder: Where the files are.
-        config: Names of files and variable, and the shape wanted.
-        split: Group to read, such as ``train``; files without it are passed over.
-
-    Raises:
-        DataError: If a file is missing or unreadable, a slice has another shape, or nothing is
-            found at all.
+    Attributes:
+        images: Network units.
+        height: Of each slice between the bottom (0) and the top (1) of what was scanned; NaN
+            where it is not known.
     """
-    parts = [part for name in config.files for part in _read(folder / name, config, split)]
-    if not parts:
-        raise DataError(
-            f"{folder}: no slices of variable {config.variable!r} in group {split!r} of "
-            f"{', '.join(config.files) or 'no files'}; name the files in data.files."
-        )
-    return torch.cat(parts)
+
+    images: Images
+    height: Heights
+
+    @classmethod
+    def of(cls, images: "Images | Drawn") -> "Drawn":
+        """Return what a source drew; plain images are from nobody knows where."""
+        if isinstance(images, Drawn):
+            return images
+        return cls(images, torch.full((len(images),), math.nan))
+
+    @classmethod
+    def join(cls, parts: Sequence["Drawn"]) -> "Drawn":
+        """Put batches behind one another."""
+        return cls(torch.cat([p.images for p in parts]), torch.cat([p.height for p in parts]))
 
 
-def _read(path: Path, config: DataConfig, split: str) -> list[Tensor]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give the folder of the training data by --data.")
-    try:
-        with h5py.File(path) as file:
-            if f"{split}/{config.variable}" not in file:
-                return []
-            stored: Any = file[f"{split}/{config.variable}"]
-            values = stored[()]
-            scale = float(np.asarray(stored.attrs.get("scale_factor", 1.0)).item())
-    except OSError as error:
-        raise DataError(f"{path}: not a readable HDF5 file ({error}).") from error
-    values = values.reshape(len(values), -1, *values.shape[-2:])
-    if values.shape[1:] != config.slice_shape:
-        raise DataError(
-            f"{path}: slices have shape {values.shape[1:]} but data.shape"
-            f"{' and data.windows_of ask' if config.windows_of else ' asks'} for "
-            f"{config.slice_shape}."
-        )
-    if values.dtype != np.uint8:
-        values = np.round(np.clip(values * scale, 0, 1) * 255).astype(np.uint8)
-    return [torch.from_numpy(values)]
+Source = Callable[[int, torch.Generator], Images | Drawn]
+"""``(count, generator) -> training images`` in network units, with their places or without."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Slices kept as bytes (255 is the top of the range), so that all fit in memory.
+
+    Attributes:
+        slices: The images.
+        height: As in :class:`Drawn`.
+    """
+
+    slices: Slices
+    height: Heights
+
+    @classmethod
+    def of(cls, slices: Slices, height: Heights | None = None) -> "Stored":
+        """Return slices whose place need not be known."""
+        return cls(slices, torch.full((len(slices),), math.nan) if height is None else height)
 
 
 def to_network(slices: Slices) -> Images:
@@ -113,16 +115,13 @@ def step_generator(seed: int, *key: int) -> torch.Generator:
     return torch.Generator().manual_seed(state)
 
 
-Source = Callable[[int, torch.Generator], Images]
-"""``(count, generator) -> training images`` in network units."""
-
-
-def slices_source(slices: Slices, config: DataConfig) -> Source:
+def slices_source(stored: Stored, config: DataConfig) -> Source:
     """Draw from stored slices at random, with replacement, and augment them."""
 
-    def draw(count: int, generator: torch.Generator) -> Images:
-        index = torch.randint(len(slices), (count,), generator=generator)
-        images = to_network(slices[index])
-        return augment(images, generator) if config.augment == "brain" else images
+    def draw(count: int, generator: torch.Generator) -> Drawn:
+        index = torch.randint(len(stored.slices), (count,), generator=generator)
+        images = to_network(stored.slices[index])
+        images = augment(images, generator) if config.augment == "brain" else images
+        return Drawn(images, stored.height[index])
 
     return draw

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors, sha256
 from uqrestore.training.config import TrainConfig
@@ -13,8 +14,17 @@ from uqrestore.training.config import TrainConfig
 MEASURED = ("val_", "mmse_psnr_")
 """Columns of the log that the card keeps."""
 
+FEATURE_DEGRADATION = "pinv; adjoint / s_max^2 where the pseudo-inverse has no closed form"
+"""How measurements come back to the activations of a conditional network."""
 
-def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path:
+
+def export(
+    run: Path,
+    name: str,
+    folder: Path,
+    facts: Mapping[str, Any],
+    average: Mapping[str, Tensor] | None = None,
+) -> Path:
     """Write ``NAME.safetensors`` and ``NAME.json`` from a run folder.
 
     Args:
@@ -22,6 +32,7 @@ def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path
         name: Name of the model.
         folder: Where the two files go.
         facts: What the run cannot know: title, data and licences, contrast, known limits.
+        average: Weights to write; by default the running average of the training.
 
     Returns:
         The file of weights.
@@ -30,7 +41,7 @@ def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path
     with (run / "log.csv").open(newline="") as file:
         curve = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     weights = folder / f"{name}.safetensors"
-    tensors = load_tensors(run / "ema.safetensors")
+    tensors = load_tensors(run / "ema.safetensors") if average is None else average
     said = config.model_dump(mode="json")
     if config.start is not None:
         said["start"] = Path(config.start).stem  # where it lay is nobody's business
@@ -44,6 +55,8 @@ def export(run: Path, name: str, folder: Path, facts: Mapping[str, Any]) -> Path
         "in_shape": list(config.data.shape),
         "voxel_size": [config.data.voxel_mm] * 2,
         "windows_of": config.data.windows_of and list(config.data.windows_of),
+        "feature_degradation": FEATURE_DEGRADATION if config.problem is not None else None,
+        "classes": {"height": config.data.heights} if config.data.heights else None,
         "network": {"name": config.network.name, **config.network.options},
         "sigma_data": config.loss.sigma_data,
         "training": {**said, "samples": int(load_tensors(run / "state.safetensors")["seen"])},

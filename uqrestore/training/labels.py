@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from uqrestore.training.data import DataError, Images, Source
+from uqrestore.training.data import DataError, Drawn, Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,14 @@ class LabelSlices:
         labels: Tissue classes; 0 is background. Rows run from back to front, columns from left
             to right.
         level: Mean grey level of each class in [0, 1]; 0 for the background.
+        height: Of each slice between the lowest (0) and the highest (1) of its person.
         side: Pixels a side of the images to be drawn.
         supersample: Painted points a side of a pixel, before they are averaged.
     """
 
     labels: UInt8[Tensor, "slice row column"]
     level: Float[Tensor, " tissue"]
+    height: Float[Tensor, " slice"]
     side: int
     supersample: int
 
@@ -65,7 +67,8 @@ def load_labels(path: Path, split: str, side: int, voxel_mm: float = 3.0) -> Lab
             stacks.append(_centred(person["label"][()], round(side * voxel_mm)))
     assert level is not None
     labels = torch.from_numpy(np.concatenate(stacks))
-    return LabelSlices(labels, level, side, math.ceil(voxel_mm))
+    height = torch.cat([torch.linspace(0, 1, len(stack)) for stack in stacks])
+    return LabelSlices(labels, level, height, side, math.ceil(voxel_mm))
 
 
 def _centred(volume: np.ndarray, size: int) -> np.ndarray:
@@ -87,7 +90,7 @@ def labels_source(slices: LabelSlices) -> Source:
     it is averaged down, so that partial volume is as in a scan.
     """
 
-    def draw(count: int, generator: torch.Generator) -> Images:
+    def draw(count: int, generator: torch.Generator) -> Drawn:
         index = torch.randint(len(slices.labels), (count,), generator=generator)
         labels, fine = slices.labels[index][:, None].float(), slices.supersample
         grid = _warp(count, slices.side * fine, generator)
@@ -98,7 +101,8 @@ def labels_source(slices: LabelSlices) -> Source:
         image = _blur(image, fine * _uniform(count, 0.25, 0.55, generator))
         image = F.avg_pool2d(image[:, None], fine)
         top = torch.stack([_percentile(one[one > 0.05], 0.995) for one in image])
-        return 2 * (image / top[:, None, None, None]).clamp(0, 1) - 1
+        image = 2 * (image / top[:, None, None, None]).clamp(0, 1) - 1
+        return Drawn(image, slices.height[index])
 
     return draw
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,6 +37,7 @@ def train(
     device: torch.device | str = "cpu",
     save_every: float = 180.0,
     report: Callable[[Progress], None] | None = None,
+    tensorboard: bool = False,
 ) -> Path:
     """Train until ``config.samples`` have been seen, resuming whatever the folder holds.
 
@@ -48,10 +50,16 @@ def train(
         device: Where to train.
         save_every: Seconds between two saved states; a stop by the user saves as well.
         report: Called after each step.
+        tensorboard: Write what goes into ``log.csv`` for TensorBoard too, into ``tensorboard``.
 
     Returns:
         The file of the averaged weights.
+
+    Raises:
+        ImportError: If TensorBoard is wanted but not installed.
     """
+    if tensorboard:
+        _summary_writer()
     folder.mkdir(parents=True, exist_ok=True)
     if (config.problem is None) != (draw_operator is None):
         raise ValueError("config.problem and draw_operator go together: give both or neither.")
@@ -71,7 +79,7 @@ def train(
             if trainer.seen >= min(next_validation, config.samples):
                 next_validation += config.validate_every
                 if trainer.world.leads:
-                    _log(folder, trainer, losses, speed)
+                    _log(folder, trainer, losses, speed, tensorboard)
                 losses = []
             if time.monotonic() - saved > save_every:
                 trainer.save()
@@ -84,7 +92,7 @@ def train(
 
 def _check_same_run(config: TrainConfig, folder: Path) -> None:
     """Refuse to resume a run of another configuration; a longer run of the same one is fine."""
-    path, free = folder / "config.json", {"samples", "validate_every", "start"}
+    path, free = folder / "config.json", {"samples", "validate_every", "start", "compile"}
     if path.exists():
         old = TrainConfig.model_validate(load_json(path)).model_dump(exclude=free)
         new = config.model_dump(exclude=free)
@@ -95,7 +103,20 @@ def _check_same_run(config: TrainConfig, folder: Path) -> None:
             )
 
 
-def _log(folder: Path, trainer: Trainer, losses: list[float], speed: float) -> None:
+def _summary_writer() -> Callable[..., Any]:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError(
+            "TensorBoard is not installed; pip install 'uqrestore[tensorboard]', or leave it out: "
+            "log.csv holds the same."
+        ) from None
+    return SummaryWriter
+
+
+def _log(
+    folder: Path, trainer: Trainer, losses: list[float], speed: float, tensorboard: bool
+) -> None:
     row = {
         "seen": trainer.seen,
         "loss": sum(losses) / len(losses),
@@ -110,6 +131,10 @@ def _log(folder: Path, trainer: Trainer, losses: list[float], speed: float) -> N
         if new:
             writer.writeheader()
         writer.writerow(row)
+    if tensorboard:
+        with _summary_writer()(folder / "tensorboard") as summary:
+            for name, value in row.items():
+                summary.add_scalar(name, value, trainer.seen)
     if trainer.probes is not None:
         sigma = trainer.config.loss.pure_noise_sigma
         save_picture(folder / "validation.png", trainer.ema, trainer.probes, sigma)

@@ -7,56 +7,79 @@ import torch
 from uqrestore.training.config import DataConfig
 from uqrestore.training.data import (
     DataError,
+    Drawn,
     Images,
+    Skip,
     Source,
-    load_slices,
+    Stored,
     slices_source,
     to_network,
 )
 from uqrestore.training.labels import labels_source, load_labels
+from uqrestore.training.stored import load_stored
+from uqrestore.training.volumes import load_volumes
 from uqrestore.training.windows import cut_windows, windows_source
 
 VALIDATION = 256
 """Validation images kept: enough for a loss to two digits, few enough to be quick."""
 
 
-def open_data(folder: Path, config: DataConfig) -> tuple[Source, Images]:
+def open_data(
+    folder: Path, config: DataConfig, skip: Skip = lambda _: None
+) -> tuple[Source, Images]:
     """Open the training data of a folder.
 
     Args:
         folder: Where the files named by the configuration are.
         config: What to read.
+        skip: Told of every image that cannot be used and is left out.
 
     Returns:
         What draws training images, and fixed validation images of other people.
 
     Raises:
-        DataError: If the folder or a file is missing or unreadable, or nothing is asked for.
+        DataError: If the folder or a file is missing or unreadable, nothing in it can be used, or
+            nothing is asked for.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the training data by --data FOLDER.")
-    share = config.labels_share if config.files else 1.0
-    fresh = stored = None
 
     def drawn(split: str, labels: str) -> Source:
         side = config.slice_shape[-1]
         return labels_source(load_labels(folder / labels, split, side, config.voxel_mm))
 
+    stored, held_out = (_stored(folder, config, split, skip) for split in ("train", "val"))
+    share = config.labels_share if stored is not None else 1.0
+    fresh = None
     if config.labels is not None and share > 0:
         fresh = drawn("train", config.labels)
-    if config.files:
-        stored = slices_source(load_slices(folder, config, "train"), config)
-        val = to_network(load_slices(folder, config, "val"))
-    elif fresh is not None and config.labels is not None:
-        val = drawn("val", config.labels)(VALIDATION, torch.Generator().manual_seed(0))
+    if held_out is not None:
+        val = to_network(held_out.slices)
+    elif config.labels is not None:
+        few = drawn("val", config.labels)(VALIDATION, torch.Generator().manual_seed(0))
+        val = Drawn.of(few).images
+    elif stored is not None:
+        raise DataError("data: names scans to train on but none to validate on: data.val_scans.")
     else:
-        raise DataError("data: names neither files nor labels; there is nothing to train on.")
-    source = mix(stored, fresh, share)
+        raise DataError("data: names no files, scans or labels; there is nothing to train on.")
+    source = mix(None if stored is None else slices_source(stored, config), fresh, share)
     if config.windows_of is not None:
         size, again = config.shape[1:], -(-VALIDATION // len(val))
         source = windows_source(source, size)
         val = cut_windows(val.repeat_interleave(again, 0), size, torch.Generator().manual_seed(1))
     return source, val[:: max(len(val) // VALIDATION, 1)][:VALIDATION]
+
+
+def _stored(folder: Path, config: DataConfig, split: str, skip: Skip) -> Stored | None:
+    """Read what is stored of a split; None if nothing is asked for."""
+    parts = []
+    if config.files:
+        parts.append(load_stored(folder, config, split, skip))
+    if patterns := config.scans if split == "train" else config.val_scans:
+        parts.append(load_volumes(folder, patterns, config, skip))
+    if not parts:
+        return None
+    return Stored(torch.cat([p.slices for p in parts]), torch.cat([p.height for p in parts]))
 
 
 def mix(stored: Source | None, fresh: Source | None, share: float) -> Source:
@@ -66,11 +89,11 @@ def mix(stored: Source | None, fresh: Source | None, share: float) -> Source:
         assert only is not None
         return only
 
-    def draw(count: int, generator: torch.Generator) -> Images:
+    def draw(count: int, generator: torch.Generator) -> Drawn:
         new = int((torch.rand(count, generator=generator) < share).sum())
-        parts = [fresh(new, generator)] if new else []
+        parts = [Drawn.of(fresh(new, generator))] if new else []
         if new < count:
-            parts.append(stored(count - new, generator))
-        return torch.cat(parts)
+            parts.append(Drawn.of(stored(count - new, generator)))
+        return Drawn.join(parts)
 
     return draw

@@ -14,8 +14,9 @@ from uqrestore.networks.weights import load_tensors, save_tensors
 from uqrestore.training.batch import draw_batch
 from uqrestore.training.components import ComponentsLoss
 from uqrestore.training.config import TrainConfig
-from uqrestore.training.data import Images, Source, step_generator
+from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.parallel import World
+from uqrestore.training.power_ema import PowerEma
 from uqrestore.training.problems import DrawOperator
 from uqrestore.training.start import start_from
 from uqrestore.training.validation import Probes
@@ -76,11 +77,37 @@ class Trainer:
                 "a network with components is trained by one process: the scale of its errors is "
                 "an average over whole batches. Start it without torchrun."
             )
+        self._check_told()
         self.ema = build_denoiser(config).to(self.device)
+        self.network = self.denoiser.with_components
+        if config.compile is not None:
+            self.network = torch.compile(self.network, backend=config.compile)
         self.parameters = [*self.denoiser.parameters(), *self.uncertainty.parameters()]
         self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
         self.seen = self.refused = self.refused_in_a_row = 0
+        self.power_ema: PowerEma | None = None
         self.resume()
+
+    def _check_told(self) -> None:
+        """Raise unless what the data tell of an image is what the network wants to be told."""
+        inner, bins = self.denoiser.network, self.config.data.heights
+        labels = getattr(getattr(inner, "conditioning", inner), "labels", 0)
+        if labels != bins:
+            raise ValueError(
+                f"network.labels is {labels} but data.heights is {bins}: the classes are bins of "
+                "the height of a slice, so give both the same number, or neither."
+            )
+        if self.tells_changes and self.config.data.augment != "edm":
+            raise ValueError(
+                "network.augment_labels is on but data.augment is "
+                f"{self.config.data.augment!r}, which tells nothing; use data.augment: edm."
+            )
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether the network is told how its images were changed."""
+        conditioning = getattr(self.denoiser.network, "conditioning", None)
+        return getattr(conditioning, "augment_features", None) is not None
 
     def resume(self) -> None:
         """Load the state of the folder; without one, the weights to start from, if any."""
@@ -90,6 +117,7 @@ class Trainer:
                 start_from(self.denoiser, Path(self.config.start))
             self._fit_guess()
             self.ema.load_state_dict(self.denoiser.state_dict())
+            self._start_power_ema()
             return
         tensors = load_tensors(path)
         self.seen = int(tensors["seen"])
@@ -100,6 +128,9 @@ class Trainer:
 
         self.denoiser.load_state_dict(part("denoiser/"))
         self.ema.load_state_dict(part("ema/"))
+        self._start_power_ema()
+        if self.power_ema is not None:
+            self.power_ema.load(part("power_ema/"))
         self.uncertainty.load_state_dict(part("uncertainty/"))
         scales = part("error_scale/")
         self.components.scale.average = {k: v.item() for k, v in scales.items()}
@@ -112,12 +143,16 @@ class Trainer:
         }
         self.optimiser.load_state_dict(state)
 
+    def _start_power_ema(self) -> None:
+        if self.config.power_ema is not None:
+            self.power_ema = PowerEma(self.config.power_ema, self.denoiser)
+
     def _fit_guess(self) -> None:
         """Give the linear estimate of the network, if it wants one, the law of the images."""
         guess = getattr(self.denoiser.network, "linear_guess", None)
         if guess is not None:
-            images = self.source(GUESS_IMAGES, step_generator(self.config.seed, 6))
-            guess.fit(images.to(self.device))
+            drawn = Drawn.of(self.source(GUESS_IMAGES, step_generator(self.config.seed, 6)))
+            guess.fit(drawn.images.to(self.device))
 
     def save(self) -> None:
         """Write the full state and the averaged weights; one process does it for all."""
@@ -132,6 +167,7 @@ class Trainer:
                 "uncertainty": self.uncertainty.state_dict(),
                 "error_scale": self.components.scale.average,
                 "adam": self.optimiser.state_dict()["state"],
+                "power_ema": {} if self.power_ema is None else self.power_ema.state(),
             }
         )
         save_tensors(self.folder / "state.safetensors", state)
@@ -149,13 +185,19 @@ class Trainer:
         batch = whole.pick(self.world.share(config.batch)) if self.world.size > 1 else whole
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            clean, raw = self.denoiser.with_components(batch.x_t, batch.sigma, batch.problem)
-        per_image = denoising_loss(clean, batch.truth, batch.sigma, config.loss.sigma_data)
-        loss = self.uncertainty(per_image, batch.sigma)
+            told = batch.told if self.tells_changes else None
+            clean, raw = self.network(batch.x_t, batch.sigma, batch.problem, batch.label, told)
+        if config.loss.regression:
+            per_image = (clean - batch.truth).square().flatten(1).mean(1)
+            loss = per_image.mean()
+        else:
+            per_image = denoising_loss(clean, batch.truth, batch.sigma, config.loss.sigma_data)
+            loss = self.uncertainty(per_image, batch.sigma)
         if self.denoiser.components and batch.problem is not None:
             drowned = batch.sigma == config.loss.pure_noise_sigma
-            told = self.components(raw, clean, batch.truth, batch.problem, drowned, self.seen)
-            loss = loss + told
+            loss = loss + self.components(
+                raw, clean, batch.truth, batch.problem, drowned, self.seen
+            )
         self.optimiser.zero_grad()
         loss.backward()
         self.world.mean(p.grad for p in self.parameters if p.grad is not None)
@@ -186,6 +228,12 @@ class Trainer:
         keep = 0.5 ** (self.config.batch / half_life)
         for ours, theirs in zip(self.ema.parameters(), self.denoiser.parameters(), strict=True):
             ours.lerp_(theirs, 1 - keep)
+        power = self.power_ema
+        if power is not None:
+            power.update(self.denoiser, self.seen, self.config.batch)
+            ends = self.seen >= self.config.samples
+            if self.world.leads and (ends or power.due(self.seen, self.config.batch)):
+                power.store(self.folder, self.seen)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

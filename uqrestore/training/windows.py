@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.training.data import Images, Source
+from uqrestore.training.data import Drawn, Images, Source
 
 Windows = Float[Tensor, "batch channel window_row window_column"]
 
@@ -39,9 +39,11 @@ def _places(count: int, last: int, generator: torch.Generator) -> Tensor:
 def windows_source(slices: Source, size: tuple[int, int]) -> Source:
     """Draw windows of drawn slices, up to :data:`WINDOWS_A_SLICE` of each, in random order."""
 
-    def draw(count: int, generator: torch.Generator) -> Images:
-        whole = slices(-(-count // WINDOWS_A_SLICE), generator)
-        order = torch.randperm(len(whole) * WINDOWS_A_SLICE, generator=generator)[:count]
-        return cut_windows(whole[order % len(whole)], size, generator)
+    def draw(count: int, generator: torch.Generator) -> Drawn:
+        whole = Drawn.of(slices(-(-count // WINDOWS_A_SLICE), generator))
+        slices_drawn = len(whole.images)
+        order = torch.randperm(slices_drawn * WINDOWS_A_SLICE, generator=generator)[:count]
+        chosen = order % slices_drawn
+        return Drawn(cut_windows(whole.images[chosen], size, generator), whole.height[chosen])
 
     return draw

@@ -1,0 +1,114 @@
+"""Data that cannot be used: named, left out and counted, or refused before a run begins."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from tests.training.test_training import SHAPE, config, slices
+from uqrestore.pipeline import TrainPipeline
+from uqrestore.train import SKIPPED, run_training
+from uqrestore.training.config import DataConfig
+from uqrestore.training.data import DataError
+from uqrestore.training.sources import open_data
+from uqrestore.training.stored import load_stored
+from uqrestore.zoo import load_card
+
+CONFIG = DataConfig(files=("a.h5",), shape=SHAPE, augment="none")
+
+
+def write(path: Path, bad: tuple[int, ...] = ()) -> None:
+    images = slices(400).numpy()[:, 0].astype(np.float32) / 255
+    for index in bad:
+        images[index, 2, 3] = np.nan
+    with h5py.File(path, "w") as file:
+        file["train/brain"], file["val/brain"] = images, images[:8]
+
+
+def test_bad_images_among_many_are_named_left_out_and_counted(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", bad=(17, 333))
+    said: list[str] = []
+    found = load_stored(tmp_path, CONFIG, "train", said.append)
+    assert len(found.slices) == 398
+    assert said == [f"a.h5: train/brain[{i}]: holds NaN or infinity" for i in (17, 333)]
+
+
+def test_a_damaged_piece_of_a_file_costs_its_own_slices(tmp_path: Path) -> None:
+    path, images = tmp_path / "a.h5", slices(40).numpy()[:, 0]
+    with h5py.File(path, "w") as file:
+        stored = file.create_dataset(
+            "train/brain", data=images, chunks=(10, *SHAPE[1:]), compression="gzip"
+        )
+        where = stored.id.get_chunk_info(2)
+    with path.open("r+b") as raw:
+        raw.seek(where.byte_offset)
+        raw.write(b"\xff" * where.size)
+    said: list[str] = []
+    found = load_stored(tmp_path, CONFIG, "train", said.append)
+    assert len(said) == 10
+    assert said[0].startswith("a.h5: train/brain[20]: cannot be read")
+    assert np.array_equal(found.slices[:, 0].numpy(), np.delete(images, range(20, 30), 0))
+
+
+def test_a_run_goes_on_without_them_and_its_card_counts_them(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", bad=(5,))
+    said = config(samples=16, data=CONFIG, validate_every=16).model_dump()
+    pipeline = TrainPipeline(kind="train", title="small", **said)
+    weights = run_training(pipeline, "small", tmp_path, tmp_path / "run")
+    assert (tmp_path / "run" / SKIPPED).read_text() == (
+        "a.h5: train/brain[5]: holds NaN or infinity\na.h5: val/brain[5]: holds NaN or infinity\n"
+    )
+    assert load_card(str(weights))["skipped_images"] == 2
+
+
+def test_data_of_nothing_but_bad_images_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", bad=tuple(range(400)))
+    with pytest.raises(DataError, match="no slices of variable 'brain' in group 'train'"):
+        open_data(tmp_path, CONFIG)
+
+
+def write_scan(path: Path, count: int = 12) -> None:
+    """A bright ellipsoid on a dark ground, 3 mm."""
+    import nibabel
+
+    x, y, z = np.mgrid[:24, :20, :count]
+    inside = ((x - 12) / 7) ** 2 + ((y - 10) / 6) ** 2 + ((z - count / 2) / (count / 2)) ** 2 < 1
+    path.parent.mkdir(exist_ok=True)
+    volume = (inside * (600 + 10 * x)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([3.0, 3.0, 3.0, 1.0])), path)
+
+
+SCANS = DataConfig(
+    shape=(1, 16, 16), scans=("train/*",), val_scans=("val/*",), augment="none", heights=8
+)
+
+
+def test_scans_of_a_folder_become_slices_with_their_heights(tmp_path: Path) -> None:
+    for name in ("train/a.nii.gz", "train/b.nii", "val/c.nii.gz"):
+        write_scan(tmp_path / name)
+    (tmp_path / "train/notes.txt").write_text("not a scan")
+    (tmp_path / "train/torn.nii.gz").write_bytes((tmp_path / "train/a.nii.gz").read_bytes()[:300])
+    said: list[str] = []
+    source, val = open_data(tmp_path, SCANS, said.append)
+    assert len(said) == 1
+    assert said[0].startswith("torn.nii.gz: ")
+    drawn = source(40, torch.Generator().manual_seed(0))
+    assert drawn.images.shape == (40, 1, 16, 16)  # type: ignore[union-attr]
+    assert drawn.images.amax() <= 1  # type: ignore[union-attr]
+    assert (drawn.images[:, 0, 0] == -1).all()  # type: ignore[union-attr]
+    assert drawn.height.min() >= 0  # type: ignore[union-attr]
+    assert val.shape[1:] == (1, 16, 16)
+
+
+def test_a_folder_without_a_readable_scan_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no readable scan matches train/\*\. Give the folder"):
+        open_data(tmp_path, SCANS)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/torn.nii").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match=r"of 1 scans none can be used, the first: .*torn.nii"):
+        open_data(tmp_path, SCANS)
+    write_scan(tmp_path / "train/a.nii.gz")
+    with pytest.raises(DataError, match=r"none to validate on: data\.val_scans"):
+        open_data(tmp_path, SCANS.model_copy(update={"val_scans": ()}))
