@@ -182,6 +182,7 @@ def _draw_all(
                 slices=group,
                 draws=draws,
                 axial_length=pipeline.axial_mm / work.scan.spacing[2],
+                classes=work.classes(group),
             )
             writer.write(
                 draws,

@@ -107,6 +107,7 @@ def draw(
     slices: Sequence[int],
     draws: Sequence[int],
     axial_length: float = 0.0,
+    classes: Sequence[int] | None = None,
 ) -> tuple[Float[Tensor, " draw slice *image"], int]:
     """Draw posterior samples with a method.
 
@@ -120,15 +121,24 @@ def draw(
         draws: Indices of the samples.
         axial_length: Length of the noise's correlation along the axis, in slices; 0 draws every
             slice by itself.
+        classes: Class of every slice by its height, for a method that says ``label: height``.
 
     Returns:
         Images in network units, and how often the denoiser was called.
 
     Raises:
         ArithmeticError: If a sample holds NaN or infinity.
+        ValueError: If the method asks for classes by height, which the prior does not know.
     """
     method = METHODS[part.name]
     options = typed_options(("method",), part.name, part.options, method)
+    if options.get("label") == "height":
+        if classes is None:
+            raise ValueError(
+                "method.label: this prior was not trained with classes by height; leave label out, "
+                "or train one with data.heights."
+            )
+        options["label"] = tuple(classes)
     counted = _Counted(denoiser)
     noise = (
         CoherentNoise(seed, draws, length=axial_length, scan=scan, slices=slices)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from uqrestore import __version__
@@ -33,6 +34,8 @@ from uqrestore.scans import (
     check_scope,
     fit_to_model,
 )
+from uqrestore.training.batch import height_label
+from uqrestore.training.volumes import heights
 
 Images = Float[np.ndarray, "slice channel row column"]
 Slices = int | Sequence[int] | None
@@ -71,6 +74,14 @@ class Work:
     def mask(self) -> Bool[np.ndarray, "slice row column"]:
         """Brain mask of the slices."""
         return self.model.mask[list(self.slices)]
+
+    def classes(self, slices: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the class of slices by their height, or None where the prior knows none."""
+        bins = (self.card.get("classes") or {}).get("height")
+        if bins is None:
+            return None
+        height = torch.from_numpy(heights(self.model.mask)[list(slices)])
+        return tuple(height_label(height, bins).tolist())
 
     @property
     def note(self) -> str:

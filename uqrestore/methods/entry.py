@@ -14,6 +14,8 @@ from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
 Method = Callable[..., Tensor]
+Label = int | tuple[int, ...] | Literal["height"]
+"""A class for all problems, or one each; ``height`` in a pipeline: that of every slice."""
 Presets = Mapping[str, Mapping[str, Any]]
 
 
@@ -21,8 +23,9 @@ def method(**presets: Mapping[str, Any]) -> Callable[[Method], Method]:
     """Make a method of a function ``(problem, denoiser, noise, *, options) -> images``.
 
     The result takes three options more: ``preset``, a named set of options which those given
-    explicitly override; ``label``, the class to draw; and ``guidance``, the strength of
-    classifier-free guidance (1 is the network's own conditional, and costs no second call).
+    explicitly override; ``label``, the class to draw, one for all problems or one each; and
+    ``guidance``, the strength of classifier-free guidance (1 is the network's own conditional, and
+    costs no second call).
 
     Args:
         presets: Options by the name of the preset, underscores standing for hyphens.
@@ -41,7 +44,7 @@ def method(**presets: Mapping[str, Any]) -> Callable[[Method], Method]:
             noise: SampleNoise,
             *,
             preset: str | None = None,
-            label: int | None = None,
+            label: Label | None = None,
             guidance: float = 1.0,
             **options: Any,  # noqa: ANN401 - checked against the signature
         ) -> Tensor:
@@ -124,7 +127,7 @@ class _Labelled:
         Ho & Salimans, "Classifier-free diffusion guidance", 2022, eq. 6. arXiv:2207.12598
     """
 
-    def __init__(self, denoiser: Denoiser, label: int, guidance: float) -> None:
+    def __init__(self, denoiser: Denoiser, label: int | tuple[int, ...], guidance: float) -> None:
         self._denoiser, self._label, self._guidance = denoiser, label, guidance
 
     @property
@@ -147,7 +150,9 @@ class _Labelled:
         return plain + self._guidance * (wanted - plain)
 
 
-def _with_label(denoiser: Denoiser, label: int | None, guidance: float) -> Denoiser:
+def _with_label(denoiser: Denoiser, label: Label | None, guidance: float) -> Denoiser:
+    if label == "height":
+        raise ValueError("label='height' is for pipelines, where heights are known; give classes.")
     if label is None:
         if guidance != 1:
             raise ValueError(
@@ -160,7 +165,7 @@ def _with_label(denoiser: Denoiser, label: int | None, guidance: float) -> Denoi
 def _with_common_options(signature: inspect.Signature, presets: Presets) -> inspect.Signature:
     keyword = inspect.Parameter.KEYWORD_ONLY
     common = [
-        inspect.Parameter("label", keyword, default=None, annotation=int | None),
+        inspect.Parameter("label", keyword, default=None, annotation=Label | None),
         inspect.Parameter("guidance", keyword, default=1.0, annotation=float),
     ]
     if presets:

@@ -66,7 +66,7 @@ class JointHeads(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any,  # noqa: ANN401
         *grads: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 
 from uqrestore.scans import ScanError, fit_to_model, is_scan, read_scan
 from uqrestore.training.config import DataConfig
@@ -57,11 +58,22 @@ def _slices(path: Path, config: DataConfig) -> Stored:
     scan = read_scan(path)
     _, *sides = config.slice_shape
     cut = fit_to_model(scan, (sides[0], sides[1]), voxel_size=config.voxel_mm, resample=True)
-    area = cut.mask.sum(axis=(1, 2))
-    shown = np.flatnonzero(area > SHOWN * area.max())
+    height = heights(cut.mask)
+    shown = np.flatnonzero((height >= 0) & (height <= 1))
     network = scan.intensity.to_network(cut.images[shown])
     if not np.isfinite(network).all():
         raise DataError("holds NaN or infinity")
     values = np.round((np.clip(network, -1, 1) + 1) * 127.5).astype(np.uint8)
-    height = np.linspace(0, 1, len(shown), dtype=np.float32)
-    return Stored(torch.from_numpy(values), torch.from_numpy(height))
+    return Stored(torch.from_numpy(values), torch.from_numpy(height[shown]))
+
+
+def heights(mask: Bool[np.ndarray, "slice row column"]) -> Float[np.ndarray, " slice"]:
+    """Return where each slice lies between the lowest (0) and the highest (1) that shows much.
+
+    A slice shows much if its mask has a tenth of the largest area; those beyond the two lie below
+    0 or above 1.
+    """
+    area = mask.sum(axis=(1, 2))
+    shown = np.flatnonzero(area > SHOWN * area.max())
+    low, high = (shown[0], shown[-1]) if len(shown) else (0, len(mask) - 1)
+    return ((np.arange(len(mask)) - low) / max(high - low, 1)).astype(np.float32)
