@@ -4,8 +4,7 @@ import numpy as np
 
 from uqrestore.acquisition import Acquisition
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import one_call
-from uqrestore.networks import InvFussion
+from uqrestore.diffusion.one_call import DROWNED, one_call
 from uqrestore.noise import SampleNoise
 from uqrestore.posterior import Predicted
 from uqrestore.sampling import Shelf, chunks
@@ -36,18 +35,22 @@ def predict(
     Raises:
         ValueError: If the network is no conditional one, or of another image shape.
     """
-    denoiser, _ = shelf.denoiser(name, device)
+    denoiser, card = shelf.denoiser(name, device)
     shape = acquisition.operator.in_shape
-    conditional = isinstance(denoiser, NetworkDenoiser) and isinstance(denoiser.network, InvFussion)
+    conditional = isinstance(denoiser, NetworkDenoiser) and getattr(
+        denoiser.network, "conditional", False
+    )
     if not conditional or tuple(denoiser.in_shape) != shape:
         raise ValueError(
             f"predictor: {name} must be a conditional network for images of shape {shape}, such "
             "as brain64-invfussion; choose another, or leave 'predictor' out."
         )
+    # A network knows pure noise of the level it was trained at alone.
+    sigma = card.get("training", {}).get("loss", {}).get("pure_noise_sigma", DROWNED)
     means, directions, stds = [], [], []
     for group in chunks(acquisition.slices, AT_ONCE):
         noise = SampleNoise(seed, [ONE_CALL_STREAM], scan=scan, slices=group)
-        told = one_call(denoiser, acquisition.problem(group).to(device), noise)
+        told = one_call(denoiser, acquisition.problem(group).to(device), noise, sigma=sigma)
         means.append(acquisition.intensity.to_file(told.mean).cpu().numpy())
         directions.append(told.directions.cpu().numpy())
         stds.append(acquisition.intensity.std_to_file(told.std).cpu().numpy())

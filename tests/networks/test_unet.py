@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.networks.cases import SHAPE, awake
+from tests.networks.cases import CASES, SHAPE, awake
 from tests.training.test_start import PROBLEM
 from tests.training.test_training import SHAPE as TRAINED
 from tests.training.test_training import VAL, config, source
@@ -81,8 +81,9 @@ def test_the_conditional_baseline_hears_the_measurement_and_not_the_operator() -
 
 
 def test_a_prior_that_is_told_a_measurement_says_so() -> None:
-    with pytest.raises(ValueError, match="built without conditional or joint"):
-        NetworkDenoiser(unet())(randn(3, *SHAPE), torch.tensor(0.7).double(), inpainting())
+    for prior in (unet(), CASES["hdit"]().double()):
+        with pytest.raises(ValueError, match="is a prior, which cannot be told a measurement"):
+            NetworkDenoiser(prior)(randn(3, *SHAPE), torch.tensor(0.7).double(), inpainting())
 
 
 @pytest.mark.parametrize(

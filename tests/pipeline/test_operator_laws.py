@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from uqrestore.operators import OPERATORS
+from uqrestore.operators import OPERATORS, Radon
 from uqrestore.pipeline.build import build_operator
 from uqrestore.pipeline.kinds import BenchmarkPipeline
 from uqrestore.pipeline.operator_laws import OPERATOR_LAWS
@@ -23,6 +23,14 @@ def test_a_law_makes_its_operator(name: str, options: dict[str, float], measured
     y = operator(torch.ones(SHAPE))
     assert y.dtype == torch.float32
     assert int((y != 0).sum()) == measured
+
+
+def test_views_are_spread_evenly_over_half_a_turn() -> None:
+    part = OperatorPart(name="radon", options={"views": 4, "detectors": 15})
+    operator = build_operator(part, SHAPE, (0,))
+    assert isinstance(operator, Radon)
+    assert operator.angles.tolist() == [0, 45, 90, 135]
+    assert operator.out_shape == (1, 4, 15)
 
 
 def test_every_law_is_that_of_an_operator() -> None:

@@ -128,6 +128,11 @@ class NetworkDenoiser(nn.Module):
 
     def _measurement(self, problem: Problem, batch: Shape) -> Measurement:
         """Lay out a problem once for all the calls of a sampler."""
+        if not getattr(self.network, "conditional", True):
+            raise ValueError(
+                f"{type(self.network).__name__} is a prior, which cannot be told a measurement; "
+                "choose a zero-shot method such as 'ddnm', or a conditional network."
+            )
         if problem.in_shape != self.in_shape:
             raise ValueError(
                 f"the network makes images of shape {self.in_shape} but the operator "

@@ -1,6 +1,7 @@
 """Posterior sampling with a denoiser that knows the measurement, and exact posteriors."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -27,6 +28,7 @@ def conditional(
     sigmas: Sequence[float] | None = None,
     sampler: Sampler = "heun",
     eta: float = 0.0,
+    start: Literal["noise", "mean"] = "noise",
     project: bool = True,
 ) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw from the posterior that a conditional denoiser describes.
@@ -46,6 +48,9 @@ def conditional(
         sigmas: Explicit levels instead.
         sampler: ``heun`` makes ``2 steps - 1`` calls, ``dpmpp_2m`` and ``euler`` make ``steps``.
         eta: Share of fresh noise of ``euler``.
+        start: ``noise`` starts from noise alone. ``mean`` spends one call more on the estimate
+            that noise is given, and starts from fresh noise about that: then a mean loses the
+            share :math:`(\lambda / (\lambda + \sigma_0^2))^{3/2}`, the cube of what it loses else.
         project: Bring every estimate to the measurement where that has no noise and the operator
             an exact pseudo-inverse. The right conditional denoiser is there already, at every
             noise level; a network is only near, and comes nearer to the truth.
@@ -70,6 +75,8 @@ def conditional(
         return problem.project(clean) if projects else clean
 
     x = levels[0] * noise.normal(problem.in_shape, problem.y)
+    if start == "mean":
+        x = denoise(x, levels[0]) + levels[0] * noise.normal(problem.in_shape, problem.y)
     return sample(denoise, x, levels, noise, sampler=sampler, eta=eta)
 
 

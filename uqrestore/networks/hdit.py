@@ -187,6 +187,8 @@ class HDiT(nn.Module):
         Diffusion Transformers", ICML 2024. arXiv:2401.11605
     """
 
+    conditional = False
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],

@@ -221,6 +221,8 @@ class InvFussion(nn.Module):
         Problems", 2025. arXiv:2504.01689
     """
 
+    conditional = True
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],

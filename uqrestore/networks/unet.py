@@ -148,10 +148,6 @@ class UNet(nn.Module):
             label = torch.full(x.shape[:1], self.labels, device=x.device)
         if self.conditional:
             x = torch.cat([x, *self._told(x, measurement)], dim=1)
-        elif measurement is not None:
-            raise ValueError(
-                "unet: built without conditional or joint, it cannot be told a measurement."
-            )
         time = self.time_scale * c_noise
         order = None if measurement is None else measurement.order
         if order is not None:

@@ -10,6 +10,7 @@ from uqrestore.operators import OPERATORS
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.kernels import gaussian_kernel
 from uqrestore.operators.matrix import Matrix
+from uqrestore.operators.radon import Radon
 from uqrestore.operators.strided_blur import StridedBlur
 
 
@@ -47,8 +48,28 @@ def random_matrix(
     return Matrix(rows / rows.norm(dim=-1, keepdim=True), shape)
 
 
+def sparse_views(
+    shape: Shape,
+    *,
+    views: Annotated[int, Field(ge=1)],
+    detectors: Annotated[int, Field(ge=1)] | None = None,
+    tol: Annotated[float, Field(gt=0, lt=1)] = 1e-4,
+) -> Radon:
+    """Project along parallel rays from few directions, spread evenly over half a turn.
+
+    Args:
+        shape: Image shape.
+        views: Number of directions.
+        detectors: Length of a projection in pixels; by default the diagonal of the image.
+        tol: Relative residual at which the iterative inverse stops.
+    """
+    angles = torch.arange(views) * (180.0 / views)
+    return Radon(angles, shape, detectors, tol)
+
+
 OPERATOR_LAWS: Mapping[str, Callable[..., LinearOperator]] = {
     "matrix": random_matrix,
+    "radon": sparse_views,
     "strided_blur": gaussian_blur,
 }
 """By the name of the operator."""
