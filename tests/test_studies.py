@@ -62,6 +62,10 @@ def test_a_part_of_a_benchmark_and_its_page(tmp_path: Path) -> None:
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     assert run("page", *tables, "-o", tmp_path / "bench.md").exit_code == 2
 
+    (tmp_path / "bench.md").write_text("# old\n\n## By hand\n\nKept.\n")
+    assert run("page", *tables, "-o", tmp_path / "bench.md", "--overwrite").exit_code == 0
+    assert (tmp_path / "bench.md").read_text() == page + "\n## By hand\n\nKept.\n"
+
 
 def test_the_picture_of_a_sweep_has_a_panel_for_its_first_option(tmp_path: Path) -> None:
     sweep = {"steps": [3, 4], "eta": [0.0, 0.8], "travel_repeat": [1, 2]}
@@ -145,6 +149,14 @@ def test_a_card_is_measured_and_written(tmp_path: Path, monkeypatch: pytest.Monk
     again = run("card", "ddnm", *short, "--no-fields")
     assert again.exit_code == 0, again.output
     assert json.loads((tmp_path / "ddnm.json").read_text()) == card
+
+    two = {"two steps": Variant({"steps": 2}, (0.0,)), **PLANS["ddnm"]}
+    monkeypatch.setitem(PLANS, "ddnm", two)  # type: ignore[arg-type]
+    assert run("card", "ddnm", *short, "--missing").exit_code == 0
+    more = json.loads((tmp_path / "ddnm.json").read_text())
+    assert [row["calls"] for row in more["measured"]] == [2] * 5 + [3] * 5
+    assert more["measured"][5:] == card["measured"], "the seconds too: nothing was measured again"
+    assert more["references"] == card["references"]
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
         "mask, over the range -1 to 1. Gain is of that PSNR over the minimum-norm images of the "
         "same slices, and so compares rows of different numbers of slices. Coverage is of 90 % "
         f"intervals on pixels that were not measured; with {plan['draws']} draws a right sampler "
-        f"covers {covered:.0%}. Seconds are for all draws of a slice. A product is a "
-        "vector-Jacobian product, as costly as two calls.",
+        f"covers {covered:.0%}. Seconds are of work on the processor, for all draws of a slice. A "
+        "product is a vector-Jacobian product, as costly as two calls.",
         "",
         "| operator | noise | method | slices | PSNR dB | gain dB | SSIM | coverage "
         "| calls + products | s / slice |",
@@ -65,7 +65,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def draw_picture(reports: Sequence[Report], path: Path) -> Path:
-    """Draw PSNR against cost, or against the options of a sweep, one panel each."""
+    """Draw what is gained against cost, or PSNR against the options of a sweep, one panel each."""
     from matplotlib.figure import Figure
 
     rows = [row for report in reports for row in report["rows"] if not row["failed"] and row["nfe"]]
@@ -82,7 +82,7 @@ def draw_picture(reports: Sequence[Report], path: Path) -> Path:
     axes = figure.subplots(lines, columns, squeeze=False, sharey=by_sweep).ravel()
     for ax, (name, members) in zip(axes, panels.items(), strict=False):
         ax.set_title(name, fontsize=9)
-        ax.set_ylabel("PSNR dB", fontsize=8)
+        ax.set_ylabel("PSNR dB" if by_sweep else "gain over minimum norm, dB", fontsize=8)
         ax.tick_params(labelsize=7)
         chosen = [rows[i] for i in members]
         if by_sweep:
@@ -111,6 +111,6 @@ def _points(ax: "Axes", rows: Sequence[Row]) -> None:
     ax.margins(0.2)
     for row in rows:
         cost = row["nfe"] + 2 * row["products"]
-        ax.plot(cost, row["psnr"], "o", ms=3, color="tab:blue")
-        at = (cost, row["psnr"])
+        ax.plot(cost, row["gain"], "o", ms=3, color="tab:blue")
+        at = (cost, row["gain"])
         ax.annotate(row["method"], at, (2, 2), textcoords="offset points", fontsize=5)

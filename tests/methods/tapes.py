@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.noise import SampleNoise
-from uqrestore.operators import Inpainting
+from uqrestore.operators import Inpainting, Matrix
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem
 
@@ -50,6 +50,13 @@ class Given(SampleNoise):
         part = self.numbers[self.drawn : self.drawn + size]
         self.drawn += size
         return part.to(like.dtype).reshape(1, *rest)
+
+
+class Walled(Matrix):
+    """A matrix that keeps its singular values to itself."""
+
+    def spectral(self) -> None:  # type: ignore[override]
+        return None
 
 
 Sampler = Callable[[SampleNoise], Tensor]

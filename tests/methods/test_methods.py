@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import uqrestore.zoo
+from tests.methods.tapes import Walled
 from uqrestore.evaluation.bench import exact_draws, gaussian_field, measure, prior_draws
 from uqrestore.evaluation.card_plans import PLANS
 from uqrestore.evaluation.cards import as_page, fits, summary_page, verdict
@@ -148,6 +149,25 @@ def test_the_batch_changes_no_draw(name: str) -> None:
             torch.testing.assert_close(alone[0], whole[i, j], rtol=0, atol=1e-10)
 
 
+def test_complex_images_are_two_real_channels(name: str) -> None:
+    """K-space of complex images, where the noise is that of each real component."""
+    prior, noise_std = gaussian_field((2, 7, 6)), CASES[name].noise_std
+    mask = torch.rand(7, 6, generator=torch.Generator().manual_seed(1)) < 0.5
+    known = MaskedFourier(mask, channels=2)
+    truth = prior.draw(SampleNoise(0, [0]))[0]
+    problem = simulate(known, truth, noise_std=noise_std, noise=SampleNoise(1, [0]))
+    options = CASES[name].options | ({"steps": 60} if name == "pigdm" else {})
+    draws = METHODS[name](problem, prior, SampleNoise(2, range(30)), **options)
+    assert draws.shape == (30, 2, 7, 6)
+    if noise_std == 0:
+        torch.testing.assert_close(known(draws), problem.y.expand(30, *problem.y.shape))
+    posterior = prior.posterior(problem)
+    apart = (draws.mean(0) - posterior.mean).norm() / posterior.std.norm()
+    far = (posterior.mean - prior.mean).norm() / posterior.std.norm()
+    assert apart < (2.0 if name == "dps" else 0.6), "dps at ten steps has hardly seen the data"
+    assert far > 0.6
+
+
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"exact"}))
 def test_nan_from_the_network_is_an_error_that_names_method_step_and_sigma(name: str) -> None:
     class Broken:
@@ -204,6 +224,7 @@ def test_a_prior_of_other_images_is_named(name: str) -> None:
         ("ddnm", {"steps": 17}, 17),
         ("ddnm", {"steps": 100, "travel_length": 2, "travel_repeat": 2}, 198),
         ("ddnm", {"steps": 100, "travel_length": 10, "travel_repeat": 3}, 280),
+        ("ddnm_plus", {"steps": 100, "travel_length": 2, "travel_repeat": 2}, 198),
     ],
 )
 def test_methods_make_as_many_calls_as_they_say(
@@ -212,6 +233,21 @@ def test_methods_make_as_many_calls_as_they_say(
     counting = Counting(gaussian_field(SHAPE))
     METHODS[name](problem(name, 1), counting, SampleNoise(0, [0], slices=[0]), **options)
     assert counting.calls == calls
+
+
+def test_time_travel_of_ddnm_plus_without_data_is_that_of_ddnm() -> None:
+    """Where next to nothing was measured the two take the same steps, up and down."""
+    mask = torch.zeros(SHAPE).double()
+    mask[0, 0, 0] = 1
+    known = simulate(Inpainting(mask), torch.zeros(SHAPE).double())
+    options = {"steps": 12, "travel_length": 3, "travel_repeat": 2}
+    draws = [
+        METHODS[name](known, gaussian_field(SHAPE), SampleNoise(0, range(2)), **options)
+        for name in ("ddnm", "ddnm_plus")
+    ]
+    plain = METHODS["ddnm"](known, gaussian_field(SHAPE), SampleNoise(0, range(2)), steps=12)
+    apart = [(draws[0] - other).norm() / draws[0].norm() for other in (draws[1], plain)]
+    assert apart[0] < 0.4 * apart[1]
 
 
 @pytest.mark.parametrize("name", NOISE_FREE)
@@ -239,15 +275,58 @@ def test_cards_speak(name: str) -> None:
     assert summary_page([found]).count("\n|") == 2 + len(PLANS[name])
 
 
+def test_every_method_takes_a_measurement_without_noise(name: str) -> None:
+    """There is no error for that: no method needs noise."""
+    known = problem(name, 1)
+    clean = Problem(known.operator, known.y, 0.0)
+    noise = SampleNoise(0, range(2), slices=[0])
+    images = METHODS[name](clean, gaussian_field(SHAPE), noise, **CASES[name].options)
+    assert torch.isfinite(images).all()
+
+
+WITH_SIGMAS = sorted(
+    name for name in CASES if "sigmas" in inspect.signature(METHODS[name]).parameters
+)
+STEPS = {"daps": "levels", "local_gaussian": "levels", "exact": ""}
+
+
+@pytest.mark.parametrize("name", WITH_SIGMAS)
+@pytest.mark.parametrize("sigmas", [[1.0, 2.0, 0.0], [1.0, 1.0, 0.0], [1.0, -1.0], [1.0]])
+def test_levels_that_do_not_fall_are_named_before_any_call(name: str, sigmas: list[float]) -> None:
+    counting = Counting(gaussian_field(SHAPE))
+    with pytest.raises(ValueError, match="strictly decrease"):
+        METHODS[name](problem(name, 1), counting, SampleNoise(0, [0], slices=[0]), sigmas=sigmas)
+    assert counting.calls == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"exact"}))
+@pytest.mark.parametrize("steps", [0, -3])
+def test_fewer_than_one_step_is_named_before_any_call(name: str, steps: int) -> None:
+    counting, option = Counting(gaussian_field(SHAPE)), STEPS.get(name, "steps")
+    with pytest.raises(ValueError, match=rf"(step|levels|points).*{steps}"):
+        METHODS[name](
+            problem(name, 1), counting, SampleNoise(0, [0], slices=[0]), **{option: steps}
+        )
+    assert counting.calls == 0
+
+
+@pytest.mark.parametrize("name", ["ddnm_plus", "ddrm", "ssd_plus"])
+def test_a_spectral_form_that_is_not_there_is_named_before_any_call(name: str) -> None:
+    walled = Walled(torch.eye(9, 42).double() * torch.arange(1, 10).double()[:, None], SHAPE)
+    counting = Counting(gaussian_field(SHAPE))
+    known = Problem(walled, torch.ones(9).double(), 0.1)
+    with pytest.raises(ValueError, match="singular values, which matrix does not offer"):
+        METHODS[name](known, counting, SampleNoise(0, [0]), **CASES[name].options)
+    assert counting.calls == 0
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("ddnm", {"sigmas": [1.0, 2.0, 0.0]}, "strictly decrease"),
-        ("pigdm", {"sigmas": [1.0, 1.0, 0.0]}, "strictly decrease"),
-        ("ddnm", {"steps": 0}, "at least one step, got steps=0"),
-        ("moment_matching", {"steps": 0}, "at least one step"),
-        ("local_gaussian", {"levels": 0}, "levels must be from 1"),
         ("local_gaussian", {"data_products": 0}, "data_products must be from 1"),
+        ("daps", {"step_size": 1.0}, "above 2 where the chain diverges"),
+        ("pigdm", {"sampler": "heun", "eta": 0.5}, "deterministic"),
+        ("ssd", {"injection": 3}, "has none; leave injection out"),
         ("dps", {"strength": -1.0}, "strength must be from 0"),
         ("ssd", {"t0": 2000}, "t0 from 2 to 1000"),
         ("ssd", {"guidance": 2.0}, "no label is given"),

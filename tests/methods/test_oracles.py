@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.methods.tapes import Given, Zeros, law
+from tests.methods.tapes import Given, Walled, Zeros, law
 from uqrestore.evaluation.counting import count
 from uqrestore.methods import METHODS
 from uqrestore.methods.dps import unit_residual
@@ -44,13 +44,6 @@ def law_of_images(seed: int = 1, *, white: bool = False) -> GaussianPrior:
 
 def dense(rows: int = 3) -> Matrix:
     return Matrix(randn(rows, PIXELS, seed=7), SHAPE)
-
-
-class Walled(Matrix):
-    """A matrix that keeps its singular values to itself."""
-
-    def spectral(self) -> None:  # type: ignore[override]
-        return None
 
 
 def half_seen() -> Inpainting:

@@ -38,7 +38,7 @@ class Piece:
             lies in the central 90 % interval of the draws; None without draws.
         nfe: Calls of the denoiser for one sample.
         products: Vector-Jacobian products for one sample, each as costly as two calls.
-        seconds: For all draws.
+        seconds: For all draws; on the CPU those that the process worked.
         failed: Why there are no numbers, where the method refuses the problem.
     """
 

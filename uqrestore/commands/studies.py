@@ -1,7 +1,7 @@
 """Studies: benchmarks of methods, and their calibration cards."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,9 +33,7 @@ def run(
     pipeline: Annotated[str, typer.Argument(help="Name of a benchmark, or a YAML file.")],
     report: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="JSON file for the table; a stopped run goes on."
-        ),
+        typer.Option("--out", "-o", help="JSON file for the table; a stopped run goes on."),
     ] = None,
     *,
     slices: Annotated[int | None, typer.Option(min=2, help="Instead of the pipeline's.")] = None,
@@ -89,10 +87,13 @@ def card(
     draws: Annotated[int, typer.Option(min=4, help="Posterior samples an image.")] = 64,
     fields: Annotated[bool, typer.Option(help="Measure on Gaussian fields.")] = True,
     mixtures: Annotated[bool, typer.Option(help="Measure on mixtures of 25 modes.")] = True,
+    missing: Annotated[
+        bool, typer.Option(help="Keep the rows that the card has; goes on where it was stopped.")
+    ] = False,
 ) -> None:
     """Measure how far a method is from exact posteriors, and write its calibration card.
 
-    What is not measured again is kept from the card that is there.
+    What is not measured again is kept from the card that is there; rows are written one by one.
     """
     with one_line_faults():
         from uqrestore.evaluation.card_plans import MIXTURES, PLANS
@@ -109,11 +110,25 @@ def card(
                 "folder with --out."
             )
         for name in PLANS if method == "all" else [method]:
-            made = dict(next((c for c in load_cards(cards) if c["method"] == name), {}))
+            there = dict(next((c for c in load_cards(cards) if c["method"] == name), {}))
+            kept = {"mixtures": there["mixtures"]} if "mixtures" in there else {}
+
+            def keep(card: dict[str, Any], kept: dict[str, Any] = kept) -> None:
+                write_card(kept | card, cards)
+
+            made = there
             if fields or not made:
                 with count_bar(f"{name}, fields") as advance:
-                    size = {"truths": truths, "draws": draws, "progress": advance}
-                    made |= make_card(name, METHODS[name], PLANS[name], **size)
+                    made = kept | make_card(
+                        name,
+                        METHODS[name],
+                        PLANS[name],
+                        truths=truths,
+                        draws=draws,
+                        known=there if there and missing else None,
+                        keep=keep if missing else None,
+                        progress=advance,
+                    )
             if mixtures and name in MIXTURES:
                 with count_bar(f"{name}, mixtures") as advance:
                     known = MIXTURES[name]
@@ -130,7 +145,10 @@ def page(
     *,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a page of the tables of a benchmark: Markdown, and a picture."""
+    """Make a page of the tables of a benchmark: Markdown, and a picture.
+
+    Sections that were written by hand below the picture of a page that is replaced are kept.
+    """
     with one_line_faults():
         import json
 
@@ -139,8 +157,9 @@ def page(
 
         check_free(report, overwrite=overwrite)
         reports = [json.loads(path.read_text()) for path in tables]
+        _, head, by_hand = (report.read_text() if report.exists() else "").partition("\n## ")
         picture = draw_picture(reports, report.with_suffix(".png"))
-        report.write_text(as_page(reports, picture.name))
+        report.write_text(as_page(reports, picture.name) + head + by_hand)
         say(f"page: {report}, {picture}")
 
 

@@ -39,12 +39,9 @@ def _calls(*presets: str, noise_std: tuple[float, ...], brief: bool = True) -> d
 PLANS: Mapping[str, Mapping[str, Variant]] = {
     "conditional": {"defaults": Variant()},
     "daps": {
-        # Ten thousand products with the operator a case: one noise level has to do.
-        "defaults": Variant({}, ONE_LEVEL),
+        "defaults": Variant(),
         # A fifth of the published calls, and the step that is stable with singular values to 1.5.
-        "published, 200 calls": Variant(
-            {"preset": "published", "levels": 40, "step_size": 4e-5}, ONE_LEVEL
-        ),
+        "published, 200 calls": Variant({"preset": "published", "levels": 40, "step_size": 4e-5}),
     },
     "ddnm": {
         "defaults": Variant({}, NOISE_FREE),
@@ -52,15 +49,15 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
     },
     "ddnm_plus": {
         "defaults": Variant(),
-        "published": Variant({"preset": "published"}, ONE_LEVEL),
+        "published": Variant({"preset": "published"}),
     },
     "ddrm": {
         "defaults": Variant({}, ANY),
-        "published": Variant({"preset": "published"}, ONE_LEVEL),
+        "published": Variant({"preset": "published"}),
     },
     "diffpir": {
         "defaults": Variant(),
-        "published": Variant({"preset": "published"}, ONE_LEVEL),
+        "published": Variant({"preset": "published"}),
     },
     "dps": {"defaults": Variant()},
     "exact": {"defaults": Variant({}, ANY)},
@@ -71,7 +68,7 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
     "moment_matching": {"defaults": Variant({}, ANY)},
     "pigdm": {
         "defaults": Variant({}, ANY),
-        "InverseBench": Variant({"preset": "inversebench"}, ONE_LEVEL),
+        "InverseBench": Variant({"preset": "inversebench"}),
     },
     "ssd": {
         **_calls("30", "100", noise_std=NOISE_FREE),
@@ -79,13 +76,13 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
     },
     "ssd_plus": {
         **_calls("30", "100", noise_std=NOISY),
-        "published": Variant({"preset": "published", "weight": "stop"}, ONE_LEVEL),
+        "published": Variant({"preset": "published", "weight": "stop"}),
     },
 }
 """By the name of the method, then of the variant."""
 
 MIXTURES: Mapping[str, Mapping[str, Any]] = {
-    "conditional": {"levels": 32},
+    "conditional": {"levels": 32, "sigma_min": 0.1, "reach": 100.0},
     "daps": {"levels": 100, "langevin_steps": 50},
     "ddnm_plus": {"levels": 100},
     "ddrm": {"levels": 100},

@@ -30,6 +30,8 @@ def make_card(
     operators: Sequence[str] = tuple(OPERATORS),
     truths: int = 8,
     draws: int = 64,
+    known: Card | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure a method on every operator of the bench.
@@ -41,6 +43,8 @@ def make_card(
         operators: Names of ``bench.OPERATORS``.
         truths: Images an operator.
         draws: Posterior samples an image.
+        known: A card of which rows of the same options and size are taken over.
+        keep: Called with the card after each row, to write it.
         progress: Called with rows done and rows in all.
 
     Returns:
@@ -49,30 +53,52 @@ def make_card(
     """
     size = {"truths": truths, "draws": draws}
     plan = [
-        (label, variant.options, operator, level)
+        {
+            "variant": label,
+            "options": dict(variant.options),
+            "operator": operator,
+            "noise_std": level,
+        }
         for label, variant in variants.items()
         for operator in operators
         for level in variant.levels(operator)
     ]
-    rows = []
-    for label, said, operator, level in plan:
-        score = measure(method, operator, noise_std=level, **size, **said)
-        row = {"variant": label, "options": dict(said), "operator": operator}
-        rows.append({**row, "noise_std": level, **_plain(score)})
-        if progress is not None:
-            progress(len(rows), len(plan))
-    references = [
-        {"operator": operator, "noise_std": level, **_references(operator, level, truths, draws)}
-        for operator, level in dict.fromkeys((operator, level) for _, _, operator, level in plan)
+    same = known is not None and all(known[key] == value for key, value in size.items())
+    rows = [
+        _row_of(case, known["measured"]) if known is not None and same else None for case in plan
     ]
-    return {
-        "method": name,
-        "problem": "Gaussian field 16 x 16, std 0.5, power (1 + f^2)^-1.75, with its own denoiser",
-        **size,
-        "margin": MARGIN,
-        "measured": rows,
-        "references": references,
-    }
+    references = [*known["references"]] if known is not None and same else []
+
+    def card() -> dict[str, Any]:
+        wanted = {(case["operator"], case["noise_std"]) for case in plan}
+        return {
+            "method": name,
+            "problem": "Gaussian field 16 x 16, std 0.5, power (1 + f^2)^-1.75, with its own "
+            "denoiser",
+            **size,
+            "margin": MARGIN,
+            "measured": [row for row in rows if row is not None],
+            "references": [r for r in references if (r["operator"], r["noise_std"]) in wanted],
+        }
+
+    for at, case in enumerate(plan):
+        operator, level = case["operator"], case["noise_std"]
+        where = {"operator": operator, "noise_std": level}
+        if _row_of(where, references) is None:
+            references.append({**where, **_references(operator, level, truths, draws)})
+        if rows[at] is None:
+            score = measure(method, operator, noise_std=level, **size, **case["options"])
+            rows[at] = {**case, **_plain(score)}
+            if keep is not None:
+                keep(card())
+        if progress is not None:
+            progress(at + 1, len(plan))
+    return card()
+
+
+def _row_of(case: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the row that says what ``case`` says."""
+    return next((row for row in rows if {key: row[key] for key in case} == case), None)
 
 
 def verdict(card: Card) -> str:

@@ -57,9 +57,16 @@ def mixture_problem(size: int, rows: int, seed: int) -> tuple[GaussianMixture, P
     return prior, Problem(operator, y, noise_std), truth
 
 
-def mixture_levels(size: int, steps: int, sigma_min: float = 0.02) -> list[float]:
-    """Return noise levels in equal ratios from ten times the prior's largest std, then 0."""
-    top = 10 * (1 + 64 * size) ** 0.5
+def mixture_levels(
+    size: int, steps: int, sigma_min: float = 0.02, reach: float = 10.0
+) -> list[float]:
+    """Return noise levels in equal ratios, from ``reach`` times the prior's largest std, then 0.
+
+    A deterministic sampler that starts around 0 carries the distance of the posterior's mean from
+    there, over the first level, into the shares of the modes: at ten times, with 80 voxels and 63
+    calls, the shares are off by 0.05 where chance leaves 0.01; at a hundred times by 0.01.
+    """
+    top = reach * (1 + 64 * size) ** 0.5
     ratio = (sigma_min / top) ** (1 / (steps - 1))
     return [*(top * ratio**i for i in range(steps)), 0.0]
 
@@ -72,6 +79,8 @@ def measure_mixture(
     draws: int = 500,
     seed: int = 0,
     levels: int | None = None,
+    sigma_min: float = 0.02,
+    reach: float = 10.0,
     **options: Any,  # noqa: ANN401 - the method's own
 ) -> Score:
     """Run a method on one problem with the mixture's own denoiser and score its draws.
@@ -84,11 +93,13 @@ def measure_mixture(
         seed: Which problem of the set, and of the draws.
         levels: How many noise levels of :func:`mixture_levels` the method is given; None for a
             method that takes none.
+        sigma_min: Lowest of them above 0.
+        reach: Highest of them, in standard deviations of the prior.
         options: Options of the method.
     """
     prior, problem, truth = mixture_problem(size, rows, seed)
     if levels is not None:
-        options["sigmas"] = mixture_levels(size, levels)
+        options["sigmas"] = mixture_levels(size, levels, sigma_min, reach)
     noise = SampleNoise(seed, range(draws), slices=[0])
     return run(method, prior, problem, truth, noise, options)
 

@@ -99,24 +99,27 @@ def daps(
     grid = noise_levels(levels, sigmas=sigmas)
     assumed = torch.as_tensor(problem.noise_std if tau is None else tau, dtype=problem.y.dtype)
     chain = Langevin(problem, torch.where(assumed > 0, assumed, NOISE_FREE_TAU), misfit)
-    denoise = Checked(denoiser, "daps")
-    x = grid[0] * noise.normal(problem.in_shape, problem.y)
-    for level, (sigma, sigma_next) in enumerate(pairwise(grid)):
-        if width == "posterior":
-            estimate = denoise(x, sigma)
-            variance = sigma**2 * data_std**2 / (sigma**2 + data_std**2)
-        else:
-            estimate, variance = flow(denoise, x, sigma, ode_steps), sigma**2
+    variances = [
+        sigma**2 * data_std**2 / (sigma**2 + data_std**2) if width == "posterior" else sigma**2
+        for sigma in grid[:-1]
+    ]
+    steps = []
+    for level, variance in enumerate(variances):
         curvature = 1 / variance + chain.curvature
-        if step_size is None:
-            step = step_fraction / curvature
-        else:
+        step = step_fraction / curvature
+        if step_size is not None:
             fall = 1 + level / len(grid) * (step_decay - 1)
             step = torch.as_tensor(step_size * fall)
-            _require_stable(step, curvature, sigma)
+            _require_stable(step, curvature, grid[level])
+        steps.append(step)
+    denoise = Checked(denoiser, "daps")
+    x = grid[0] * noise.normal(problem.in_shape, problem.y)
+    for (sigma, below), variance, step in zip(pairwise(grid), variances, steps, strict=True):
+        follow = width == "sigma"
+        estimate = flow(denoise, x, sigma, ode_steps) if follow else denoise(x, sigma)
         x = chain.run(estimate, variance, noise, step, langevin_steps)
-        if sigma_next > 0:
-            x = x + sigma_next * noise.like(x)
+        if below > 0:
+            x = x + below * noise.like(x)
     return x
 
 

@@ -1,7 +1,7 @@
 """DDRM and DDNM+: anneal every singular direction against its own noise level."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.methods.ddnm import travel
 from uqrestore.methods.entry import method, require_range
 from uqrestore.methods.grids import Grid, noise_levels
 from uqrestore.methods.measured import Measured
@@ -66,9 +67,8 @@ def ddrm(
     along = measured.coefficients(white)
     start = torch.where(known, measured.data + left * along, levels[0] * along)
     x = levels[0] * white + measured.image(start - levels[0] * along)
-    return anneal_directions(
-        Checked(denoiser, "ddrm"), x, levels, noise, measured, eta, eta_data, eta_mode
-    )
+    denoise = Checked(denoiser, "ddrm")
+    return anneal_directions(denoise, x, pairwise(levels), noise, measured, eta, eta_data, eta_mode)
 
 
 @method(published={"eta_mode": "fixed"})
@@ -82,11 +82,14 @@ def ddnm_plus(
     sigmas: Sequence[float] | None = None,
     eta: float = 0.85,
     eta_mode: EtaMode = "consistent",
+    travel_length: int = 1,
+    travel_repeat: int = 1,
 ) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw images by DDNM with the correction scaled down where the measurement is noisy.
 
     :math:`\hat x_0 = D - V \Lambda V^T A^+ (A D - y)`. The same step as DDRM with ``eta_data = 1``,
-    started from pure noise. Makes ``steps`` network calls.
+    started from pure noise. Makes ``steps`` network calls without time travel, else as many as
+    DDNM.
 
     Args:
         problem: Noise-free, or with an operator of one singular value or a spectral form.
@@ -97,6 +100,8 @@ def ddnm_plus(
         sigmas: Explicit noise levels instead, in network intensity.
         eta: Share of fresh noise where the prior leads.
         eta_mode: ``fixed`` as published, or ``consistent``.
+        travel_length: Steps between returns to higher noise, and how far each return goes.
+        travel_repeat: How often each stretch is walked; 1 is no time travel.
 
     Returns:
         Images in network intensity.
@@ -108,17 +113,21 @@ def ddnm_plus(
         Wang, Yu & Zhang, ICLR 2023, section 3.3 and appendix I. arXiv:2212.00490
     """
     levels = noise_levels(steps, grid, sigmas)
-    require_range("ddnm_plus", eta=(eta, 0, 1))
+    most = len(levels) - 1
+    require_range("ddnm_plus", eta=(eta, 0, 1), travel_length=(travel_length, 1, most))
+    require_range("ddnm_plus", travel_repeat=(travel_repeat, 1, 1000))
     measured = Measured.of(problem, "ddnm_plus")
     x = unit_start(noise, problem.in_shape, problem.y, levels[0])
     denoise = Checked(denoiser, "ddnm_plus")
-    return anneal_directions(denoise, x, levels, noise, measured, eta, 1.0, eta_mode)
+    moves = travel(most, travel_length, travel_repeat)
+    path = [(levels[start], levels[end]) for start, end in moves]
+    return anneal_directions(denoise, x, path, noise, measured, eta, 1.0, eta_mode)
 
 
 def anneal_directions(
     denoise: Checked,
     x: Tensor,
-    sigmas: Sequence[float],
+    path: Iterable[tuple[float, float]],
     noise: SampleNoise,
     measured: Measured,
     eta: float,
@@ -134,9 +143,15 @@ def anneal_directions(
             + \sqrt{\sigma'^2 - \eta_b^2 w^2}\, \bar z \\
         \sigma' < w: &\quad \bar D + \sqrt{1 - \eta^2}\, \sigma' (\bar y - \bar D) / w
             + \eta \sigma' \bar z
+
+    ``path`` yields noise levels, here and next; a step up is time travel, which noises the last
+    answer afresh.
     """
-    width = measured.width
-    for sigma, sigma_next in pairwise(sigmas):
+    width, answer = measured.width, x
+    for sigma, sigma_next in path:
+        if sigma_next > sigma:
+            x = answer + sigma_next * noise.like(x)
+            continue
         answer = denoise(x, sigma)
         share = effective_eta(eta, eta_mode, sigma, sigma_next)
         kept = sigma_next * math.sqrt(1 - share**2)

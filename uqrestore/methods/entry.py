@@ -73,15 +73,6 @@ def require_noise_free(method: str, problem: Problem) -> None:
         )
 
 
-def require_noisy(method: str, problem: Problem) -> None:
-    """Raise unless every problem has measurement noise."""
-    if not bool((torch.as_tensor(problem.noise_std) > 0).all()):
-        raise ValueError(
-            f"{method} needs the standard deviation of the measurement noise but noise_std is "
-            f"{_level(problem)}; choose a method for noise-free data, such as 'ddnm' or 'ssd'."
-        )
-
-
 def require_range(method: str, **options: tuple[float | int, float | int, float | int]) -> None:
     """Raise unless each option lies in its range.
 
