@@ -86,12 +86,20 @@ def restoration_bar() -> Iterator[Callable[["Progress"], None]]:
 
 
 @contextmanager
-def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of a known number of things are done, and the time left."""
+def count_bar(what: str) -> Iterator[Callable[..., None]]:
+    """Show how many of a known number of things are done, and the time left.
+
+    Yields:
+        ``(done, total)`` or ``(done, total, words)``, where the words take the place of ``what``.
+    """
     bar = _bar("{task.description} {task.completed:.0f}/{task.total:.0f}")
     with bar:
         task = bar.add_task(what, total=0)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def advance(done: int, total: int, words: str = what) -> None:
+            bar.update(task, completed=done, total=total, description=words)
+
+        yield advance
 
 
 def _bar(text: str) -> "RichProgress":

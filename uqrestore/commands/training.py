@@ -37,7 +37,9 @@ def train(
                 data,
                 folder,
                 device=device,
-                report=lambda now: advance(now.seen, now.samples),
+                report=lambda now: advance(
+                    now.seen, now.samples, f"{now.samples_per_second:.1f} samples a second,"
+                ),
                 tensorboard=tensorboard,
             )
         skipped = folder / SKIPPED
