@@ -1,14 +1,12 @@
 """DICOM series: read into a Scan, or refused by name and millimetre; nothing personal is kept."""
 
-import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from uqrestore.scans.dicom_frames import frames_of, headers_of, one_series
+from uqrestore.scans.dicom_stack import one_volume, parallel, steps
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.grid import Grid, nearest_ras
 from uqrestore.scans.inputs import files_of, input_sha256, printable
@@ -18,42 +16,8 @@ KEPT_TAGS = ("Modality", "BodyPartExamined", "Laterality", "FrameOfReferenceUID"
 """All that is remembered of a header beside geometry and units; free text can name people."""
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-SAME_PLACE_MM = 0.01  # decimal strings are rounded, most coarsely to hundredths
-SAME_STEP = 0.01  # of the distance of two slices
 MAGIC_AT, MAGIC = 128, b"DICM"
 LOOKED_AT = 5  # files of a folder that are opened to see whether it is a series
-
-Vector = Float[np.ndarray, " 3"]
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One image of a series.
-
-    Attributes:
-        file: Name of its file, for complaints.
-        position: Centre of the first pixel in DICOM's LPS mm.
-        across: Unit vector of increasing column.
-        down: Unit vector of increasing row.
-        pixel: Distance of rows, then of columns, in mm.
-        thickness: Nominal, in mm.
-        order: Number of the image in its series.
-        values: In the units of the series.
-    """
-
-    file: str
-    position: Vector
-    across: Vector
-    down: Vector
-    pixel: tuple[float, float]
-    thickness: float
-    order: int
-    values: Float[np.ndarray, "row column"]
-
-    @property
-    def depth(self) -> float:
-        """Distance along the normal of the plane."""
-        return float(np.cross(self.across, self.down) @ self.position)
 
 
 def read_dicom(
@@ -75,10 +39,10 @@ def read_dicom(
         ScanError: If there is no DICOM image, more than one series, orientation or size, a slice
             is missing, the spacing is irregular, or the values cannot be decoded.
     """
-    headers = _one_series(path, list(_headers(path)))
-    frames = [frame for name, header in headers for frame in _frames(name, header)]
-    frames, note = _one_volume(_parallel(frames), volume)
-    step, places = _steps(frames, allow_gaps)
+    headers = one_series(path, list(headers_of(path)))
+    frames = [frame for name, header in headers for frame in frames_of(name, header)]
+    frames, note = one_volume(parallel(frames), volume)
+    step, places = steps(frames, allow_gaps)
     first = frames[0]
     voxels = np.full((*first.values.shape[::-1], places[-1] + 1), np.nan, np.float64)
     for place, frame in zip(places, frames, strict=True):
@@ -124,201 +88,7 @@ def first_header(path: Path) -> Any:  # noqa: ANN401  (pydicom's Dataset)
     Raises:
         ScanError: If there is no DICOM image, or more than one series.
     """
-    return _one_series(path, list(_headers(path)))[0][1]
-
-
-def _headers(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        import pydicom
-        from pydicom.errors import InvalidDicomError
-    except ModuleNotFoundError:
-        raise ScanError(
-            f"{path}: DICOM needs the package pydicom: pip install 'uqrestore[dicom]'."
-        ) from None
-    for file in files_of(path):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # decimals that are too long are read all the same
-                header = pydicom.dcmread(file)
-                image = "PixelData" in header or "FloatPixelData" in header
-        except InvalidDicomError:
-            continue  # a text beside the images
-        except Exception as error:  # a broken header may raise almost anything
-            raise ScanError(f"{file}: is damaged DICOM ({_first_line(error)}).") from error
-        if image:
-            yield file.name, header
-
-
-def _one_series(path: Path, headers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    if not headers:
-        raise ScanError(f"{path}: holds no DICOM image; give the folder of one series.")
-    series: dict[str, list[str]] = {}
-    for name, header in headers:
-        series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(name)
-    if len(series) > 1:
-        words = ", ".join(f"{printable(n[0])} and {len(n) - 1} more" for n in series.values())
-        raise ScanError(
-            f"{path}: holds {len(series)} series ({words}); put each in a folder of its own."
-        )
-    return headers
-
-
-def _frames(name: str, header: Any) -> Iterator[Frame]:  # noqa: ANN401  (pydicom's Dataset)
-    shown = printable(name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pixels = np.asarray(header.pixel_array)
-    except Exception as error:  # decoders of many libraries raise many things
-        raise ScanError(
-            f"{shown}: its pixels cannot be decoded ({_first_line(error)}); copy it again, or "
-            "decompress it (dcmdjpeg, gdcmconv --raw)."
-        ) from error
-    if int(header.get("SamplesPerPixel", 1)) != 1:
-        raise ScanError(f"{shown}: is in colour; a scan has one grey value a voxel.")
-    stack = pixels if pixels.ndim == 3 else pixels[None]
-    for k, plane in enumerate(stack):
-        groups = _groups(header, k)
-        try:
-            yield _frame(shown, k, plane, groups)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ScanError(
-                f"{shown}: says nothing usable of where its image lies ({_first_line(error)}); "
-                "a scan needs ImagePositionPatient, ImageOrientationPatient and PixelSpacing."
-            ) from error
-
-
-def _groups(header: Any, k: int) -> list[Any]:  # noqa: ANN401
-    """Return what speaks of frame k, the most specific first; of a classic image its header."""
-    groups = []
-    for sequence in (
-        header.get("PerFrameFunctionalGroupsSequence", [])[k : k + 1],
-        header.get("SharedFunctionalGroupsSequence", [])[:1],
-    ):
-        for group in sequence:
-            groups += [item.value[0] for item in group if item.VR == "SQ" and item.value]
-    return [*groups, header]
-
-
-def _frame(name: str, k: int, plane: np.ndarray, groups: list[Any]) -> Frame:
-    across, down = _numbers(groups, "ImageOrientationPatient", 6).reshape(2, 3)
-    if abs(across @ down) > 1e-3 or not np.allclose([across @ across, down @ down], 1, atol=1e-2):
-        raise ValueError("ImageOrientationPatient is no pair of unit vectors at right angles")
-    row, column = _numbers(groups, "PixelSpacing", 2).tolist()
-    slope = float(_value(groups, "RescaleSlope", 1))
-    intercept = float(_value(groups, "RescaleIntercept", 0))
-    between = _value(groups, "SpacingBetweenSlices", _value(groups, "SliceThickness", None))
-    return Frame(
-        file=f"{name} frame {k + 1}" if "PerFrameFunctionalGroupsSequence" in groups[-1] else name,
-        position=_numbers(groups, "ImagePositionPatient", 3),
-        across=across / np.linalg.norm(across),
-        down=down / np.linalg.norm(down),
-        pixel=(row, column),
-        thickness=abs(float(between or 0)) or min(row, column),
-        order=int(_value(groups, "InstanceNumber", 0) or 0) * 100_000 + k,
-        values=slope * plane.astype(np.float64) + intercept,
-    )
-
-
-def _value(groups: list[Any], keyword: str, default: object) -> Any:  # noqa: ANN401
-    found = (group.get(keyword) for group in groups)
-    return next((value for value in found if value is not None and value != ""), default)
-
-
-def _numbers(groups: list[Any], keyword: str, count: int) -> np.ndarray:
-    value = _value(groups, keyword, None)
-    if value is None:
-        raise ValueError(f"{keyword} is missing")
-    numbers = np.asarray([float(str(v).strip()) for v in value])
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise ValueError(f"{keyword} is {numbers.tolist()}")
-    return numbers
-
-
-def _parallel(frames: list[Frame]) -> list[Frame]:
-    first = frames[0]
-    for frame in frames:
-        turned = max(
-            np.abs(frame.across - first.across).max(), np.abs(frame.down - first.down).max()
-        )
-        if turned > 1e-3:
-            raise ScanError(
-                f"{first.file} and {frame.file} are turned against each other; a scan is a stack "
-                "of parallel slices. Is this a localiser?"
-            )
-        if frame.values.shape != first.values.shape or not np.allclose(frame.pixel, first.pixel):
-            raise ScanError(
-                f"{first.file} has {first.values.shape} pixels of {first.pixel} mm but {frame.file}"
-                f" {frame.values.shape} of {frame.pixel} mm; they are not one scan."
-            )
-    return sorted(frames, key=lambda frame: (frame.depth, frame.order))
-
-
-def _one_volume(frames: list[Frame], volume: int | None) -> tuple[list[Frame], str]:
-    """Choose one image at every place."""
-    stacks: list[list[Frame]] = []
-    for frame in frames:
-        same = stacks and abs(frame.depth - stacks[-1][0].depth) <= SAME_PLACE_MM
-        if same:
-            stacks[-1].append(frame)
-        else:
-            stacks.append([frame])
-    counts = {len(stack) for stack in stacks}
-    if counts == {1}:
-        if volume not in (None, 0):
-            raise ScanError(f"the series holds one volume, so volume={volume} does not exist.")
-        return frames, ""
-    many = max(stacks, key=len)
-    if len(counts) > 1:
-        raise ScanError(
-            f"{many[0].file} and {many[1].file} lie at the same place, other places have fewer "
-            "images; export one volume."
-        )
-    [count] = counts
-    if volume is None or not 0 <= volume < count:
-        raise ScanError(
-            f"the series holds {count} volumes ({many[0].file} and {many[1].file} lie at the same "
-            f"place); say which with volume=0 to {count - 1}."
-        )
-    ordered = [sorted(stack, key=lambda frame: frame.order) for stack in stacks]
-    return [stack[volume] for stack in ordered], f"volume {volume} of {count}"
-
-
-def _steps(frames: list[Frame], allow_gaps: bool) -> tuple[Vector, list[int]]:
-    """Return the vector from slice to slice, and the number of the slice of every frame."""
-    first = frames[0]
-    normal = np.cross(first.across, first.down)
-    if len(frames) == 1:
-        return normal * first.thickness, [0]
-    gaps = np.diff([frame.depth for frame in frames])
-    usual = float(np.median(gaps))
-    whole = np.maximum(np.rint(gaps / usual), 1).astype(int)
-    places = [0, *np.cumsum(whole).tolist()]
-    step = (frames[-1].position - first.position) / places[-1]
-    off = [
-        float(np.linalg.norm(frame.position - first.position - place * step))
-        for place, frame in zip(places, frames, strict=True)
-    ]
-    if max(off) > max(SAME_PLACE_MM, SAME_STEP * usual):
-        k, j = int(np.argmax(gaps)), int(np.argmin(gaps))
-        raise ScanError(
-            f"the slices are not regularly spaced: {_gap(frames, k, gaps)}, but "
-            f"{_gap(frames, j, gaps)}; a voxel grid cannot hold them. Export one regular stack."
-        )
-    if places[-1] + 1 > len(frames) and not allow_gaps:
-        k = int(np.argmax(gaps))
-        count = places[-1] + 1 - len(frames)
-        raise ScanError(
-            f"{count} slice{'s are' if count > 1 else ' is'} missing: {_gap(frames, k, gaps)}, "
-            f"where the others lie {usual:.3f} mm apart; copy the series again, or pass "
-            "--allow-gaps to leave the place dark."
-        )
-    return step, places
-
-
-def _gap(frames: list[Frame], k: int, gaps: Iterable[float]) -> str:
-    distance = list(gaps)[k]
-    return f"from {frames[k].file} to {frames[k + 1].file} it is {distance:.3f} mm"
+    return one_series(path, list(headers_of(path)))[0][1]
 
 
 def _mask_on(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
@@ -345,7 +115,3 @@ def _unit(header: Any) -> str:  # noqa: ANN401
     if header.get("Modality") == "CT" and said in {"", "HU", "US"}:
         return "HU"
     return said if said not in {"", "US"} else "a.u."
-
-
-def _first_line(error: BaseException) -> str:
-    return printable((str(error) or type(error).__name__).splitlines()[0])
