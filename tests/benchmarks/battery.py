@@ -51,7 +51,8 @@ def draw(problem: Problem, folder: Path) -> Tensor:
         streams = SampleNoise(0, range(DRAWS), slices=at)
 
         def make(some: Problem = some, streams: SampleNoise = streams) -> Tensor:
-            with torch.no_grad():
+            # Operators leave autocast; the network is trained under it.
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                 return METHODS["conditional"](
                     some, network, streams, steps=STEPS, sampler="dpmpp_2m"
                 )

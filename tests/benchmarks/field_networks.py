@@ -60,7 +60,7 @@ class Run:
 
 RAMP = 10_000
 RUNS = {
-    "boxes": Run("boxes", ComponentsConfig(direction=4.0, ramp=RAMP), 120_000),
+    "boxes": Run("boxes", ComponentsConfig(direction=4.0, ramp=RAMP), 160_000),
     "mix": Run("mix", ComponentsConfig(direction=4.0, ramp=RAMP), 200_000),
 }
 for _families in FAMILIES:
@@ -89,7 +89,7 @@ def configure(run: Run, folder: Path) -> TrainConfig:
                 "attention": ["global"],
                 "joint": [True],
                 "fdl_input": "projected",
-                "guess": 8,
+                "guess": 40,
                 "measurement_noise": False,
                 "components": COMPONENTS,
             }
@@ -98,9 +98,9 @@ def configure(run: Run, folder: Path) -> TrainConfig:
         problem=ProblemConfig(families=FAMILIES[run.families]),
         loss=LossConfig(pure_noise=1.0, components=run.loss),
         optimiser=OptimiserConfig(
-            lr=1e-3 if run.start is None else 3e-4, warmup=5_000, decay_from=40_000
+            lr=2e-3 if run.start is None else 3e-4, warmup=5_000, decay_from=30_000
         ),
-        batch=64,
+        batch=32,
         samples=run.samples,
         ema=12_000,
         precision="bf16",

@@ -133,7 +133,7 @@ def draw(problem: Problem, folder: Path) -> Tensor:
             streams = SampleNoise(1, range(first, first + BLOCK), slices=[at])
 
             def make(at: int = at, streams: SampleNoise = streams) -> Tensor:
-                with torch.no_grad():
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                     return METHODS["conditional"](
                         problem.select([at]), network, streams, steps=STEPS, sampler="dpmpp_2m"
                     )

@@ -144,6 +144,19 @@ def test_the_likelihood_finds_them_too_even_where_they_are_small() -> None:
     torch.testing.assert_close(variances, small[:3], rtol=0.1, atol=0)
 
 
+def test_a_component_that_is_nearly_another_does_not_drown_the_rest() -> None:
+    raw, error = randn(1, 2, *SHAPE), randn(1, *SHAPE, seed=1)
+    one = torch.ones(1, dtype=torch.float64)
+    slopes = []
+    for apart in (1.0, 1e-4):
+        close = torch.stack([raw[:, 0], raw[:, 0] + apart * raw[:, 1]], 1).requires_grad_()
+        directions, std = gram_schmidt(close)
+        likelihood_loss(directions, std, error, PIXELS * one).sum().backward()
+        assert close.grad is not None
+        slopes.append(float(close.grad.norm()))
+    assert slopes[1] < 60 / PIXELS**0.5, "at most LOUDEST / rho for each"
+
+
 def test_the_published_normalisation_shrinks_variances_as_the_closed_form_says(
     shrinkage: np.ndarray,
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from uqrestore.evaluation.calibration_sets import overlapping_modes
 from uqrestore.evaluation.scenes import Scenes, scenes_of
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Matrix
@@ -21,17 +22,7 @@ LOG = logging.getLogger("measured")
 
 def mixture(seed: int = 0, *, modes: int = 6, scale: float = 1.5) -> GaussianMixture:
     """Return overlapping anisotropic modes on 4 x 4 images."""
-    g = torch.Generator().manual_seed(seed)
-    weights = torch.rand(modes, generator=g, dtype=torch.float64) + 0.5
-    laws = []
-    for _ in range(modes):
-        mean = scale * torch.randn(SHAPE, generator=g, dtype=torch.float64)
-        basis = torch.randn(16, 16, generator=g, dtype=torch.float64)
-        power = 1 / torch.arange(1, 17, dtype=torch.float64)
-        directions = torch.linalg.qr(basis).Q
-        covariance = directions * power @ directions.mT
-        laws.append(GaussianPrior.from_covariance(mean, covariance))
-    return GaussianMixture(weights, laws)
+    return overlapping_modes(SHAPE, modes=modes, spread=scale, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)

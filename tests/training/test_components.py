@@ -2,25 +2,30 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.training.test_start import PROBLEM, conditional
 from tests.training.test_training import SHAPE, VAL, config, source
-from uqrestore.networks.weights import load_tensors
+from uqrestore.diffusion.one_call import one_call
+from uqrestore.networks.weights import load_tensors, save_tensors
+from uqrestore.noise import SampleNoise
 from uqrestore.operators.families import Nothing, PatchInpainting
 from uqrestore.operators.mixed import mix
 from uqrestore.problem import simulate
 from uqrestore.training.components import kinds
-from uqrestore.training.config import LossConfig, TrainConfig
+from uqrestore.training.config import ComponentsConfig, LossConfig, TrainConfig
 from uqrestore.training.loop import train
 from uqrestore.training.problems import operators_of
 from uqrestore.training.trainer import Trainer
+
+HEAD = "network.trunk.more_out.weight"
 
 
 def components_config(**changes: object) -> TrainConfig:
     network = conditional(joint=[True, True], fdl_input="projected", guess=3, components=2)
     loss = LossConfig(pure_noise=1.0)
-    return config(network=network, problem=PROBLEM, loss=loss, **changes)
+    return config(**{"network": network, "problem": PROBLEM, "loss": loss, **changes})
 
 
 def test_a_resumed_run_with_components_is_the_uninterrupted_one(tmp_path: Path) -> None:
@@ -35,12 +40,42 @@ def test_a_resumed_run_with_components_is_the_uninterrupted_one(tmp_path: Path) 
 def test_the_losses_reach_the_head_of_the_components(tmp_path: Path) -> None:
     draw = operators_of(PROBLEM, SHAPE)
     trainer = Trainer(components_config(), source(), VAL, tmp_path, draw_operator=draw)
-    head = trainer.denoiser.get_parameter("network.trunk.more_out.weight")
+    head = trainer.denoiser.get_parameter(HEAD)
     before = head.detach().clone()
     for _ in range(3):
         trainer.step()
     assert (head - before).abs().max() > 1e-5
     assert trainer.components.scale.average.keys() == {"inpainting"}
+
+
+def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_path: Path) -> None:
+    draw, start = operators_of(PROBLEM, SHAPE), tmp_path / "start.safetensors"
+    plain = components_config()
+    state = Trainer(plain, source(), VAL, tmp_path / "a", draw_operator=draw).denoiser.state_dict()
+    g = torch.Generator().manual_seed(0)
+    awake = {k: v + 0.05 * torch.randn(v.shape, generator=g) for k, v in state.items()}
+    save_tensors(start, awake)
+    frozen = ComponentsConfig(base="frozen")
+    said = components_config(
+        start=str(start), samples=48, loss=LossConfig(pure_noise=1.0, components=frozen)
+    )
+    train(said, source(), VAL, tmp_path / "b", draw_operator=draw)
+    longer = said.model_copy(update={"samples": 96})
+    again = Trainer(longer, source(), VAL, tmp_path / "b", draw_operator=draw)
+    assert again.base is not None
+    held = again.base.state()
+    assert all(torch.equal(held[k], awake[k]) for k in awake), "saved, and never trained"
+    assert not torch.equal(again.denoiser.state_dict()[HEAD], awake[HEAD])
+
+    problem = simulate(draw(3, g), VAL[:3])
+    base = again.base.denoiser
+    both = one_call(again.denoiser, problem, SampleNoise(0, [0], slices=range(3)), base=base)
+    alone = one_call(base, problem, SampleNoise(0, [0], slices=range(3)))
+    assert torch.equal(both.mean, alone.mean)
+    assert not torch.equal(both.directions, alone.directions)
+    lost = said.model_copy(update={"start": None})
+    with pytest.raises(ValueError, match="starts from no weights"):
+        Trainer(lost, source(), VAL, tmp_path / "c", draw_operator=draw)
 
 
 def test_the_kinds_of_a_mixed_batch_are_found() -> None:

@@ -21,6 +21,8 @@ PerImage = Float[Tensor, " batch"]
 
 FAINTEST = 1e-6
 """Variance that no component falls below, as a share of the scale of the squared error."""
+LOUDEST = 50.0
+"""Largest squared error of a component, in predicted variances, that its length listens to."""
 TINY = 1e-12
 """Length below which a raw component has no direction yet."""
 
@@ -91,19 +93,22 @@ def variance_loss(
 def likelihood_loss(
     directions: Stack, std: Float[Tensor, "batch component"], error: Image, scale: PerImage
 ) -> PerImage:
-    r"""Negative log likelihood of the error along each direction, were it Gaussian.
+    r"""Follow the likelihood of the error along each direction, were it Gaussian.
 
-    .. math:: \frac1{2K} \sum_k
-        \ln \frac{\sigma_k^2}{\rho^2} + \frac{\langle u_k, e \rangle^2}{\sigma_k^2}
-
-    Its minimiser is the posterior variance along :math:`u_k` whatever the law and whatever
-    :math:`\rho`, as that of :func:`variance_loss` is; but it weighs relative errors of the
-    variance, so it also learns directions that hold a hundredth of the error, where the square of
-    squares has no slope left. Arguments are those of :func:`variance_loss`.
+    Down the negative log likelihood of :math:`z_k = \langle u_k, e \rangle / \sigma_k` the standard
+    deviation moves by :math:`(z_k^2 - 1) / \sigma_k`, at rest where :math:`\sigma_k^2` is the
+    posterior variance along :math:`u_k`, whatever the law and whatever :math:`\rho`. Here it moves
+    by :math:`(z_k^2 - 1) / \rho`, :math:`z_k^2` at most :data:`LOUDEST`: the factor depends on no
+    truth, so the minimiser is the same, but where two raw components nearly coincide, and the
+    second is left with next to no length, the slope is bounded and does not drown everything else
+    that the network learns. Directions that hold a hundredth of the error are learned too, where
+    :func:`variance_loss`, the square of squares, has no slope left. Arguments are those of
+    :func:`variance_loss`; the value means nothing, only its gradient does.
     """
-    wanted = along(directions, error).square().detach()
+    wanted = along(directions, error).square()
     variance = std.square() + FAINTEST * scale[:, None]
-    return (torch.log(variance / scale[:, None]) + wanted / variance).mean(1) / 2
+    pull = 1 - (wanted / variance).clamp(max=LOUDEST)
+    return (pull.detach() * std / scale.sqrt()[:, None]).mean(1)
 
 
 class ErrorScale:

@@ -33,7 +33,12 @@ class OneCall:
 
 @torch.no_grad()
 def one_call(
-    denoiser: Denoiser, problem: Problem, noise: SampleNoise, *, sigma: float = DROWNED
+    denoiser: Denoiser,
+    problem: Problem,
+    noise: SampleNoise,
+    *,
+    sigma: float = DROWNED,
+    base: Denoiser | None = None,
 ) -> OneCall:
     r"""Ask a conditional denoiser for the posterior mean, from pure noise.
 
@@ -48,6 +53,8 @@ def one_call(
         problem: A problem or a batch of problems.
         noise: Stream of one sample; of several, the first is used.
         sigma: Noise level of the call, in network intensity.
+        base: What puts out the mean, in a second call, where the components of ``denoiser`` were
+            trained to describe the error of a frozen one.
 
     References:
         Elata et al., "InvFussion", 2025, arXiv:2504.01689, section 4, for the mean;
@@ -60,6 +67,8 @@ def one_call(
     else:
         mean = denoiser(sigma * pure, level, problem)
         raw = mean.new_zeros(*mean.shape[: len(problem.problem_shape)], 0, *problem.in_shape)
+    if base is not None:
+        mean = base(sigma * pure, level, problem)
     mean = problem.project(mean)
     if raw.shape[-4] == 0:
         return OneCall(mean, raw, raw.new_zeros(raw.shape[:-3]))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.nppc import (
     ErrorScale,
     direction_loss,
@@ -15,6 +16,7 @@ from uqrestore.diffusion.nppc import (
 )
 from uqrestore.operators.mixed import Mixed
 from uqrestore.problem import Problem
+from uqrestore.training.batch import Batch
 from uqrestore.training.config import ComponentsConfig
 from uqrestore.training.data import Images
 
@@ -58,6 +60,31 @@ class ComponentsLoss:
         loss = self.config.direction * direction_loss(directions, error)
         loss = loss + self.config.variance * ramp * lengths(directions, std, error, scale)
         return (loss * drowned).sum() / drowned.sum().clamp(min=1)
+
+
+class FrozenBase:
+    """The mean whose error the components describe, from weights that are not trained.
+
+    Args:
+        denoiser: A network like the one that is trained.
+        state: Weights to hold.
+
+    References:
+        Nehme et al., NeurIPS 2023, arXiv:2309.15533, section 3: a head for a given restorer.
+    """
+
+    def __init__(self, denoiser: NetworkDenoiser, state: Mapping[str, Tensor]) -> None:
+        denoiser.load_state_dict(state)
+        self.denoiser = denoiser.eval().requires_grad_(False)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return the weights, to be saved."""
+        return self.denoiser.state_dict()
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Images:
+        """Return the clean images that the frozen weights see in a batch."""
+        return self.denoiser(batch.x_t, batch.sigma, batch.problem, batch.label)
 
 
 def kinds(problem: Problem) -> Mapping[str, Tensor]:

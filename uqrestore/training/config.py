@@ -85,6 +85,9 @@ class ComponentsConfig(Part):
         lengths: How variances are learned: by ``likelihood``, or by the ``squared`` distance of
             variances, as published.
         error_norm: What squared errors are divided by (:class:`ErrorScale`).
+        base: Whose error they describe: of the network's ``own`` mean, which is trained along, or
+            of the mean that the weights of ``start`` put out, which stay as they are (``frozen``);
+            :func:`uqrestore.diffusion.one_call.one_call` is then given those weights as well.
     """
 
     direction: Positive = 1.0
@@ -92,6 +95,7 @@ class ComponentsConfig(Part):
     ramp: Annotated[int, Field(ge=0)] = 5_000
     lengths: Literal["likelihood", "squared"] = "likelihood"
     error_norm: Literal["running", "per_image", "none"] = "running"
+    base: Literal["own", "frozen"] = "own"
 
 
 class LossConfig(Part):
@@ -104,6 +108,8 @@ class LossConfig(Part):
         pure_noise: Share of training samples at ``pure_noise_sigma``, where a conditional network
             learns the posterior mean in one call; 1 trains for the mean alone.
         pure_noise_sigma: Noise level that drowns every image.
+        choose_pure_noise: Choose that level from the training images, ten times the root of their
+            largest variance (:func:`uqrestore.training.drowning.drowning_level`).
         components: How the components of a network that puts some out are trained.
         regression: Train the posterior mean alone, by the plain squared error of one call at pure
             noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
@@ -114,6 +120,7 @@ class LossConfig(Part):
     log_std: Positive = 1.6
     pure_noise: Share = 0.0
     pure_noise_sigma: Positive = 100.0
+    choose_pure_noise: bool = False
     components: ComponentsConfig = ComponentsConfig()
     regression: bool = False
 

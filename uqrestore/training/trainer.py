@@ -12,7 +12,7 @@ from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import load_tensors, save_tensors
 from uqrestore.training.batch import draw_batch
-from uqrestore.training.components import ComponentsLoss
+from uqrestore.training.components import ComponentsLoss, FrozenBase
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.parallel import World
@@ -86,6 +86,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, 0.99))
         self.seen = self.refused = self.refused_in_a_row = 0
         self.power_ema: PowerEma | None = None
+        self.base: FrozenBase | None = None
         self.resume()
 
     def _check_told(self) -> None:
@@ -115,6 +116,7 @@ class Trainer:
         if not path.exists():
             if self.config.start is not None:
                 start_from(self.denoiser, Path(self.config.start))
+            self._freeze_base(self.denoiser.state_dict())
             self._fit_guess()
             self.ema.load_state_dict(self.denoiser.state_dict())
             self._start_power_ema()
@@ -132,6 +134,7 @@ class Trainer:
         if self.power_ema is not None:
             self.power_ema.load(part("power_ema/"))
         self.uncertainty.load_state_dict(part("uncertainty/"))
+        self._freeze_base(part("base/"))
         scales = part("error_scale/")
         self.components.scale.average = {k: v.item() for k, v in scales.items()}
         state = self.optimiser.state_dict()
@@ -142,6 +145,15 @@ class Trainer:
             if f"{i}/step" in moments
         }
         self.optimiser.load_state_dict(state)
+
+    def _freeze_base(self, state: Mapping[str, Tensor]) -> None:
+        if self.config.loss.components.base == "frozen":
+            if self.config.start is None:
+                raise ValueError(
+                    "loss.components.base is 'frozen' but the run starts from no weights; name "
+                    "those whose mean it should keep by start."
+                )
+            self.base = FrozenBase(build_denoiser(self.config).to(self.device), state)
 
     def _start_power_ema(self) -> None:
         if self.config.power_ema is not None:
@@ -168,6 +180,7 @@ class Trainer:
                 "error_scale": self.components.scale.average,
                 "adam": self.optimiser.state_dict()["state"],
                 "power_ema": {} if self.power_ema is None else self.power_ema.state(),
+                "base": {} if self.base is None else self.base.state(),
             }
         )
         save_tensors(self.folder / "state.safetensors", state)
@@ -195,9 +208,8 @@ class Trainer:
             loss = self.uncertainty(per_image, batch.sigma)
         if self.denoiser.components and batch.problem is not None:
             drowned = batch.sigma == config.loss.pure_noise_sigma
-            loss = loss + self.components(
-                raw, clean, batch.truth, batch.problem, drowned, self.seen
-            )
+            mean = clean if self.base is None else self.base(batch)
+            loss = loss + self.components(raw, mean, batch.truth, batch.problem, drowned, self.seen)
         self.optimiser.zero_grad()
         loss.backward()
         self.world.mean(p.grad for p in self.parameters if p.grad is not None)
