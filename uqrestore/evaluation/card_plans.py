@@ -67,7 +67,7 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
     },
     "moment_matching": {"defaults": Variant({}, ANY)},
     "pigdm": {
-        "defaults": Variant({}, ANY),
+        "defaults": Variant({}, ANY, brief=False),
         "InverseBench": Variant({"preset": "inversebench"}),
     },
     "ssd": {
