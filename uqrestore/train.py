@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uqrestore.pipeline import TrainPipeline
+from uqrestore.training.config import TrainConfig
+from uqrestore.training.data import Drawn, Source, step_generator
+from uqrestore.training.drowning import drowning_level
 from uqrestore.training.export import export
 from uqrestore.training.loop import Progress, train
 from uqrestore.training.parallel import World, join
@@ -13,6 +16,8 @@ from uqrestore.training.problems import operators_of
 from uqrestore.training.sources import open_data
 from uqrestore.zoo import locate
 
+DROWNED_IMAGES = 2000
+"""Images from which the level of pure noise is chosen."""
 SKIPPED = "skipped.txt"
 """In the folder of a run: what of the data could not be used, one line each."""
 
@@ -57,6 +62,8 @@ def run_training(
     skipped: list[str] = []
     source, held_out = open_data(data, config.data, skipped.append)
     _note_skipped(folder, skipped)
+    if config.loss.choose_pure_noise:
+        config = _with_drowning_level(config, source)
     problem = config.problem
     train(
         config,
@@ -72,6 +79,13 @@ def run_training(
         return folder / f"{name}.safetensors"
     facts = {"title": pipeline.title, "skipped_images": len(skipped)}
     return export(folder, name, folder, facts)
+
+
+def _with_drowning_level(config: TrainConfig, source: Source) -> TrainConfig:
+    """Choose the level of pure noise from training images, the same in a resumed run."""
+    drawn = Drawn.of(source(DROWNED_IMAGES, step_generator(config.seed, 7)))
+    loss = config.loss.model_copy(update={"pure_noise_sigma": drowning_level(drawn.images)})
+    return config.model_copy(update={"loss": loss})
 
 
 def _note_skipped(folder: Path, skipped: list[str]) -> None:

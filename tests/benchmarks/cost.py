@@ -21,6 +21,7 @@ from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.losses import denoising_loss
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.attention import AttentionSpec, attend
+from uqrestore.networks.measurement import Measurement
 from uqrestore.networks.neighborhood import dense_mask
 from uqrestore.operators.families import LAWS
 from uqrestore.problem import Problem, simulate
@@ -239,7 +240,8 @@ def _with_gradients(
 
 
 def _layout(denoiser: NetworkDenoiser, problem: Problem) -> object:
-    return denoiser._measurement(again(problem), (BATCH,))
+    # Past the denoiser, which would forget the problem that the other calls are about.
+    return Measurement.of(problem, (BATCH,), denoiser.network.linear_guess)  # type: ignore[arg-type]
 
 
 def _words(family: str) -> str:
