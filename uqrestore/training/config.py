@@ -110,8 +110,6 @@ class LossConfig(Part):
         pure_noise_sigma: Noise level that drowns every image.
         choose_pure_noise: Choose that level from the training images, ten times the root of their
             largest variance (:func:`uqrestore.training.drowning.drowning_level`).
-        choose_pure_noise: Choose that level from the training images, ten times the root of their
-            largest variance (:func:`uqrestore.training.drowning.drowning_level`).
         components: How the components of a network that puts some out are trained.
         regression: Train the posterior mean alone, by the plain squared error of one call at pure
             noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
@@ -122,7 +120,6 @@ class LossConfig(Part):
     log_std: Positive = 1.6
     pure_noise: Share = 0.0
     pure_noise_sigma: Positive = 100.0
-    choose_pure_noise: bool = False
     choose_pure_noise: bool = False
     components: ComponentsConfig = ComponentsConfig()
     regression: bool = False
