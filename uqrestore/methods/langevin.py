@@ -5,6 +5,8 @@ are Gaussian and the map is linear, so each step is affine and the end of the ch
 where the operator has a spectral form it is drawn at once, from exactly the law that walking has.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,12 +29,16 @@ class Langevin:
 
     def __init__(self, problem: Problem, tau: Tensor, misfit: float) -> None:
         self.problem = problem
-        self.weight = misfit / tau.double().square()
+        # Steps at high noise shrink by less than a rounding of single precision.
+        self._exact: dict[str, Any] = {"device": problem.y.device, "dtype": torch.float64}
+        if problem.y.device.type == "mps":
+            self._exact["dtype"] = torch.float32  # which has no other
+        self.weight = misfit / tau.to(**self._exact).square()
         self.spectrum = problem.operator.spectral()
         if self.spectrum is None:
             self.seen = problem.operator.adjoint(problem.y)
         else:
-            self.seen = self.spectrum.ut(problem.y).double()
+            self.seen = self.spectrum.ut(problem.y).to(**self._exact)
         self.curvature = self.weight * largest_power(problem, self.spectrum)
 
     def run(
@@ -48,7 +54,7 @@ class Langevin:
             steps: How many.
         """
         go = self._walk if self.spectrum is None else self._jump
-        return go(estimate, variance, noise, step.double(), steps)
+        return go(estimate, variance, noise, step.to(**self._exact), steps)
 
     def _jump(
         self, estimate: Tensor, variance: float, noise: SampleNoise, step: Tensor, steps: int
@@ -59,7 +65,8 @@ class Langevin:
         distance to the mode by :math:`a = 1 - h L` and adds noise of variance :math:`2h`.
         """
         assert self.spectrum is not None
-        s, weight, along = self.spectrum.s.double(), self.weight[..., None], step[..., None]
+        s = self.spectrum.s.to(**self._exact)
+        weight, along = self.weight[..., None], step[..., None]
         curvature = 1 / variance + weight * s.square()
         gap = weight * s / curvature * (self.seen - s * self.spectrum.vt(estimate))
         moved = (1 - (1 - along * curvature) ** steps) * gap
