@@ -8,14 +8,23 @@ import pytest
 import yaml
 
 from tests.front import read
-from tests.scans.rawfiles import write_fastmri, write_ismrmrd
+from tests.scans.rawfiles import write_fastmri, write_ismrmrd, write_radial
 from uqrestore.evaluation.metrics import psnr
 from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import RestorePipeline, change, read_pipeline
-from uqrestore.posterior import read_operator, validate
+from uqrestore.posterior import read_operator, read_placement, validate
 from uqrestore.priors import LowRankGaussian
 from uqrestore.restore import restore
-from uqrestore.scans import ScanError, demo_scan_path, fit_to_model, read_input, read_scan
+from uqrestore.sampling import Shelf
+from uqrestore.scans import (
+    RadialScan,
+    ScanError,
+    demo_scan_path,
+    fit_to_model,
+    read_input,
+    read_scan,
+)
+from uqrestore.work import prepare
 from uqrestore.zoo import load_card, load_prior
 
 SLICES = (10, 16)
@@ -93,6 +102,74 @@ def test_a_raw_scan_and_an_operator_or_an_image_and_none_do_not_go_together(
         restore(simulated, raw, tmp_path / "a.out.h5")
     with pytest.raises(ValueError, match="must say how to measure it"):
         restore(pipeline, read_scan(demo_scan_path()), tmp_path / "b.out.h5")
-    cropped = read_input(write_fastmri(tmp_path / "b.h5", brain[:, 2:], lines, std=1.0))
-    with pytest.raises(ScanError, match=r"is 62 x 64 pixels of 3 x 3 mm but the prior makes 64"):
-        restore(pipeline, cropped, tmp_path / "c.out.h5")
+
+
+def test_a_field_of_view_that_is_not_the_priors_is_part_of_the_operator(
+    brain: np.ndarray, lines: np.ndarray, pipeline: RestorePipeline, tmp_path: Path
+) -> None:
+    noise = 0.005 * float(brain.max())
+    # Wider from left to right, a little narrower from front to back.
+    field = np.pad(brain[:1, 2:], ((0, 0), (0, 0), (9, 11)))
+    upright = np.diag([3.0, 3.0, 3.0, 1.0])
+    centred = lines[2:].copy()
+    centred[25:37] = True
+    raw = read_input(
+        write_ismrmrd(tmp_path / "a.mrd", field.transpose(2, 1, 0), upright, centred, noise, 8)
+    )
+
+    out = restore(pipeline, raw, tmp_path / "out.h5")
+
+    assert validate(out) == []
+    operator = read_operator(out)
+    assert operator.name == "composed"
+    assert operator.in_shape == (1, 64, 64)
+    assert operator.out_shape == (2, 8, 62, 84)
+    mean, zero = read(out, "estimate/mmse"), read(out, "reference/zero_filled")
+    truth = read_placement(out).to_model(field.transpose(2, 1, 0), fill=0.0).transpose(2, 1, 0)
+    tissue = truth > 0.1 * brain.max()
+    scores = [
+        psnr(image[:, None], truth[:, None], tissue, data_range=float(brain.max()))
+        for image in (mean, zero)
+    ]
+    assert scores[0] > scores[1] + 3, scores
+
+
+def test_radial_spokes_of_several_coils_are_restored(
+    brain: np.ndarray, pipeline: RestorePipeline, tmp_path: Path
+) -> None:
+    noise = 0.005 * float(brain.max())
+    upright = np.diag([3.0, 3.0, 3.0, 1.0])
+    path = write_radial(tmp_path / "a.mrd", brain[:1].transpose(2, 1, 0), upright, 20, noise, 4)
+    raw = read_input(path)
+    assert isinstance(raw, RadialScan)
+
+    work = prepare(pipeline, raw, False, None, "cpu", Shelf())
+
+    assert work.acquisition.operator.name == "coil_radial"
+    assert work.acquisition.axes == ("z", "ri", "coil", "point")
+    problem = work.acquisition.problem([0])
+    solved, _ = problem.operator.solve(problem.y, noise_std=problem.noise_std, max_iter=40)
+    image, zero = work.acquisition.intensity.to_file(solved), work.reference["zero_filled"]
+    tissue = brain[:1] > 0.1 * brain.max()
+    scores = [
+        psnr(np.asarray(one), brain[:1, None], tissue, data_range=float(brain.max()))
+        for one in (image, zero)
+    ]
+    assert scores[0] > scores[1] + 3, scores
+
+
+def test_a_field_or_pixels_that_do_not_fit_are_refused(
+    brain: np.ndarray, lines: np.ndarray, pipeline: RestorePipeline, tmp_path: Path
+) -> None:
+    larger = np.repeat(brain, 2, axis=2)
+    both = np.repeat(lines, 2)
+    for name, image, pixel, message in (
+        ("big", larger, 3.0, r"its brain region is .* but the model sees 192 x 192 mm"),
+        ("fine", brain, 2.0, r"its pixels are 2 x 2 mm but the model's are 3 mm; pass --resample"),
+    ):
+        grid = np.diag([pixel, pixel, 3.0, 1.0])
+        along = both if name == "big" else lines
+        values = image.swapaxes(1, 2) if name == "big" else image
+        path = write_ismrmrd(tmp_path / f"{name}.mrd", values.transpose(2, 1, 0), grid, along, 1.0)
+        with pytest.raises(ScanError, match=message):
+            restore(pipeline, read_input(path), tmp_path / f"{name}.h5")

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.base import LinearOperator
+from uqrestore.operators import Composed, LinearOperator
 from uqrestore.problem import Problem, simulate
 from uqrestore.scans import Intensity
 
@@ -20,6 +20,7 @@ MEASUREMENT_STREAM = 2**62
 _AXES = {
     "masked_fourier": ("ri", "ky", "kx"),
     "coil_fourier": ("ri", "coil", "ky", "kx"),
+    "coil_radial": ("ri", "coil", "point"),
     "inpainting": ("channel", "y", "x"),
 }
 
@@ -84,7 +85,10 @@ class Acquisition:
         """Names of the dimensions of ``y``."""
         rank = len(self.operator.out_shape)
         numbered = tuple(f"measurement_{i}" for i in range(rank))
-        return ("z", *_AXES.get(self.operator.name, numbered))
+        last = self.operator
+        while isinstance(last, Composed):
+            last = last.parts[0]
+        return ("z", *_AXES.get(last.name, numbered))
 
 
 def acquire(

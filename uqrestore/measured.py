@@ -8,47 +8,75 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from uqrestore.acquisition import Acquisition
-from uqrestore.operators import CoilFourier, LinearOperator
+from uqrestore.operators import CoilFourier, CoilRadial, Composed, Embedding, LinearOperator
 from uqrestore.operators.coil_maps import espirit_maps
-from uqrestore.scans import RawScan, ScanError
+from uqrestore.operators.iterative import scaled_to_fit
+from uqrestore.scans import Placement, RadialScan, RawScan, ScanError
+from uqrestore.scans.kspace import to_kspace
+from uqrestore.scans.radial import gridded
 
 SMALLEST_CENTER = 4
 LARGEST_CENTER = 24  # beyond, maps get no better and the estimate slow
 KERNEL = 6
 
 
-def measured(raw: RawScan, slices: Sequence[int]) -> Acquisition:
+def measured(raw: RawScan | RadialScan, slices: Sequence[int], placement: Placement) -> Acquisition:
     """Return slices of raw k-space as they were acquired.
 
     The image is taken to be real behind a smooth phase; the phase of the sampled centre is part
-    of the operator. Coil maps come from the same centre.
+    of the operator. Coil maps come from the same centre. Where the field of view is not the one
+    that is restored, the operator lays the image on it.
 
     Args:
-        raw: In patient order, on the grid that is restored.
+        raw: In patient order, with the pixels that are restored.
         slices: Indices of the slices.
+        placement: Where the restored slices lie on the field of view.
 
     Raises:
         ScanError: If the centre of k-space is not sampled densely enough for coil maps.
     """
-    center = _center(raw)
     rows = list(slices)
     samples = torch.as_tensor(raw.samples[rows])
-    maps = torch.stack([_maps(kspace, center) for kspace in samples])
-    phase = torch.stack([_phase(k, m, center) for k, m in zip(samples, maps, strict=True)])
-    mask = torch.as_tensor(raw.sampled).expand(len(rows), *raw.sampled.shape)
-    operator = CoilFourier(mask=mask, maps=maps, phase=phase)
+    center, cartesian = _center(raw), samples
+    if isinstance(raw, RadialScan):
+        images = gridded(raw.samples[rows], raw.points, raw.shape, raw.source.name)
+        cartesian = torch.as_tensor(to_kspace(images).astype(np.complex64))
+    maps = torch.stack([_maps(kspace, center) for kspace in cartesian])
+    phase = torch.stack([_phase(k, m, center) for k, m in zip(cartesian, maps, strict=True)])
+    operator: LinearOperator
+    if isinstance(raw, RadialScan):
+        points = torch.as_tensor(raw.points, dtype=torch.float32).clamp(-torch.pi, torch.pi)
+        operator = CoilRadial(points, maps=maps, phase=phase)
+    else:
+        mask = torch.as_tensor(raw.sampled).expand(len(rows), *raw.sampled.shape)
+        operator = CoilFourier(mask=mask, maps=maps, phase=phase)
+    (width, height), sides = placement.model.shape[:2], raw.shape
+    if (height, width) != sides or any(placement.offset):
+        across, down = placement.offset
+        operator = operator @ Embedding(
+            (1, height, width), field_shape=sides, offset=(down, across)
+        )
     y = torch.view_as_real(samples).movedim(-1, 1)
     return Acquisition(operator, y.contiguous(), raw.noise_std, raw.intensity, tuple(rows))
 
 
 def coil_combined(acquisition: Acquisition) -> Float[Tensor, " slice *image"]:
-    """Return the zero-filled image: coils weighed by their maps, which have unit norm."""
-    operator: LinearOperator = acquisition.operator
-    return operator.adjoint(acquisition.y)
+    """Return the zero-filled image: coils weighed by their maps, which have unit norm.
+
+    Of radial k-space the gridded one, as bright as fits the samples.
+    """
+    operator, y = acquisition.operator, acquisition.y
+    inner = operator.parts[0] if isinstance(operator, Composed) else operator
+    if not isinstance(inner, CoilRadial):
+        return operator.adjoint(y)
+    return scaled_to_fit(operator, operator.adjoint(inner.density.to(y.dtype) * y), y)
 
 
-def _center(raw: RawScan) -> int:
+def _center(raw: RawScan | RadialScan) -> int:
     """Return the side of the square around zero frequency that is fully sampled."""
+    if isinstance(raw, RadialScan):
+        # Neighbouring spokes are a frequency apart at a radius of spokes / pi.
+        return _enough(raw, min(LARGEST_CENTER, 2 * int(raw.spokes / np.pi), *raw.shape))
     half = 0
     rows, columns = (n // 2 for n in raw.sampled.shape)
     while half < LARGEST_CENTER // 2:
@@ -59,12 +87,16 @@ def _center(raw: RawScan) -> int:
         if wider > min(rows, columns) or not block.all():
             break
         half = wider
-    if 2 * half < SMALLEST_CENTER:
+    return _enough(raw, 2 * half)
+
+
+def _enough(raw: RawScan | RadialScan, center: int) -> int:
+    if center < SMALLEST_CENTER:
         raise ScanError(
-            f"{raw.source.name}: only {2 * half} x {2 * half} samples around zero frequency are "
+            f"{raw.source.name}: only {center} x {center} samples around zero frequency are "
             f"complete; coil maps and phase need {SMALLEST_CENTER} or more."
         )
-    return 2 * half
+    return center
 
 
 def _maps(

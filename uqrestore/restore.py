@@ -19,7 +19,7 @@ from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter, Predicted, Storage
 from uqrestore.predict import predict
 from uqrestore.sampling import Shelf, draw
-from uqrestore.scans import RawScan, Scan
+from uqrestore.scans import Input
 from uqrestore.setting import setting_of
 from uqrestore.work import Slices, Work, plan, prepare
 
@@ -47,7 +47,7 @@ class Progress:
 
 def restore(
     pipeline: RestorePipeline,
-    scan: Scan | RawScan,
+    scan: Input,
     out: Path,
     *,
     overwrite: bool = False,

@@ -26,7 +26,9 @@ from uqrestore.sampling import (
     weights_of,
 )
 from uqrestore.scans import (
+    Input,
     ModelSlices,
+    RadialScan,
     RawScan,
     Scan,
     ScanError,
@@ -127,7 +129,7 @@ def fingerprint(
 
 def prepare(
     pipeline: RestorePipeline,
-    scan: Scan | RawScan,
+    scan: Input,
     resample: bool,
     slices: Slices,
     device: str,
@@ -141,7 +143,7 @@ def prepare(
     """
     denoiser, card = shelf.denoiser(pipeline.prior, device)
     in_shape = tuple(denoiser.in_shape)
-    if isinstance(scan, RawScan):
+    if isinstance(scan, RawScan | RadialScan):
         parts = _as_measured(pipeline, scan, card, in_shape, resample, slices)
     else:
         parts = _simulated(pipeline, scan, card, in_shape, resample, slices)
@@ -204,31 +206,29 @@ def _simulated(
 
 def _as_measured(
     pipeline: RestorePipeline,
-    raw: RawScan,
+    raw: RawScan | RadialScan,
     card: Mapping[str, Any],
     in_shape: tuple[int, ...],
     resample: bool,
     slices: Slices,
 ) -> _Parts:
-    """Take k-space as it is; nothing is interpolated, and nothing known of the truth."""
+    """Take k-space as it is; nothing is interpolated, and nothing known of the truth.
+
+    A field of view other than the prior's stays: the operator lays the image on it.
+    """
     name, size = raw.source.name, pixel_size(card)
     if pipeline.operator is not None:
         raise ValueError(
             f"{name} is raw k-space, which was measured already; use a pipeline without 'operator'."
         )
+    if in_shape[0] != 1:
+        raise ScanError(f"{name}: its slices are real images, but the prior makes complex ones.")
+    verdict = check_scope(raw.scan, card, resampled=resample)
     if resample and size is not None:
         raw = raw.at(size)
-    if in_shape != (1, *raw.sampled.shape):
-        rows, columns = raw.sampled.shape
-        raise ScanError(
-            f"{name}: is {rows} x {columns} pixels of {raw.scan.spacing[1]:.3g} x "
-            f"{raw.scan.spacing[0]:.3g} mm but the prior makes {in_shape[-2]} x {in_shape[-1]}"
-            f"{'' if size is None else f' of {size:g} mm'}; choose another prior"
-            f"{'.' if resample else ', or pass --resample to leave out high frequencies.'}"
-        )
-    model = fit_to_model(raw.scan, (in_shape[-2], in_shape[-1]), voxel_size=size)
-    verdict = check_scope(raw.scan, card, resampled=resample)
-    acquisition = measured(raw, _choose(model, slices))
+    shape, whole = (in_shape[-2], in_shape[-1]), trained_on_windows(card)
+    model = fit_to_model(raw.scan, shape, voxel_size=size, whole=whole)
+    acquisition = measured(raw, _choose(model, slices), model.placement)
     return (
         raw.scan,
         model,
@@ -288,6 +288,7 @@ def _provenance(work: Work, device: str) -> dict[str, Any]:
             "sha256": source.sha256,
             "key": work.scan.key,
             "tags": dict(source.tags),
+            "note": source.note,
         },
         "intensity": work.scan.intensity.to_data(),
         "grid": work.note,

@@ -7,9 +7,11 @@ from torch import Generator
 
 from uqrestore.operators import (
     CoilFourier,
+    CoilRadial,
     Colorization,
     Composed,
     Downsampling,
+    Embedding,
     Hadamard,
     Identity,
     Inpainting,
@@ -26,6 +28,7 @@ from uqrestore.operators import (
     Zero,
     mix,
 )
+from uqrestore.operators.radial_fourier import radial_trajectory
 
 
 def mask(g: Generator, *shape: int, fraction: float = 0.5) -> torch.Tensor:
@@ -68,12 +71,14 @@ def mixed(g: Generator) -> Mixed:
 
 CASES: dict[str, Callable[[Generator], LinearOperator]] = {
     "coil_fourier": lambda g: CoilFourier(mask(g, 7, 6, fraction=0.7), coils(g, 4, 7, 6)),
+    "coil_radial": lambda g: CoilRadial(radial_trajectory(9, 12).double(), coils(g, 3, 7, 6)),
     "colorization": lambda g: Colorization(normal(g, 2, 3), (7, 6)),
     "composed": lambda g: Composed(
         (MaskedFourier(mask(g, 7, 6), channels=1), Colorization(normal(g, 1, 3), (7, 6)))
     ),
     "downsampling": lambda _: Downsampling((3, 6, 9), 3),
     "hadamard": lambda g: Hadamard.draw((3, 4, 8), 13, g),
+    "embedding": lambda _: Embedding((2, 7, 6), field_shape=(5, 9), offset=(-1, 2)),
     "identity": lambda _: Identity((3, 7, 6)),
     "inpainting": lambda g: Inpainting(mask(g, 3, 7, 6)),
     "masked_fourier": lambda g: MaskedFourier(mask(g, 7, 6)),

@@ -240,7 +240,7 @@ def tensors(operator: LinearOperator) -> list[Tensor]:
 def test_moving_keeps_the_operator(operator: LinearOperator) -> None:
     moved = operator.to("meta")
     assert all(value.device.type == "meta" for value in tensors(moved))
-    if operator.name == "radial_fourier":  # finufft computes numbers or nothing
+    if operator.name in {"radial_fourier", "coil_radial"}:  # finufft computes numbers or nothing
         return
     x, y = image(operator), measurement(operator)
     assert moved(x.to("meta")).shape == operator(x).shape

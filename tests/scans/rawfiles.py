@@ -24,6 +24,9 @@ XML = """<?xml version="1.0"?>
 </ismrmrdHeader>"""
 
 
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
 def xml(readout: int, phase: int, mm: tuple[float, float, float], **changes: object) -> str:
     """Return a header for pixels of ``mm``, its readout sampled twice as wide as the image."""
     said = {
@@ -90,19 +93,24 @@ def write_ismrmrd(
     count: int = 1,
     *,
     noise_scan: bool = True,
+    mixing: np.ndarray | None = None,
     **changes: object,
 ) -> Path:
-    """Write images (readout, phase, slice) at an affine; ``lines`` of the phase are sampled."""
+    """Write images (readout, phase, slice) at an affine; ``lines`` of the phase are sampled.
+
+    ``mixing`` (coil, coil) makes the coils unequally noisy and their noise alike.
+    """
     readout, phase, slices = images.shape
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    lps = LPS @ affine
     mm = np.linalg.norm(lps[:3, :3], axis=0)
     shape = (phase, readout)
     maps = coils(shape, count) if count > 1 else np.ones((1, *shape))
     rng = np.random.default_rng(0)
+    mix = np.eye(count) if mixing is None else mixing
     with ismrmrd.Dataset(str(path), "dataset", create_if_needed=True) as file:
         file.write_xml_header(xml(readout, phase, (mm[0], mm[1], mm[2]), **changes))
         if noise_scan:
-            data = noise(rng, (count, 4096), std).astype(np.complex64)
+            data = (mix @ noise(rng, (count, 4096), std)).astype(np.complex64)
             scan: Any = ismrmrd.Acquisition.from_array(data)
             scan.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
             scan.sample_time_us = 5.0
@@ -110,15 +118,59 @@ def write_ismrmrd(
         for k in range(slices):
             seen = images[:, :, k].T * np.exp(1j * smooth_phase(shape)) * maps
             kspace = to_kspace(oversampled(seen, -1))
-            kspace = kspace + noise(rng, kspace.shape, std)
+            kspace = kspace + np.einsum("cd,dpr->cpr", mix, noise(rng, kspace.shape, std))
             for step in np.flatnonzero(lines):
                 line: Any = ismrmrd.Acquisition.from_array(kspace[:, step].astype(np.complex64))
                 line.idx.kspace_encode_step_1, line.idx.slice = int(step), k
-                line.center_sample, line.sample_time_us = readout, 5.0
-                middle = [readout // 2, phase // 2, k, 1]
-                line.position[:] = (lps @ middle)[:3].tolist()
-                line.read_dir[:] = (lps[:3, 0] / mm[0]).tolist()
-                line.phase_dir[:] = (lps[:3, 1] / mm[1]).tolist()
-                line.slice_dir[:] = (lps[:3, 2] / mm[2]).tolist()
+                line.center_sample = readout
+                place(line, lps, (readout, phase), k)
+                file.append_acquisition(line)
+    return path
+
+
+def place(line: Any, lps: np.ndarray, size: tuple[int, int], k: int) -> None:  # noqa: ANN401
+    """Say where the slice of a line lies."""
+    mm = np.linalg.norm(lps[:3, :3], axis=0)
+    line.sample_time_us = 5.0
+    line.position[:] = (lps @ [size[0] // 2, size[1] // 2, k, 1])[:3].tolist()
+    line.read_dir[:] = (lps[:3, 0] / mm[0]).tolist()
+    line.phase_dir[:] = (lps[:3, 1] / mm[1]).tolist()
+    line.slice_dir[:] = (lps[:3, 2] / mm[2]).tolist()
+
+
+def write_radial(
+    path: Path, images: np.ndarray, affine: np.ndarray, spokes: int, std: float, count: int = 1
+) -> Path:
+    """Write images (readout, phase, slice) seen along spokes turned by the golden angle."""
+    import torch
+
+    from uqrestore.operators.radial_fourier import radial_trajectory, to_points
+
+    readout, phase, slices = images.shape
+    lps, shape, samples = LPS @ affine, (phase, readout), 2 * max(readout, phase)
+    mm = np.linalg.norm(lps[:3, :3], axis=0)
+    maps = coils(shape, count) if count > 1 else np.ones((1, *shape))
+    points = radial_trajectory(spokes, samples).double()
+    rng = np.random.default_rng(0)
+    with ismrmrd.Dataset(str(path), "dataset", create_if_needed=True) as file:
+        header = xml(readout, phase, (mm[0], mm[1], mm[2]), trajectory="radial")
+        file.write_xml_header(header)
+        data = noise(rng, (count, 4096), std).astype(np.complex64)
+        scan: Any = ismrmrd.Acquisition.from_array(data)
+        scan.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+        scan.sample_time_us = 5.0
+        file.append_acquisition(scan)
+        trajectory = (points.numpy()[:, ::-1] / (2 * np.pi)).reshape(spokes, samples, 2)
+        for k in range(slices):
+            seen = images[:, :, k].T * np.exp(1j * smooth_phase(shape)) * maps
+            y = to_points(torch.as_tensor(seen), points, 1e-9).numpy()
+            y = (y + noise(rng, y.shape, std)).reshape(count, spokes, samples)
+            for i in range(spokes):
+                line: Any = ismrmrd.Acquisition.from_array(
+                    y[:, i].astype(np.complex64), trajectory[i].astype(np.float32)
+                )
+                line.idx.kspace_encode_step_1, line.idx.slice = i, k
+                line.center_sample = samples // 2
+                place(line, lps, (readout, phase), k)
                 file.append_acquisition(line)
     return path

@@ -6,10 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.scans.rawfiles import write_fastmri, write_ismrmrd
+from tests.scans.rawfiles import write_fastmri, write_ismrmrd, write_radial
 from tests.scans.scenes import blob, rotation
-from uqrestore.scans import RawScan, ScanError, read_input, read_scan
+from uqrestore.scans import RadialScan, RawScan, ScanError, read_input, read_scan
 from uqrestore.scans.kspace import to_image
+from uqrestore.scans.radial import gridded
 
 SHAPE = (8, 7, 3)
 
@@ -71,7 +72,26 @@ def test_the_noise_is_found_per_real_component(noise_scan: bool, tmp_path: Path)
     raw = read(path)
 
     assert raw.noise_std == pytest.approx(2.0, rel=0.05)
-    assert raw.noise_source == ("noise scan" if noise_scan else "corners of k-space")
+    scan = "noise scan, coils whitened by its covariance"
+    assert raw.noise_source == (scan if noise_scan else "corners of k-space")
+
+
+def test_coils_are_whitened_by_the_noise_scan(tmp_path: Path) -> None:
+    mixing = np.asarray([[3, 0, 0], [2j, 1, 0], [0.5, -1, 0.4]])
+    dark = np.zeros((32, 32, 2))
+    dark[16, 16] = 1e-6
+    path = write_ismrmrd(
+        tmp_path / "a.mrd", dark, tilted((0, 1, 2), (1, 1, 1)), np.ones(32, bool), 0.7, 3,
+        mixing=mixing,
+    )  # fmt: skip
+
+    raw = read(path)
+
+    coils = raw.samples.swapaxes(0, 1).reshape(3, -1)
+    found = coils @ coils.conj().T / coils.shape[1]
+    power = 2 * 0.7**2 * np.real(np.trace(mixing @ mixing.conj().T)) / 3
+    np.testing.assert_allclose(found, power * np.eye(3), atol=0.12 * power)
+    assert 2 * raw.noise_std**2 == pytest.approx(power, rel=0.05)
 
 
 def test_fastmri_files_lose_their_oversampling_and_the_name_in_them(tmp_path: Path) -> None:
@@ -101,9 +121,68 @@ def test_coarser_pixels_are_lower_frequencies_of_the_same_tissue(tmp_path: Path)
         for s in (raw.scan, coarse.scan)
     ]
     assert np.abs(brightest[0] - brightest[1])[:2].max() <= 3
-    for wrong in (2.0, 13.0):
-        with pytest.raises(ScanError, match="cannot be brought to pixels"):
-            raw.at(wrong)
+    with pytest.raises(ScanError, match="cannot be brought to pixels"):
+        raw.at(13.0)
+
+
+def test_finer_pixels_have_outer_frequencies_that_were_not_measured(tmp_path: Path) -> None:
+    y, x = np.mgrid[-2:2:31j, -2:2:32j]
+    images = np.repeat(100 * np.exp(-2 * (x**2 + y**2))[None], 2, axis=0)
+    raw = read(write_fastmri(tmp_path / "a.h5", images, np.ones(32, bool), 1e-3))
+
+    fine = raw.at(1.5)
+
+    assert fine.samples.shape[-2:] == (62, 64)
+    assert fine.scan.spacing == pytest.approx((1.5, 1.5, 3))
+    assert fine.sampled.sum() == raw.sampled.sum()
+    assert (fine.samples[..., ~fine.sampled] == 0).all()
+    assert fine.scan.voxels.max() == pytest.approx(raw.scan.voxels.max(), rel=0.02)
+    back = fine.at(3.0)
+    np.testing.assert_allclose(back.samples, raw.samples, atol=1e-3)
+    np.testing.assert_allclose(back.scan.affine, raw.scan.affine, atol=1e-6)
+
+
+def read_radial(path: Path) -> RadialScan:
+    scan = read_input(path)
+    assert isinstance(scan, RadialScan)
+    return scan
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2)])
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, -1, 1), (1, -1, -1)])
+def test_spokes_are_turned_with_their_image(
+    axes: tuple[int, int, int], flips: tuple[int, int, int], tmp_path: Path
+) -> None:
+    images = np.zeros((16, 13, 2))
+    images[4:7, 3:5] = 100
+    affine = tilted(axes, flips)
+    raw = read_radial(write_radial(tmp_path / "a.mrd", images, affine, 40, std=1e-4))
+
+    values = np.maximum(raw.scan.voxels - 20, 0)
+    index = np.moveaxis(np.indices(values.shape), 0, -1).reshape(-1, 3)
+    middle = np.average(raw.scan.grid.position(index.astype(float)), 0, values.ravel())
+    wanted = (affine @ [5, 3.5, 0.5, 1])[:3]
+    np.testing.assert_allclose(middle, wanted, atol=0.25)
+    again = gridded(raw.samples, raw.points, raw.shape, "")[:, 0]
+    np.testing.assert_allclose(
+        np.abs(again).transpose(2, 1, 0), raw.scan.voxels, atol=0.02 * raw.scan.voxels.max()
+    )
+
+
+def test_larger_pixels_leave_out_outer_samples_of_spokes(tmp_path: Path) -> None:
+    images = 100 * np.repeat(np.exp(-((np.mgrid[-2:2:32j, -2:2:32j]) ** 2).sum(0))[..., None], 2, 2)
+    raw = read_radial(
+        write_radial(tmp_path / "a.mrd", images, np.diag([3.0, 3, 3, 1]), 60, 1e-3, 3)
+    )
+    coarse = raw.at(6.0)
+    assert coarse.shape == (16, 16)
+    assert coarse.scan.spacing == pytest.approx((6, 6, 3))
+    assert 0.3 < coarse.samples.shape[-1] / raw.samples.shape[-1] < 0.7
+    assert coarse.scan.voxels.max() == pytest.approx(raw.scan.voxels.max(), rel=0.1)
+    assert raw.noise_source == "noise scan, coils whitened by its covariance"
+    assert coarse.noise_std == pytest.approx(raw.noise_std / 2, rel=1e-6)
+    with pytest.raises(ScanError, match="cannot be brought to pixels of 13 mm"):
+        raw.at(13.0)
 
 
 def test_what_cannot_be_restored_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -120,7 +199,7 @@ def test_what_cannot_be_restored_is_refused_in_one_line(tmp_path: Path) -> None:
         file["ismrmrd_header"] = "<ismrmrdHeader/>"
     (tmp_path / "cut.h5").write_bytes(spiral.read_bytes()[:3000])
     for path, words in (
-        (spiral, "trajectory is spiral; only Cartesian"),
+        (spiral, "trajectory is spiral; only Cartesian and radial"),
         (sagittal, "slices are not axial"),
         (tmp_path / "other.h5", "neither fastMRI's 'kspace' nor an ISMRMRD"),
         (tmp_path / "zero.h5", "says nothing of the encoding"),

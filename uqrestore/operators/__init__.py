@@ -9,8 +9,10 @@ from uqrestore.operators.adapters import from_callable, from_deepinv, to_deepinv
 from uqrestore.operators.algebra import Composed, Scaled, Stacked
 from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.operators.coil_fourier import CoilFourier
+from uqrestore.operators.coil_radial import CoilRadial
 from uqrestore.operators.colorization import Colorization
 from uqrestore.operators.downsampling import Downsampling
+from uqrestore.operators.embedding import Embedding
 from uqrestore.operators.hadamard import Hadamard
 from uqrestore.operators.identity import Identity, Zero
 from uqrestore.operators.inpainting import Inpainting
@@ -25,9 +27,11 @@ from uqrestore.operators.strided_blur import StridedBlur
 
 OPERATORS: Mapping[str, type[LinearOperator]] = {
     "coil_fourier": CoilFourier,
+    "coil_radial": CoilRadial,
     "colorization": Colorization,
     "composed": Composed,
     "downsampling": Downsampling,
+    "embedding": Embedding,
     "hadamard": Hadamard,
     "identity": Identity,
     "inpainting": Inpainting,
@@ -70,9 +74,11 @@ def list_operators() -> list[tuple[str, str, str]]:
 __all__ = [
     "OPERATORS",
     "CoilFourier",
+    "CoilRadial",
     "Colorization",
     "Composed",
     "Downsampling",
+    "Embedding",
     "Hadamard",
     "Identity",
     "Inpainting",

@@ -14,7 +14,7 @@ from uqrestore.operators.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)
-class _Plain(LinearOperator):
+class PlainOperator(LinearOperator):
     """An operator that knows only its shape.
 
     Args:
@@ -57,7 +57,7 @@ class _Plain(LinearOperator):
 
     @classmethod
     def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
-        same(cls.name, "shape", [part.in_shape for part in parts])
+        same(cls.name, "shape", [part.group_key()[1:] for part in parts])
         count = sum(part.problem_shape[0] if part.problem_shape else 1 for part in parts)
         return parts[0]._for_problems((count,))
 
@@ -80,7 +80,7 @@ class _Plain(LinearOperator):
 
 
 @dataclass(frozen=True, eq=False)
-class Identity(_Plain):
+class Identity(PlainOperator):
     """Measure the image itself: with noise, denoising."""
 
     name: ClassVar[str] = "identity"
@@ -104,7 +104,7 @@ class Identity(_Plain):
 
 
 @dataclass(frozen=True, eq=False)
-class Zero(_Plain):
+class Zero(PlainOperator):
     """Measure nothing: the unconditional problem, whose posterior is the prior.
 
     The maps multiply by 0 instead of making zeros, so that gradients, all 0, still reach every

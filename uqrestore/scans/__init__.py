@@ -13,11 +13,15 @@ from uqrestore.scans.grid import Grid, Orientation
 from uqrestore.scans.inputs import input_identity, input_sha256, unchanged
 from uqrestore.scans.kspace import RawScan, raw_scan
 from uqrestore.scans.nifti import read_nifti, write_nifti
+from uqrestore.scans.radial import RadialScan
 from uqrestore.scans.rawdata import read_rawdata
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 from uqrestore.scans.scope import Verdict, check_scope
 
-READERS: dict[str, Callable[..., Scan | RawScan]] = {
+Input = Scan | RawScan | RadialScan
+"""What a reader makes of a file."""
+
+READERS: dict[str, Callable[..., Input]] = {
     ".nii": read_nifti,
     ".nii.gz": read_nifti,
     ".dcm": read_dicom,
@@ -29,10 +33,12 @@ READERS: dict[str, Callable[..., Scan | RawScan]] = {
 __all__ = [
     "READERS",
     "Grid",
+    "Input",
     "Intensity",
     "ModelSlices",
     "Orientation",
     "Placement",
+    "RadialScan",
     "RawScan",
     "Scan",
     "ScanError",
@@ -70,7 +76,7 @@ def read_scan(
         ScanError: As there, and if the file holds raw k-space.
     """
     scan = read_input(path, mask=mask, volume=volume, allow_gaps=allow_gaps)
-    if isinstance(scan, RawScan):
+    if not isinstance(scan, Scan):
         raise ScanError(f"{path}: is raw k-space, not an image; 'uqrestore reconstruct' takes it.")
     return scan
 
@@ -81,7 +87,7 @@ def read_input(
     mask: Path | str | None = None,
     volume: int | None = None,
     allow_gaps: bool = False,
-) -> Scan | RawScan:
+) -> Input:
     """Read images or raw k-space with the reader of the suffix; a folder is a DICOM series.
 
     Args:
@@ -109,7 +115,7 @@ def read_input(
         return reader(path, mask=inside, volume=volume, **options)
 
 
-def _reader(path: Path) -> Callable[..., Scan | RawScan]:
+def _reader(path: Path) -> Callable[..., Input]:
     if path.is_dir():
         return read_dicom
     for suffix in sorted(READERS, key=len, reverse=True):

@@ -189,8 +189,8 @@ def fit_to_model(
         raise ScanError(
             f"{scan.source.name}: its brain region is {millimetres[0]:.0f} x "
             f"{millimetres[1]:.0f} mm but the model sees {field[0]:.0f} x {field[1]:.0f} mm; give "
-            "a brain mask (--mask) if the skull is in it, or choose a model of larger pixels or "
-            "of windows."
+            "a brain mask (--mask) if the skull is in the image, or choose a model of larger "
+            "pixels or of windows."
         )
     placement = Placement(
         model=working.shifted((*offset, 0), (shape[1], shape[0], working.shape[2])),

@@ -52,26 +52,34 @@ class RawScan:
         """Map between the units of the samples and the network's."""
         return self.scan.intensity
 
-    def at(self, voxel_size: float) -> "RawScan":
-        """Return the scan at coarser pixels: the outer frequencies are left out.
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+        return self.sampled.shape[0], self.sampled.shape[1]
 
-        The field of view stays; it must hold a whole number of the new pixels, to 2 %.
+    def at(self, voxel_size: float) -> "RawScan":
+        """Return the scan at other pixels: nothing is interpolated.
+
+        For larger pixels the outer frequencies are left out; smaller ones have outer frequencies
+        that were not measured. The field of view stays; it must hold a whole number of the new
+        pixels, to 2 %.
 
         Raises:
-            ScanError: If the pixels asked for are smaller, or the field of view does not fit.
+            ScanError: If the field of view does not fit.
         """
         sizes = []
         for size, spacing in zip(self.sampled.shape, self.scan.spacing[1::-1], strict=True):
             count = round(size * spacing / voxel_size)
             exact = abs(count * voxel_size / (size * spacing) - 1) <= SAME_SIZE
-            if count > size or not count or not exact:
+            if not count or not exact:
                 raise ScanError(
                     f"{self.source.name}: a field of view of {size * spacing:.1f} mm in {size} "
                     f"samples cannot be brought to pixels of {voxel_size:g} mm; choose a prior of "
                     "a pixel size that fits."
                 )
-            sizes.append(slice(size // 2 - count // 2, size // 2 - count // 2 + count))
-        samples = self.samples[..., sizes[0], sizes[1]]
+            sizes.append(count)
+        rows, columns = sizes
+        samples = _about_zero(self.samples, rows, columns)
         # Pixels that hold more tissue hold more signal in an orthonormal transform.
         gain = np.sqrt(samples[0, 0].size / self.sampled.size)
         new = (samples.shape[-1], samples.shape[-2], self.scan.shape[2])
@@ -82,7 +90,7 @@ class RawScan:
         affine[:3, 3] += centre - affine[:3, :3] @ np.asarray([n // 2 for n in new[:2]] + [0])
         return raw_scan(
             gain * samples,
-            self.sampled[sizes[0], sizes[1]],
+            _about_zero(self.sampled, rows, columns),
             affine,
             source=self.source,
             noise=(gain * self.noise_std, self.noise_source),
@@ -119,7 +127,7 @@ def raw_scan(
     std, how = _corner_noise(samples, sampled, name) if noise is None else noise
     images = to_image(samples)
     rss = np.sqrt((np.abs(images) ** 2).sum(axis=1)).transpose(2, 1, 0).astype(np.float32)
-    scan = scan_from_array(rss, affine, source=source, mask=_tissue(rss))
+    scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
     axes, flips = scan.orientation.axes, scan.orientation.flips
     if axes[2] != 2:
         raise ScanError(
@@ -135,13 +143,14 @@ def raw_scan(
         images = images[::-1]
     turned = np.where(sampled, to_kspace(images), 0).astype(np.complex64)
     intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
+    found = replace(scan.source, given_mask=False, note=f"noise from the {how}")
     return RawScan(
         samples=turned,
         sampled=np.ascontiguousarray(sampled),
         noise_std=std,
         noise_source=how,
         # The mask is our own guess, not one that came with the scan.
-        scan=replace(scan, intensity=intensity, source=replace(scan.source, given_mask=False)),
+        scan=replace(scan, intensity=intensity, source=found),
     )
 
 
@@ -155,6 +164,18 @@ def to_kspace(image: np.ndarray) -> np.ndarray:
     """Apply the centred orthonormal transform."""
     shifted = np.fft.ifftshift(image, axes=AXES)
     return np.fft.fftshift(np.fft.fft2(shifted, norm="ortho"), axes=AXES)
+
+
+def _about_zero(kspace: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Cut the outer frequencies, or add some that were not measured."""
+    for axis, count in zip(AXES, (rows, columns), strict=True):
+        first = kspace.shape[axis] // 2 - count // 2
+        last = first + count - kspace.shape[axis]
+        widths = [(0, 0)] * kspace.ndim
+        widths[axis] = (max(-first, 0), max(last, 0))
+        padded = np.pad(kspace, widths)
+        kspace = np.take(padded, range(max(first, 0), max(first, 0) + count), axis=axis)
+    return kspace
 
 
 def crop_readout(kspace: np.ndarray, size: int, axis: int) -> np.ndarray:
@@ -196,7 +217,8 @@ def _corner_noise(samples: KSpace, sampled: np.ndarray, name: str) -> tuple[floa
     )
 
 
-def _tissue(rss: np.ndarray) -> np.ndarray:
+def tissue(rss: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """Return roughly where there is tissue: the largest bright part, its holes filled."""
     from scipy.ndimage import binary_fill_holes, binary_opening, label
 
     bright = binary_opening(rss > DARK * np.percentile(rss, 99.5), np.ones((3, 3, 1)))

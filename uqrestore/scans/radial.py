@@ -1,0 +1,171 @@
+"""Radial k-space: spokes as the scanner measured them, and where they lie."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Complex, Float
+
+from uqrestore.scans.errors import ScanError
+from uqrestore.scans.kspace import SAME_SIZE, tissue
+from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
+
+Samples = Complex[np.ndarray, "slice coil point"]
+Points = Float[np.ndarray, "point 2"]
+
+
+@dataclass(frozen=True, eq=False)
+class RadialScan:
+    r"""Radial k-space of a stack of slices, in patient order.
+
+    .. math:: y_p = \frac{1}{\sqrt{HW}} \sum_n x_n e^{-i k_p \cdot n}
+
+    with :math:`n` counted from the middle of the image, as ``operators.RadialFourier`` has it.
+
+    Attributes:
+        samples: In the file's units.
+        points: Where they lie: (row, column) in radians per pixel.
+        spokes: Through the centre of k-space; they say how far it is sampled densely.
+        noise_std: Standard deviation of the noise of ``samples``, per real component.
+        noise_source: How it was found.
+        scan: The gridded image, root of the sum of squares over coils: its grid is where the
+            slices lie, its mask roughly where there is tissue.
+    """
+
+    samples: Samples
+    points: Points
+    spokes: int
+    noise_std: float
+    noise_source: str
+    scan: Scan
+
+    @property
+    def source(self) -> Source:
+        """Where the scan came from."""
+        return self.scan.source
+
+    @property
+    def intensity(self) -> Intensity:
+        """Map between the units of the samples and the network's."""
+        return self.scan.intensity
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+        return self.scan.shape[1], self.scan.shape[0]
+
+    def at(self, voxel_size: float) -> "RadialScan":
+        """Return the scan at other pixels: for larger ones the outer samples are left out.
+
+        The field of view stays; it must hold a whole number of the new pixels, to 2 %.
+
+        Raises:
+            ScanError: If the field of view does not fit.
+        """
+        rows, columns = self.shape
+        new = [
+            round(size * spacing / voxel_size)
+            for size, spacing in zip((rows, columns), self.scan.spacing[1::-1], strict=True)
+        ]
+        old = np.asarray([rows, columns])
+        ratio = old / np.maximum(new, 1)
+        pixel = ratio * np.asarray(self.scan.spacing[1::-1])
+        if not all(new) or np.abs(pixel / voxel_size - 1).max() > SAME_SIZE:
+            raise ScanError(
+                f"{self.source.name}: its field of view cannot be brought to pixels of "
+                f"{voxel_size:g} mm; choose a prior of a pixel size that fits."
+            )
+        points = self.points * ratio
+        kept = (np.abs(points) <= np.pi).all(axis=1)
+        gain = float(np.sqrt(np.prod(new) / np.prod(old)))
+        affine = self.scan.affine.copy()
+        middle = affine[:3, :3] @ [columns // 2, rows // 2, 0]
+        affine[:3, :2] *= ratio[::-1]
+        affine[:3, 3] += middle - affine[:3, :3] @ [new[1] // 2, new[0] // 2, 0]
+        return radial_scan(
+            gain * self.samples[..., kept],
+            points[kept],
+            (new[0], new[1]),
+            affine,
+            spokes=self.spokes,
+            noise=(gain * self.noise_std, self.noise_source),
+            source=self.source,
+        )
+
+
+def radial_scan(
+    samples: Samples,
+    points: Points,
+    shape: tuple[int, int],
+    affine: Float[np.ndarray, "4 4"],
+    *,
+    spokes: int,
+    noise: tuple[float, str],
+    source: Source,
+) -> RadialScan:
+    """Check radial k-space, turn it to patient order, and grid it.
+
+    Args:
+        samples: As measured.
+        points: (row, column) in radians per pixel of the image.
+        shape: Rows and columns of the image.
+        affine: Of the image: (column, row, slice) to RAS+ mm.
+        spokes: How many there are.
+        noise: Standard deviation per real component, and how it was found.
+        source: Named in every complaint.
+
+    Raises:
+        ScanError: If samples are NaN or all zero, slices are not the image's plane, or the
+            package finufft is missing.
+    """
+    name = source.name
+    if not np.isfinite(samples).all() or not np.abs(samples).any():
+        raise ScanError(f"{name}: its samples are NaN, infinite or all zero.")
+    images = gridded(samples, points, shape, name)
+    rss = np.sqrt((np.abs(images) ** 2).sum(axis=1)).transpose(2, 1, 0).astype(np.float32)
+    scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
+    axes, flips = scan.orientation.axes, scan.orientation.flips
+    if axes[2] != 2:
+        raise ScanError(
+            f"{name}: its slices are not axial; a prior of axial slices cannot restore them."
+        )
+    if axes[:2] == (1, 0):
+        points, shape = points[:, ::-1], (shape[1], shape[0])
+    for axis, flip in ((1, flips[0]), (0, flips[1])):
+        if flip:
+            # Pixel n becomes N - 1 - n, and the middle N // 2 need not stay where it is.
+            size, sign = shape[axis], np.where(np.arange(2) == axis, -1.0, 1.0)
+            samples = samples * np.exp(1j * points[:, axis] * (size - 1 - 2 * (size // 2)))
+            points = points * sign
+    if flips[2]:
+        samples = samples[::-1]
+    found = replace(scan.source, given_mask=False, note=f"noise from the {noise[1]}")
+    intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
+    return RadialScan(
+        samples=np.ascontiguousarray(samples, np.complex64),
+        points=np.ascontiguousarray(points),
+        spokes=spokes,
+        noise_std=noise[0],
+        noise_source=noise[1],
+        scan=replace(scan, intensity=intensity, source=found),
+    )
+
+
+def gridded(
+    samples: Samples, points: Points, shape: tuple[int, int], name: str
+) -> Complex[np.ndarray, "slice coil row column"]:
+    """Return density-compensated adjoints: every coil's image, quick and a little blurred."""
+    import torch
+
+    from uqrestore.operators.radial_fourier import density_weights, to_grid, to_points
+
+    try:
+        where = torch.as_tensor(np.ascontiguousarray(points))
+        weight = density_weights(where, shape)
+        values = torch.as_tensor(np.ascontiguousarray(samples, np.complex128))
+        images = to_grid(weight * values, where, shape, 1e-6)
+        # As bright as what was measured, in the least-squares sense.
+        seen = to_points(images, where, 1e-6)
+        inner = (seen.conj() * values).sum().real / seen.abs().square().sum()
+    except ImportError as error:
+        raise ScanError(f"{name}: is radial k-space; {error}") from error
+    return (inner * images).numpy()
