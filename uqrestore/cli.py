@@ -3,6 +3,7 @@
 import typer
 
 from uqrestore.commands import (
+    axial,
     batch,
     evaluating,
     files,
@@ -36,6 +37,7 @@ app.command()(report.report)
 app.command()(files.export)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.calibrate)
+app.command()(axial.fit_axial)
 app.command("list")(looking.list_names)
 
 

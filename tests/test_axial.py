@@ -1,0 +1,87 @@
+"""The axial correlation that is fitted is the one that the volume has."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.front import tiny_affine, tiny_pipeline, tiny_prior, tiny_scan, use_prior
+from uqrestore.axial import fit_axial
+from uqrestore.evaluation.variogram import level_crossing, variogram
+from uqrestore.noise import CoherentNoise
+from uqrestore.scans import Intensity, Scan, ScanError, Source, scan_from_array
+
+SLICES, LENGTH_MM = 100, 6.0
+
+
+def coherent_scan() -> Scan:
+    """Return a volume of the tiny prior's slices that agree over some length of the axis."""
+    prior = tiny_prior()
+    noise = CoherentNoise(5, [0], length=LENGTH_MM / 4, slices=range(SLICES))
+    latent = noise.normal((len(prior.factors),), torch.zeros(()))[0]
+    # One volume is few independent slices: give it the covariance of the prior, not one near it.
+    latent = latent - latent.mean(0)
+    root = torch.linalg.cholesky(latent.mT @ latent / SLICES)
+    latent = torch.linalg.solve_triangular(root, latent.mT, upper=False).mT
+    images = prior.mean + torch.tensordot(latent, prior.factors, dims=1)
+    images = images + 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    voxels = (100 * (images[:, 0] + 1)).permute(2, 1, 0).contiguous().numpy()
+    inside = np.zeros(voxels.shape, bool)
+    inside[2:-2, 2:-2] = True
+    scan = scan_from_array(voxels, tiny_affine(), source=Source("a.nii.gz"), mask=inside)
+    return replace(scan, intensity=Intensity(100.0, 100.0))
+
+
+def test_a_variogram_is_half_the_mean_square_step_where_both_slices_are_inside() -> None:
+    volume = np.zeros((1, 4, 1, 2))
+    volume[0, :, 0, 0] = [0.0, 2.0, 2.0, 5.0]
+    volume[0, :, 0, 1] = 100.0 * np.arange(4)
+    mask = np.zeros((4, 1, 2), bool)
+    mask[:3, 0, 0] = True
+    found = variogram(volume, mask, lags=5)
+    np.testing.assert_allclose(found[:2], [0.5 * (4 + 0) / 2, 0.5 * 4])
+    assert np.isnan(found[2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [([3.0, 1.0, -1.0, 2.0], 3.0), ([-1.0, -2.0, -3.0, -4.0], 0.0), ([4.0, 3.0, 2.0, 1.0], None)],
+)
+def test_the_first_place_where_values_reach_zero(values: list[float], place: float | None) -> None:
+    assert level_crossing(np.array([0.0, 2.0, 4.0, 6.0]), np.array(values)) == place
+
+
+def test_the_length_found_is_that_of_the_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_prior(monkeypatch, tiny_prior())
+    few = {"law": "patches", "side": 1, "visible": 0.02, "seed": 0, "per_slice": False}
+    pipeline = tiny_pipeline(
+        tmp_path,
+        operator={"name": "inpainting", "mask": few},
+        method={"name": "exact"},
+        baseline=None,
+    )
+    told: list[str] = []
+
+    found = fit_axial(
+        pipeline, [coherent_scan()], lengths_mm=(0.0, 4.0, 8.0, 12.0), draws=4, tell=told.append
+    )
+
+    assert found.reached
+    assert found.axial_mm == pytest.approx(LENGTH_MM, rel=0.2)
+    assert (np.diff(found.ratio[:, 0]) < 0).all(), "longer is smoother"
+    assert found.ratio[0, 0] > 1.2, "slices by themselves are too rough"
+    assert len(told) == 4
+    assert "axial_mm 8: variogram / truth's" in told[2]
+
+
+def test_what_cannot_be_fitted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_prior(monkeypatch, tiny_prior())
+    pipeline = tiny_pipeline(tmp_path)
+    with pytest.raises(ValueError, match="must rise from 0 or more"):
+        fit_axial(pipeline, [tiny_scan()], lengths_mm=(4.0, 2.0))
+    with pytest.raises(ScanError, match="has 3 slices with brain that are no stack"):
+        fit_axial(pipeline, [tiny_scan()], slices=3)

@@ -1,0 +1,48 @@
+"""Fit how alike neighbouring slices of a draw are."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uqrestore.commands.options import BatchSize, Device, Pipeline, Resample
+from uqrestore.terminal import one_line_faults, say
+
+
+def fit_axial(
+    scans: Annotated[list[Path], typer.Argument(help="Scans that nothing was trained on.")],
+    pipeline: Pipeline,
+    lengths: Annotated[str, typer.Option(help="Lengths to try, in mm, rising.")] = "0,2,4,6,9,13",
+    draws: Annotated[int, typer.Option(min=1, help="Draws of a volume at each length.")] = 3,
+    slices: Annotated[
+        int | None, typer.Option(min=4, help="Slices in the middle of the brain; else all.")
+    ] = None,
+    *,
+    resample: Resample = False,
+    batch_size: BatchSize = None,
+    device: Device = "cpu",
+) -> None:
+    """Find the axial_mm at which draws change from slice to slice as fast as real scans."""
+    with one_line_faults():
+        from uqrestore.axial import fit_axial
+        from uqrestore.pipeline import RestorePipeline, load_pipeline
+        from uqrestore.scans import read_scan
+
+        try:
+            tried = [float(length) for length in lengths.split(",")]
+        except ValueError:
+            raise ValueError(f"--lengths {lengths}: give numbers with commas between.") from None
+        found = fit_axial(
+            load_pipeline(pipeline, RestorePipeline),
+            [read_scan(path) for path in scans],
+            lengths_mm=tried,
+            draws=draws,
+            slices=slices,
+            resample=resample,
+            batch_size=batch_size,
+            device=device,
+            tell=say,
+        )
+        say(f"axial_mm: {found.axial_mm:.1f}")
+        if not found.reached:
+            say("at this length draws are still rougher along the axis than the truth; try more.")
