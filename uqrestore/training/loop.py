@@ -94,8 +94,8 @@ def _check_same_run(config: TrainConfig, folder: Path) -> None:
     """Refuse to resume a run of another configuration; a longer run of the same one is fine."""
     path, free = folder / "config.json", {"samples", "validate_every", "start", "compile"}
     if path.exists():
-        old = TrainConfig.model_validate(load_json(path)).model_dump(exclude=free)
-        new = config.model_dump(exclude=free)
+        old = TrainConfig.model_validate(load_json(path)).model_dump(mode="json", exclude=free)
+        new = config.model_dump(mode="json", exclude=free)
         if changed := [key for key in new if new[key] != old[key]]:
             raise ValueError(
                 f"{folder}: holds a run whose {', '.join(changed)} differ; continue it with the "

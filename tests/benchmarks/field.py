@@ -1,0 +1,161 @@
+"""Whether trained draws have the right spread, on a field whose every posterior is known.
+
+``python -m tests.benchmarks.field FOLDER`` writes ``docs/benchmarks-field.md``.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tests.benchmarks.small import NETWORK, mean_of, problems, run, trained
+from uqrestore.diffusion.denoiser import NetworkDenoiser
+from uqrestore.evaluation.bench import gaussian_field
+from uqrestore.methods import METHODS
+from uqrestore.noise import SampleNoise
+from uqrestore.priors import GaussianPrior
+from uqrestore.problem import Problem
+from uqrestore.training.data import Images, step_generator
+
+HELD_OUT = 128
+PROBLEMS, DRAWS = 32, 64
+FIELD = {
+    "network": NETWORK
+    | {
+        "patch": 4,
+        "widths": [64],
+        "depths": [4],
+        "cond_width": 64,
+        "joint": [True],
+        "fdl_input": "projected",
+        "guess": 12,
+    },
+    "data": {"shape": (1, 16, 16), "augment": "none"},
+    "problem": {
+        "families": {
+            "patch_inpainting": {"share": 0.3},
+            "cartesian_kspace": {"share": 0.3, "accelerations": [2, 3, 4]},
+            "random_matrix": {"share": 0.4, "rows": [8, 32]},
+        },
+        "noise_std": (0.1, 0.1),
+        "noise_free": 0.0,
+    },
+    "loss": {"log_mean": -0.4, "log_std": 1.4, "pure_noise": 0.15},
+    "optimiser": {"lr": 2e-3, "warmup": 40_000, "decay_from": 300_000},
+    "batch": 256,
+    "samples": 2_000_000,
+    "ema": 60_000,
+    "validate_every": 10**9,
+}
+PAGE = """# Trained draws against the exact posterior: a Gaussian field
+
+A field of 16x16 pixels, std 0.5, power (1 + f^2)^-1.75, measured by patches, lines of k-space or 8
+to 32 dense rows, with noise 0.1. A small InvFussion (four layers of width 64, {samples} training
+samples) never sees the law of the field, only its draws; every posterior is known in closed form.
+{problems} problems of each kind, {draws} draws each (`conditional`, 63 calls). In order: variance
+of the draws over the exact one; the same along the five widest directions of the exact posterior;
+squared error of the mean of the draws over its floor; squared error of the mean of one call over
+the variance of the posterior.
+
+| measured by | variance | along the five widest | mean of draws | one call |
+|---|---|---|---|---|
+{rows}
+
+How far the network's denoised images are from the exact ones, as a share of the least possible
+mean square error, by noise level:
+
+| sigma | patches | k-space | dense matrix |
+|---|---|---|---|
+{excess}
+
+    python -m tests.benchmarks.field FOLDER
+"""
+
+
+def field(folder: Path, samples: int) -> Iterator[str]:
+    """Train on a Gaussian field; compare draws and denoised images with the exact ones."""
+    prior = gaussian_field((1, 16, 16))
+    scale = (prior.directions * prior.variances.sqrt()).float()
+
+    def source(count: int, generator: torch.Generator) -> Images:
+        return (torch.randn(count, scale.shape[1], generator=generator) @ scale.T).reshape(
+            count, 1, 16, 16
+        )
+
+    denoiser = trained(FIELD | {"samples": samples}, source, folder / "field")
+    truth = source(HELD_OUT, step_generator(2))
+    measured = problems(FIELD, truth, 0.1)
+    lines = []
+    for name, problem in measured.items():
+        few = problem.select(slice(0, PROBLEMS))
+        lines.append(f"| {name} | " + " | ".join(field_row(denoiser, prior, few)) + " |")
+    table = "\n".join(excess_rows(denoiser, prior, measured, truth))
+    yield PAGE.format(
+        samples=samples, problems=PROBLEMS, draws=DRAWS, rows="\n".join(lines), excess=table
+    )
+
+
+def field_row(denoiser: NetworkDenoiser, prior: GaussianPrior, problem: Problem) -> list[str]:
+    """Variance and mean of draws over those of the exact posterior."""
+    noise = SampleNoise(8, range(DRAWS), slices=range(PROBLEMS))
+    with torch.no_grad():
+        draws = METHODS["conditional"](problem, denoiser, noise, steps=32).double()
+    exact = exact_posteriors(prior, problem)
+    variance = torch.stack([p.std.square().sum() for p in exact])
+    means = torch.stack([p.mean for p in exact])
+    spread = draws.var(0).flatten(1).sum(1)
+    ratio = (spread / variance).mean()
+    error = (draws.mean(0) - means).square().flatten(1).sum(1)
+    floor = variance / DRAWS
+    once = (mean_of(denoiser, problem) - means).square().flatten(1).sum(1) / variance
+    captured = [along(draws[:, i], p) for i, p in enumerate(exact)]
+    widest = torch.stack(captured).mean(0)
+    return [
+        f"{ratio:.3f} ± {float((spread / variance).std() / PROBLEMS**0.5):.3f}",
+        " ".join(f"{value:.2f}" for value in widest),
+        f"{float((error / floor).mean()):.2f}",
+        f"{float(once.mean()):.4f}",
+    ]
+
+
+def along(draws: Tensor, exact: GaussianPrior) -> Tensor:
+    """Variance of draws along the five widest exact directions, over the exact ones."""
+    directions, std = exact.components(5)
+    shares = torch.einsum("kn,dn->dk", directions.flatten(1), (draws - exact.mean).flatten(1))
+    return shares.var(0) / std.square()
+
+
+def exact_posteriors(prior: GaussianPrior, problem: Problem) -> list[GaussianPrior]:
+    """The exact posterior of every problem of a batch."""
+    count = problem.problem_shape[0]
+    return [prior.posterior(problem.select(i).to(torch.float64)) for i in range(count)]
+
+
+def excess_rows(
+    denoiser: NetworkDenoiser, prior: GaussianPrior, measured: dict[str, Problem], truth: Images
+) -> list[str]:
+    """Mean square error of the denoiser over that of the exact one, by noise level."""
+    rows = []
+    for sigma in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 80.0):
+        shares = []
+        for problem in measured.values():
+            noise = SampleNoise(9, [0], slices=range(HELD_OUT)).normal((1, 16, 16), problem.y)[0]
+            x_t = truth + sigma * noise
+            level = torch.tensor(sigma)
+            with torch.no_grad():
+                ours = denoiser(x_t, level, problem).double()
+            best = torch.stack(
+                [
+                    posterior(x_t[i].double(), level.double())
+                    for i, posterior in enumerate(exact_posteriors(prior, problem))
+                ]
+            )
+            attained = (best - truth).square().mean()
+            shares.append(float((ours - best).square().mean() / attained))
+        rows.append(f"| {sigma:g} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    return rows
+
+
+if __name__ == "__main__":
+    run("field", field, FIELD["samples"])

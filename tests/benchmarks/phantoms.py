@@ -1,0 +1,130 @@
+"""What the operator inside a network is worth: posterior means of phantoms.
+
+``python -m tests.benchmarks.phantoms FOLDER`` writes ``docs/benchmarks-phantoms.md``.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tests.benchmarks.small import NETWORK, mean_of, problems, run, trained
+from uqrestore.operators import Matrix
+from uqrestore.problem import Problem
+from uqrestore.training.data import Images, step_generator
+from uqrestore.training.phantoms import random_ellipses
+
+HELD_OUT = 512
+MANY = 20_000
+PHANTOMS = {
+    "data": {"shape": (1, 32, 32), "augment": "none"},
+    "problem": {
+        "families": {
+            "random_matrix": {"share": 0.45, "rows": [16, 48]},
+            "patch_inpainting": {"share": 0.45},
+            "nothing": {"share": 0.1},
+        }
+    },
+    "loss": {"pure_noise": 1.0},
+    "optimiser": {"lr": 1e-3, "warmup": 10_000, "decay_from": 40_000},
+    "batch": 64,
+    "samples": 64_000,
+    "ema": 5_000,
+    "precision": "bf16",
+    "validate_every": 10**9,
+}
+SIZE = NETWORK | {"patch": 4, "widths": [96], "depths": [4], "cond_width": 64}
+VARIANTS = {
+    "palette": SIZE | {"joint": [False]},
+    "chosen stack, linear guess": SIZE | {"joint": [True], "fdl_input": "projected", "guess": 12},
+    "chosen stack": SIZE | {"joint": [True], "fdl_input": "projected"},
+    "as published": SIZE | {"joint": [True]},
+}
+PAGE = """# What the operator inside a network is worth: phantoms
+
+Random-ellipse phantoms, 32x32, one network call at pure noise: PSNR (dB, peak 2) of the posterior
+mean over {count} held-out phantoms; {samples} training samples a network, one level of four layers
+of width 96. Dense matrices have 16 to 48 rows for 1024 pixels. A network blind to the operator
+sees `A^+ y` alone; the best linear estimate from that is in closed form (Haar moments). The best
+linear estimate that knows the matrix uses the covariance of {many} phantoms.
+
+| estimate | dense matrix | patches | nothing measured |
+|---|---|---|---|
+{rows}
+
+    python -m tests.benchmarks.phantoms FOLDER
+"""
+
+
+def decibels(error: Tensor) -> float:
+    """PSNR of a mean square error, peak 2."""
+    return float(10 * torch.log10(4 / error.mean()))
+
+
+def blind_line(mean: Tensor, covariance: Tensor, rows: range) -> float:
+    """Mean square error of the best linear estimate from ``A^+ y`` alone, without noise.
+
+    ``A`` is Gaussian with a number of rows drawn evenly; ``A^+ A`` is then a random projector,
+    whose first two moments over all rotations are known in closed form.
+    """
+    n, power = len(mean), covariance + torch.outer(mean, mean)
+    errors = []
+    for m in rows:
+        alpha = m * (m * (n + 1) - 2) / (n * (n + 2) * (n - 1))
+        beta = (m - alpha * n) / (n**2 + n)
+        seen = (alpha + beta) * power + beta * power.trace() * torch.eye(n, dtype=mean.dtype)
+        seen -= (m / n) ** 2 * torch.outer(mean, mean)
+        gain = (m / n) ** 2 * covariance @ torch.linalg.solve(seen, covariance)
+        errors.append((covariance - gain).trace() / n)
+    return float(torch.stack(errors).mean())
+
+
+def linear_means(mean: Tensor, covariance: Tensor, problem: Problem) -> Images:
+    """Best linear estimates that know the operator, for dense matrices without noise."""
+    operator = problem.operator
+    assert isinstance(operator, Matrix)
+    found = []
+    for i in range(problem.problem_shape[0]):
+        one = problem.select(i)
+        a = one.operator.forward(torch.eye(len(mean)).reshape(-1, *operator.in_shape)).T.double()
+        a = a[a.abs().sum(1) > 0]
+        y = one.y.double()[: len(a)]
+        gain = torch.linalg.solve(a @ covariance @ a.T, a @ covariance).T
+        found.append((mean + gain @ (y - a @ mean)).reshape(operator.in_shape))
+    return torch.stack(found)
+
+
+def phantoms(folder: Path, samples: int) -> Iterator[str]:
+    """Train the networks on phantoms; after each, compare the one-call means with what is known."""
+
+    def source(count: int, generator: torch.Generator) -> Images:
+        return random_ellipses(count, 32, generator)
+
+    truth = source(HELD_OUT, step_generator(2))
+    drawn = [source(1_000, step_generator(6, i)) for i in range(MANY // 1000)]
+    many = torch.cat(drawn).flatten(1).double()
+    mean, covariance = many.mean(0), torch.cov(many.T)
+    measured = problems(PHANTOMS, truth, 0.0)
+    rows = [
+        ["prior mean", *[f"{decibels((truth.flatten(1) - mean) ** 2):.2f}"] * 3],
+        ["best linear, blind", f"{decibels(blind(mean, covariance)):.2f}", "", ""],
+    ]
+    known = linear_means(mean, covariance, measured["random_matrix"])
+    rows.append(["best linear", f"{decibels((known - truth) ** 2):.2f}", "", ""])
+    for name, network in VARIANTS.items():
+        said = PHANTOMS | {"network": network, "samples": samples}
+        denoiser = trained(said, source, folder / name.replace(", ", "-").replace(" ", "-"))
+        found = [decibels((mean_of(denoiser, p) - truth) ** 2) for p in measured.values()]
+        rows.append([name, *(f"{value:.2f}" for value in found)])
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        yield PAGE.format(samples=samples, count=HELD_OUT, many=MANY, rows=table)
+
+
+def blind(mean: Tensor, covariance: Tensor) -> Tensor:
+    """The blind line over the numbers of rows of the experiment."""
+    return torch.tensor(blind_line(mean, covariance, range(16, 49)))
+
+
+if __name__ == "__main__":
+    run("phantoms", phantoms, PHANTOMS["samples"])

@@ -1,0 +1,74 @@
+"""Trainings small enough for one core, on images whose law is known."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from uqrestore.diffusion.denoiser import NetworkDenoiser
+from uqrestore.diffusion.one_call import one_call
+from uqrestore.networks.weights import load_tensors
+from uqrestore.noise import SampleNoise
+from uqrestore.problem import Problem, simulate
+from uqrestore.training.config import TrainConfig
+from uqrestore.training.data import Images, Source, step_generator
+from uqrestore.training.loop import Progress, train
+from uqrestore.training.problems import build_law, operators_of
+from uqrestore.training.trainer import build_denoiser
+
+DOCS = Path(__file__).parents[2] / "docs"
+NETWORK = {"name": "invfussion", "attention": ["global"], "measurement_noise": False}
+
+
+def trained(said: dict, source: Source, folder: Path) -> NetworkDenoiser:
+    """Train a network, or go on with it, and return its average."""
+    config = TrainConfig.model_validate(said)
+    assert config.problem is not None
+
+    def tell(progress: Progress) -> None:
+        if progress.seen // config.batch % 100 == 0:
+            print(  # noqa: T201 - progress
+                f"{folder.name}: {progress.seen} of {progress.samples}, loss {progress.loss:.4f}, "
+                f"{progress.samples_per_second:.0f} a second",
+                flush=True,
+            )
+
+    draw = operators_of(config.problem, config.data.shape)
+    few = source(8, step_generator(1))
+    weights = train(config, source, few, folder, draw_operator=draw, report=tell)
+    denoiser = build_denoiser(config)
+    denoiser.load_state_dict(load_tensors(weights))
+    return denoiser.eval()
+
+
+def problems(said: dict, truth: Images, noise_std: float) -> dict[str, Problem]:
+    """Measure the held-out images by every family, the same in every run."""
+    config = TrainConfig.model_validate(said)
+    assert config.problem is not None
+    found = {}
+    for number, (name, family) in enumerate(config.problem.families.items()):
+        law = build_law(name, family, config.data.shape)
+        operator = law.draw(step_generator(3, number), len(truth))
+        noise = SampleNoise(4, [0], slices=range(len(truth)))
+        found[name] = simulate(operator, truth, noise_std=noise_std, noise=noise)
+    return found
+
+
+def mean_of(denoiser: NetworkDenoiser, problem: Problem) -> Images:
+    """Posterior means in one call each."""
+    count = problem.problem_shape[0]
+    noise = SampleNoise(5, [0], slices=range(count))
+    return one_call(denoiser, problem, noise).mean
+
+
+def run(name: str, experiment: Callable[[Path, int], Iterator[str]], samples: int) -> None:
+    """Train, measure and write ``docs/benchmarks-NAME.md``, anew after every network."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path, help="Keeps the runs; a stopped one goes on.")
+    parser.add_argument("--samples", type=int, default=samples)
+    said = parser.parse_args()
+    torch.set_num_threads(1)
+    for page in experiment(said.folder, said.samples):
+        (DOCS / f"benchmarks-{name}.md").write_text(page)
+        print(page)  # noqa: T201 - the command's answer
