@@ -8,8 +8,8 @@ from tests.networks.cases import CASES, SHAPE, awake
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.networks import InvFussion
 from uqrestore.networks.attention import AttentionSpec
+from uqrestore.networks.feature_degradation import FeatureDegradation
 from uqrestore.networks.hdit import Level
-from uqrestore.networks.invfussion import FeatureDegradation
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Matrix, Radon, Zero, mix
 from uqrestore.problem import Problem, simulate

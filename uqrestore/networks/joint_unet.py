@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uqrestore.networks.attention import AttentionSpec
+from uqrestore.networks.feature_degradation import FdlInput, FeatureDegradation
 from uqrestore.networks.hdit import Level
-from uqrestore.networks.invfussion import FdlInput, FeatureDegradation
 from uqrestore.networks.layers import zero_init
 from uqrestore.networks.measurement import Measurement
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uqrestore.networks.conditioning import FLOOR
-from uqrestore.networks.invfussion import FdlInput
+from uqrestore.networks.feature_degradation import FdlInput
 from uqrestore.networks.joint_unet import JointSpatialAttention
 from uqrestore.networks.measurement import Measurement
 
