@@ -81,7 +81,7 @@ def measure_overhead(
 ) -> Overhead:
     """Time one run of a method on the CPU, after one network call and one product to warm up.
 
-    A first backward pass sets up much that later ones find ready, a tenth of a short run.
+    A first backward pass with hooks loads hundreds of modules, a tenth of a short run.
 
     Args:
         method: As in ``uqrestore.methods``.
@@ -92,7 +92,7 @@ def measure_overhead(
     """
     x = noise.normal(problem.in_shape, problem.y).requires_grad_(True)
     with torch.enable_grad():
-        clean = denoiser(x, torch.tensor(1.0))
+        clean = Timed(denoiser)(x, torch.tensor(1.0))
     if clean.requires_grad:
         torch.autograd.grad(clean, x, clean.detach())
     timed = Timed(denoiser)
