@@ -3,8 +3,10 @@
 import json
 import os
 import threading
+import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +31,8 @@ from uqrestore.batch import (
 )
 from uqrestore.batch.tasks import safe_name
 from uqrestore.cli import app
+from uqrestore.posterior import export_dicom
+from uqrestore.report.page import write_report
 from uqrestore.scans import ScanError, read_scan
 
 
@@ -305,6 +309,36 @@ def test_a_hostile_file_name_writes_inside_the_output_folder_alone(tmp_path: Pat
     assert after - before == {work.out}
     text = write_catalogue(work.out).read_text()
     assert all(not cell.startswith(tuple("=+-@")) for cell in text.split(","))
+
+
+@pytest.mark.usefixtures("one_process")
+def test_hostile_dicom_values_reach_neither_a_path_nor_a_report_unescaped(tmp_path: Path) -> None:
+    script = "<script>alert(1)</script>"
+    values: dict[str, Any] = {
+        "BodyPartExamined": "../../OUT", "FrameOfReferenceUID": "../..", "PatientID": script,
+        "PatientName": "../../Jane", "SeriesDescription": script, "Laterality": "=cmd()",
+        "RescaleType": "<b>HU</b>",
+    }  # fmt: skip
+    work = Job(pipeline(tmp_path), tmp_path / "out", slices=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom doubts such values, as it should
+        series = write_series(
+            tmp_path / "s" / "T1", np.round(tiny_voxels()), np.diag([4.0, 4.0, 4.0, 1.0]), **values
+        )
+    before = {path for path in tmp_path.rglob("*") if work.out not in path.parents}
+
+    [task] = find_tasks(str(series.parent))
+    record = restore_one(task, work)
+    assert record.status == "done", record.error
+    page = write_report(work.posterior(task), work.out).page
+    export_dicom(work.posterior(task), work.out / "dicom", kind="both")
+
+    after = {path for path in tmp_path.rglob("*") if work.out not in path.parents}
+    assert after - before == {work.out}
+    text = page.read_text()
+    assert "<script>alert" not in text
+    assert "<b>HU" not in text
+    assert "Jane" not in text
 
 
 def test_a_scan_that_changes_while_it_is_read_is_refused(

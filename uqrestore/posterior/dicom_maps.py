@@ -1,6 +1,7 @@
 """Maps of a posterior file as DICOM wants them: turned, placed, and filed under somebody."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,13 +145,16 @@ def header_of(item: DicomMap, study: dict[str, Any], k: int) -> Any:  # noqa: AN
     header.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{2 if is_ct else 4}"
     header.SOPInstanceUID = generate_uid()
     header.SeriesInstanceUID = generate_uid(entropy_srcs=[study["StudyInstanceUID"], item.name])
-    frame = item.tags.get("FrameOfReferenceUID")
-    header.FrameOfReferenceUID = frame or generate_uid(entropy_srcs=[study["StudyInstanceUID"]])
+    frame = item.tags.get("FrameOfReferenceUID") or ""
+    known = re.fullmatch(r"[0-9.]{1,64}", frame)
+    header.FrameOfReferenceUID = (
+        frame if known else generate_uid(entropy_srcs=[study["StudyInstanceUID"]])
+    )
     header.PositionReferenceIndicator = ""
     header.Modality = "CT" if is_ct else "MR"
-    header.BodyPartExamined = item.tags.get("BodyPartExamined") or "BRAIN"
-    if item.tags.get("Laterality"):
-        header.Laterality = item.tags["Laterality"]
+    header.BodyPartExamined = _code(item.tags.get("BodyPartExamined")) or "BRAIN"
+    if laterality := _code(item.tags.get("Laterality")):
+        header.Laterality = laterality
     header.Manufacturer = "uqrestore"
     header.ImagePositionPatient = [decimal(v) for v in item.positions[k]]
     header.ImageOrientationPatient = [decimal(v) for v in (*item.across, *item.down)]
@@ -163,6 +167,11 @@ def header_of(item: DicomMap, study: dict[str, Any], k: int) -> Any:  # noqa: AN
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return header
+
+
+def _code(value: str | None) -> str:
+    """Return a value as it may stand in a coded string, or nothing where it may not."""
+    return value if value and re.fullmatch(r"[A-Z0-9_ ]{1,16}", value) else ""
 
 
 def decimal(value: float) -> str:

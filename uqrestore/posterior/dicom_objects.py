@@ -67,7 +67,7 @@ def parametric_map(item: DicomMap, headers: list[Any], number: int) -> Any:  # n
             content_description=f"{item.words}. {WARNING}"[:64],
         )
     result.SeriesDescription = _description(item)
-    result.Laterality = item.tags.get("Laterality", "")  # empty where it is not known
+    result.Laterality = headers[0].get("Laterality", "")  # empty where it is not known
     return result
 
 

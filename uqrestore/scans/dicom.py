@@ -1,5 +1,6 @@
 """DICOM series: read into a Scan, or refused by name and millimetre; nothing personal is kept."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ def read_dicom(
     affine[:3, 2], affine[:3, 3] = step, first.position
     affine = LPS_TO_RAS @ affine
     header = headers[0][1]
-    tags = tuple((name, printable(str(header.get(name, "")))) for name in KEPT_TAGS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # values that a tag must not have are text all the same
+        tags = tuple((name, printable(str(header.get(name, "")))) for name in KEPT_TAGS)
     source = Source(
         name=f"{dict(tags)['Modality'] or 'DICOM'} series of {len(frames)} images",
         format="DICOM",
