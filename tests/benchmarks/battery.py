@@ -38,14 +38,29 @@ DRAWS, STEPS, AT_ONCE = 19, 20, 4
 ALPHA, SPLITS = 0.1, 50
 
 
-def draw(problem: Problem, folder: Path) -> Tensor:
-    """Draw from the posterior of every slice, some slices at a time."""
+def draw(problem: Problem, folder: Path, finished: bool) -> tuple[Tensor, np.ndarray]:
+    """Draw from the posterior of every slice, some slices at a time.
+
+    Args:
+        problem: One measurement a slice.
+        folder: Where draws are kept.
+        finished: Take what is there, and draw nothing.
+
+    Returns:
+        Draws, and the slices that have them.
+    """
     network = load_prior(NETWORK)
     count = len(problem.y)
     # Slices of one family stand AT_ONCE families apart, and run together.
     order = [at for first in range(len(FAMILIES)) for at in range(first, count, len(FAMILIES))]
-    draws = torch.empty(DRAWS, count, *problem.in_shape)
-    for start in range(0, count, AT_ONCE):
+    draws, done = torch.empty(DRAWS, count, *problem.in_shape), []
+    folder = folder / weights_key(NETWORK)
+    # All families alike, however early it is stopped.
+    starts = sorted(range(0, count, AT_ONCE), key=lambda start: start % (count // len(FAMILIES)))
+    for start in starts:
+        path = folder / f"{start:03d}.npy"
+        if finished and not path.exists():
+            continue
         at = order[start : start + AT_ONCE]
         some = problem.select(torch.tensor(at))
         streams = SampleNoise(0, range(DRAWS), slices=at)
@@ -57,8 +72,9 @@ def draw(problem: Problem, folder: Path) -> Tensor:
                     some, network, streams, steps=STEPS, sampler="dpmpp_2m"
                 )
 
-        draws[:, at] = kept(folder / weights_key(NETWORK) / f"{start:03d}.npy", make)
-    return draws
+        draws[:, at] = kept(path, make)
+        done += at
+    return draws, np.array(sorted(done))
 
 
 def battery_rows(name: str, scenes: Scenes) -> str:
@@ -115,11 +131,11 @@ def _rcps(losses: np.ndarray) -> float:
     return control_risk(losses, WIDTHS, ALPHA, 0.1)
 
 
-def report(scenes: Scenes, people: People) -> str:
+def report(scenes: Scenes, people: People, families: np.ndarray) -> str:
     """Return the tables."""
     rows = [battery_rows("all", scenes)]
     for first, family in enumerate(FAMILIES):
-        part = scenes.pick(np.arange(first, len(scenes), len(FAMILIES)))
+        part = scenes.pick(np.flatnonzero(families == first))
         rows.append(battery_rows(family.replace("_", " "), part))
     for person, name in enumerate(people.names):
         rows.append(battery_rows(name, scenes.pick(np.flatnonzero(people.person == person))))
@@ -140,12 +156,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--finished", action="store_true", help="draw nothing, take what is there")
     said = parser.parse_args()
     people = held_out_people(said.data)
-    problem = measure(people.images)
-    scenes = scenes_of(people.images, draw(problem, said.folder), problem)
-    scenes = dataclasses.replace(scenes, groups=people.person)
-    print(f"weights {weights_key(NETWORK)}\n\n{report(scenes, people)}")  # noqa: T201
+    problem, families = measure(people.images), np.arange(len(people.images)) % len(FAMILIES)
+    draws, done = draw(problem, said.folder, said.finished)
+    scenes = dataclasses.replace(
+        scenes_of(people.images, draws, problem), groups=people.person
+    ).pick(done)
+    people = People(people.images[done], people.person[done], people.names)
+    print(f"weights {weights_key(NETWORK)}\n\n{report(scenes, people, families[done])}")  # noqa: T201
 
 
 if __name__ == "__main__":

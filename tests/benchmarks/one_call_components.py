@@ -122,14 +122,14 @@ def _held(largest: np.ndarray, outside: np.ndarray, here: np.ndarray, there: np.
     return float(np.mean((largest[there] <= along) & (outside[there] <= rest)))
 
 
-def draw(problem: Problem, folder: Path) -> Tensor:
+def draw(problem: Problem, folder: Path, most: int) -> Tensor:
     """Draw very many images of every slice, ``(draw, slice, *image)``, some at a time."""
     network = load_prior(SAMPLER)
     assert isinstance(network, NetworkDenoiser)
     folder, columns = folder / f"many-{weights_key(SAMPLER)}", []
     for at in range(len(problem.y)):
         parts = []
-        for first in range(0, MOST, BLOCK):
+        for first in range(0, most, BLOCK):
             streams = SampleNoise(1, range(first, first + BLOCK), slices=[at])
 
             def make(at: int = at, streams: SampleNoise = streams) -> Tensor:
@@ -154,7 +154,7 @@ def curves(truth: Images, told: OneCall, draws: Tensor) -> dict[int, np.ndarray]
     error = truth - told.mean
     rows = range(len(truth))
     found = {0: np.stack([captured(told.directions[i], error[i]) for i in rows])}
-    for count in COUNTS:
+    for count in (c for c in COUNTS if c <= len(draws)):
         found[count] = np.stack(
             [
                 captured(
@@ -179,10 +179,11 @@ def picture(found: dict[int, np.ndarray]) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4), constrained_layout=True)
-    calls = [STEPS * count for count in COUNTS]
+    counts = [count for count in found if count]
+    calls = [STEPS * count for count in counts]
     for k, colour in ((1, "#7fb3d5"), (3, "#2e86c1"), (5, "#1b4f72")):
-        shares = np.array([found[count][:, k - 1].mean() for count in COUNTS])
-        errors = np.array([_error(found[count][:, k - 1]) for count in COUNTS])
+        shares = np.array([found[count][:, k - 1].mean() for count in counts])
+        errors = np.array([_error(found[count][:, k - 1]) for count in counts])
         axes.errorbar(calls, shares, errors, color=colour, marker="o", ms=4, capsize=2)
         axes.annotate(f"{k}", (calls[-1], shares[-1]), (8, -3), textcoords="offset points",
                       color=colour)  # fmt: skip
@@ -195,7 +196,8 @@ def picture(found: dict[int, np.ndarray]) -> None:
     axes.set_xlabel("network calls a slice")
     axes.set_ylabel("share of squared error in the first components")
     axes.set_title(
-        "Stars: NPPC, one call. Circles: PCA of 8 to 256 draws.\nNumbers: how many components",
+        f"Stars: NPPC, one call. Circles: PCA of {counts[0]} to {counts[-1]} draws.\n"
+        "Numbers: how many components",
         fontsize=10,
     )
     axes.spines[["top", "right"]].set_visible(False)
@@ -230,6 +232,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--no-draws", action="store_true")
+    parser.add_argument("--most", type=int, default=MOST, help="draws of a slice")
     said = parser.parse_args()
     people = held_out_people(said.data)
     problem, families = measure(people.images), np.arange(len(people.images)) % len(FAMILIES)
@@ -248,7 +251,7 @@ def main() -> None:
         return
     pick = torch.linspace(0, len(people.images) - 1, FIGURE_SLICES).round().long()
     chosen = OneCall(told.mean[pick], told.directions[pick], told.std[pick])
-    draws = draw(problem.select(pick), said.folder)
+    draws = draw(problem.select(pick), said.folder, said.most)
     found = curves(people.images[pick], chosen, draws)
     picture(found)
     print(f"\n{table(found)}")  # noqa: T201
