@@ -59,6 +59,9 @@ def test_a_part_of_a_benchmark_and_its_page(tmp_path: Path) -> None:
     assert page.count("| pigdm 3 |") == 2
     assert "3 + 3" in page
     assert "![tiny bench](bench.png)" in page
+    assert "Not run" not in page
+    assert run("page", tables[0], "-o", tmp_path / "part.md").exit_code == 0
+    assert "Not run yet: `pigdm 3` (cartesian at 0)." in (tmp_path / "part.md").read_text()
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     assert run("page", *tables, "-o", tmp_path / "bench.md").exit_code == 2
 

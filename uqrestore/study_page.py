@@ -57,7 +57,25 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
             f"{row['seconds']:.1f}" if row["seconds"] else "-",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"![{plan['title']}]({picture})", ""])
+    lines += ["", *_not_run(reports), f"![{plan['title']}]({picture})", ""]
+    return "\n".join(lines)
+
+
+def _not_run(reports: Sequence[Report]) -> list[str]:
+    """Say which cells have no slice yet, method by method."""
+    plan = reports[0]["pipeline"]
+    cells = [(o, n) for report in reports for o in report["pipeline"]["operators"]
+             for n in plan["noise_std"]]  # fmt: skip
+    done = {(r["method"], r["operator"], r["noise_std"]) for t in reports for r in t["rows"]}
+    said = []
+    for method in plan["methods"]:
+        left = [cell for cell in dict.fromkeys(cells) if (method, *cell) not in done]
+        if len(left) == len(set(cells)):
+            said.append(f"`{method}`")
+        elif left:
+            where = ", ".join(f"{operator} at {noise:g}" for operator, noise in left)
+            said.append(f"`{method}` ({where})")
+    return [f"Not run yet: {'; '.join(said)}.", ""] if said else []
 
 
 def _number(value: float | None, form: str) -> str:
