@@ -32,6 +32,23 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "uqrestore.priors.mixture",
         "uqrestore.priors.low_rank",
     ),
+    "Networks": (
+        "uqrestore.diffusion.denoiser",
+        "uqrestore.diffusion.one_call",
+        "uqrestore.networks.hdit",
+        "uqrestore.networks.invfussion",
+        "uqrestore.networks.feature_degradation",
+        "uqrestore.networks.measurement",
+        "uqrestore.networks.unet",
+    ),
+    "Training": (
+        "uqrestore.train",
+        "uqrestore.training.config",
+        "uqrestore.training.loop",
+        "uqrestore.training.sources",
+        "uqrestore.training.augmentation",
+        "uqrestore.training.power_ema",
+    ),
     "Methods": tuple(
         f"uqrestore.methods.{name}"
         for name in (
