@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from tests.front import CARD, COLUMNS, ROWS, VOXEL_MM, read, tiny_pipeline, tiny_prior, tiny_scan
+from uqrestore.pipeline import RestorePipeline, load_pipeline
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.priors import LowRankGaussian
 from uqrestore.restore import restore
-from uqrestore.scans import ScanError
+from uqrestore.scans import ScanError, demo_scan_path, read_scan
+from uqrestore.zoo import load_card
 
 WINDOW = (12, 10)
 
@@ -91,3 +93,16 @@ def bigger() -> LowRankGaussian:
     factors = tiny_prior().factors
     grown = torch.nn.functional.pad(factors, (0, 0, 1, 2))[..., :10].contiguous()
     return LowRankGaussian(torch.full((1, 20, 10), -0.2), grown, tau=0.01)
+
+
+def test_the_prior_of_windows_that_ships_refuses_pixels_that_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    pipeline = load_pipeline("brain-crops-cs4", RestorePipeline)
+    card = load_card(pipeline.prior)
+    assert card["windows_of"] == [128, 128]
+    assert card["voxel_size"] == [1.5, 1.5]
+    with pytest.raises(
+        ScanError, match=r"the model.s are 1.5 mm; pass --resample"
+    ):
+        restore(pipeline, read_scan(demo_scan_path()), tmp_path / "o.h5", slices=1)
