@@ -18,13 +18,7 @@ from uqrestore.measured import coil_combined, measured
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.posterior import PosteriorPlan
-from uqrestore.sampling import (
-    Shelf,
-    linear_mmse,
-    pixel_size,
-    trained_on_windows,
-    weights_of,
-)
+from uqrestore.sampling import Shelf, linear_mmse, pixel_size, trained_on_windows, weights_of
 from uqrestore.scans import (
     Input,
     ModelSlices,
