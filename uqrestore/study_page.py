@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
+_TICKS = (10, 20, 50, 100, 200, 500, 1000, 3000)
 _SWEPT = re.compile(r"(\w+)=([\w.]+)")
 
 
@@ -92,7 +93,11 @@ def draw_picture(reports: Sequence[Report], path: Path) -> Path:
     panels: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
         first = next(iter(swept[i].items())) if by_sweep else None
-        name = f"{first[0]} = {first[1]}" if first else f"{row['operator']}, {row['noise_std']:g}"
+        name = (
+            f"{first[0]} = {first[1]}"
+            if first
+            else f"{row['operator']}, noise {row['noise_std']:g}"
+        )
         panels.setdefault(name, []).append(i)
     columns = min(len(panels), 5)
     lines = -(-len(panels) // columns)
@@ -124,11 +129,15 @@ def _lines(ax: "Axes", rows: Sequence[Row], swept: Sequence[Mapping[str, str]]) 
 
 
 def _points(ax: "Axes", rows: Sequence[Row]) -> None:
+    costs = [row["nfe"] + 2 * row["products"] for row in rows]
     ax.set_xscale("log")
+    ax.set_xlim(min(costs) / 1.3, 4 * max(costs))  # room for the names
+    ticks = [at for at in _TICKS if min(costs) / 1.3 <= at <= 1.3 * max(costs)]
+    ax.set_xticks(ticks, [str(at) for at in ticks])
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("calls, a product as two", fontsize=8)
-    ax.margins(0.2)
-    for row in rows:
-        cost = row["nfe"] + 2 * row["products"]
+    ax.margins(y=0.2)
+    for cost, row in zip(costs, rows, strict=True):
         ax.plot(cost, row["gain"], "o", ms=3, color="tab:blue")
         at = (cost, row["gain"])
         ax.annotate(row["method"], at, (2, 2), textcoords="offset points", fontsize=5)

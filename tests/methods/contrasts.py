@@ -69,7 +69,7 @@ def grey(truth: Tensor, noise_std: float) -> Problem:
     return simulate(operator, truth, noise_std=noise_std, noise=noise)
 
 
-def table(prior: LowRankGaussian, truth: Tensor, *, draws: int = 32) -> list[str]:
+def table(prior: LowRankGaussian, truth: Tensor, *, draws: int = 24) -> list[str]:
     """Return lines of a table: every method, with and without noise."""
     lines = []
     for noise_std in (0.0, 0.05):
@@ -100,9 +100,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", type=Path)
     said = parser.parse_args()
-    prior = fitted_prior(load_labels(said.labels, "train", 32, 6.0), 2000, 300)
-    truth = three_contrasts(load_labels(said.labels, "test", 32, 6.0), 8, 9)
-    print(f"tau {prior.tau:.3g}")  # noqa: T201
+    prior = fitted_prior(load_labels(said.labels, "train", 32, 6.0), 800, 200)
+    truth = three_contrasts(load_labels(said.labels, "test", 32, 6.0), 4, 9)
+    print(f"tau {prior.tau:.3g}", flush=True)  # noqa: T201
     for line in table(prior, truth):
         print(line, flush=True)  # noqa: T201
 
