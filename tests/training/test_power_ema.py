@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 from tests.training.test_training import VAL, config, source
+from uqrestore.cli import app
 from uqrestore.networks.weights import WeightsError, load_tensors
 from uqrestore.train import run_averaging
 from uqrestore.training.config import PowerEmaConfig
@@ -20,7 +22,7 @@ from uqrestore.training.power_ema import (
     solve,
     synthesise,
 )
-from uqrestore.zoo import load_prior
+from uqrestore.zoo import load_card, load_prior
 
 SNAPSHOTS = PowerEmaConfig(every=32)
 
@@ -109,8 +111,21 @@ def test_a_run_keeps_snapshots_and_an_average_is_a_model(tmp_path: Path) -> None
     prior = load_prior(str(told.weights))
     assert prior.in_shape == VAL.shape[1:]
     assert told.residual < 0.2
+    said = ["average", str(tmp_path / "whole"), "--width", "0.07", "-o", str(tmp_path / "cli")]
+    result = CliRunner().invoke(app, said)
+    assert result.exit_code == 0, result.output
+    assert "% of its length" in result.stdout
+    assert load_card(str(tmp_path / "cli" / "whole-0.07.safetensors"))["average"] == {
+        "sigma_rel": 0.07,
+        "residual": pytest.approx(0.05, abs=0.05),
+        "at": None,
+    }
 
 
 def test_a_run_without_snapshots_says_so(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"there are none\. Train with power_ema"):
         synthesise(tmp_path, 0.1)
+    result = CliRunner().invoke(app, ["average", str(tmp_path), "--width", "0.1", "-o", "out"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
