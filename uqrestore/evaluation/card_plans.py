@@ -52,7 +52,7 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
         "published": Variant({"preset": "published"}),
     },
     "ddrm": {
-        "defaults": Variant({}, ANY),
+        "defaults": Variant({}, ANY, brief=False),
         "published": Variant({"preset": "published"}),
     },
     "diffpir": {
