@@ -82,17 +82,25 @@ def table(prior: LowRankGaussian, truth: Tensor, *, draws: int = 24) -> list[str
                 found = METHODS[name](known, counting, noise, **options)
             except ValueError:
                 continue  # with noise, or without, this method is for the other
+            except ArithmeticError:
+                lines.append(
+                    f"| {noise_std:g} | {name} | {_calls(counting)} | diverges | - | - | - |"
+                )
+                continue
             error = (found.mean(0) - truth).square().mean()
             spread = found.var(0).sum() / exact.std.square().sum()
             hit = hits(truth.numpy(), found.numpy(), 0.9).mean()
             misfit = (known.operator(found) - known.y).square().mean().sqrt()
-            calls = counting.counts
             lines.append(
-                f"| {noise_std:g} | {name} | {calls.network} + {calls.products} "
+                f"| {noise_std:g} | {name} | {_calls(counting)} "
                 f"| {10 * torch.log10(4 / error):.2f} | {spread:.3f} | {100 * hit:.1f}% "
                 f"| {misfit:.2g} |"
             )
     return lines
+
+
+def _calls(counting: Counting) -> str:
+    return f"{counting.counts.network} + {counting.counts.products}"
 
 
 def main() -> None:

@@ -185,6 +185,19 @@ def test_nan_from_the_network_is_an_error_that_names_method_step_and_sigma(name:
         )
 
 
+def test_a_method_that_diverges_says_so() -> None:
+    class Overshooting:
+        in_shape = SHAPE
+
+        def __call__(self, x: Tensor, *context: object) -> Tensor:
+            del context
+            return x.clamp(-1e300, 1e300) * 1e200
+
+    noise = SampleNoise(0, [0], slices=[0])
+    with pytest.raises(FloatingPointError, match=r"pigdm diverged: .* values of its images"):
+        METHODS["pigdm"](problem("pigdm", 1), Overshooting(), noise, sigmas=[1.0, 0.0])
+
+
 @pytest.mark.parametrize("name", NOISE_FREE)
 def test_noise_is_refused_where_the_method_has_no_use_for_it(name: str) -> None:
     known = Problem(problem(name, 1).operator, problem(name, 1).y, 0.1)

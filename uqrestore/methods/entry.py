@@ -55,13 +55,25 @@ def method(**presets: Mapping[str, Any]) -> Callable[[Method], Method]:
                 options = {**known[preset], **options}
             _check_inputs(name, problem, denoiser, noise)
             with torch.no_grad():
-                return function(problem, _with_label(denoiser, label, guidance), noise, **options)
+                denoiser = _with_label(denoiser, label, guidance)
+                return _finite(name, function(problem, denoiser, noise, **options))
 
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.presets = known  # type: ignore[attr-defined]
         return run
 
     return decorate
+
+
+def _finite(method: str, images: Tensor) -> Tensor:
+    bad = int((~torch.isfinite(images)).sum())
+    if bad:
+        raise FloatingPointError(
+            f"{method} diverged: {bad} of {images.numel()} values of its images are NaN or "
+            "infinite, though every answer of the network was finite; take more steps, or another "
+            "method, such as 'local_gaussian'."
+        )
+    return images
 
 
 def require_noise_free(method: str, problem: Problem) -> None:
