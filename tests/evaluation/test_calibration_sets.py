@@ -32,7 +32,7 @@ def draws(made: CalibrationSet, law: str, count: int = 19) -> torch.Tensor:
 
 @pytest.mark.parametrize("pixels", [16, 64])
 def test_right_draws_pass_and_prior_draws_do_not(pixels: int) -> None:
-    made = gmm_cal(pixels, 150)
+    made = gmm_cal(pixels, 100)
     assert made.truth.shape[1:] == SIZES[pixels]
     assert run_battery(made.scenes(draws(made, "posterior"))).passed
     wrong = run_battery(made.scenes(draws(made, "prior")))

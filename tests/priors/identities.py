@@ -339,7 +339,7 @@ def _(c: Case) -> Checked:
 
 @identity("joint law: residuals of draws are those of truths")
 def _(c: Case) -> Checked:
-    count = 1000
+    count = 500
     truth = c.draws(c.mixture, count)
     streams = SampleNoise(c.seed, [0], scan=3, slices=range(count))
     problem = simulate(Matrix(c.matrix, SHAPE), truth, noise_std=NOISE, noise=streams)

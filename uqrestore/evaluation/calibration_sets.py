@@ -162,7 +162,7 @@ def gmm_slice_scenes(scenes: int = 400, *, noise_std: float = 0.1, seed: int = 0
     """
     prior, rows = gmm_slice(), range(scenes)
     seen = torch.rand(SLICE_SHAPE, generator=torch.Generator().manual_seed(0)) < 0.5
-    truth = prior.draw(SampleNoise(seed, rows, scan=33))
-    noise = SampleNoise(seed, [0], scan=34, slices=rows)
+    truth = prior.draw(SampleNoise(seed, rows))
+    noise = SampleNoise(seed + 1, [0], slices=rows)
     problem = simulate(Inpainting(seen), truth, noise_std=noise_std, noise=noise)
     return CalibrationSet(prior, truth, problem)
