@@ -86,7 +86,7 @@ def cases() -> list[Any]:
             rows = [row for row in card(name)["measured"] if row["variant"] == variant]
             operator = next(operators)
             row = next(row for row in rows if row["operator"] == operator)
-            slow = name == "daps" or row["calls"] + 2 * row["products"] > 300
+            slow = row["calls"] + 2 * row["products"] > 300
             marks = [pytest.mark.slow] * slow
             found.append(pytest.param(name, row, id=f"{name}, {variant}", marks=marks))
     return found
