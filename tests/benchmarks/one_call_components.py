@@ -160,7 +160,7 @@ def curves(truth: Images, told: OneCall, draws: Tensor) -> dict[int, np.ndarray]
                 captured(
                     torch.from_numpy(
                         principal_components(
-                            draws[:count, i].double().numpy(), COMPONENTS, folds=2
+                            draws[:count, i].double().numpy(), COMPONENTS
                         ).directions
                     ),
                     error[i],
