@@ -128,8 +128,15 @@ def along(draws: Tensor, exact: GaussianPrior) -> Tensor:
 
 def exact_posteriors(prior: GaussianPrior, problem: Problem) -> list[GaussianPrior]:
     """The exact posterior of every problem of a batch."""
-    count = problem.problem_shape[0]
-    return [prior.posterior(problem.select(i).to(torch.float64)) for i in range(count)]
+    found = []
+    for i in range(problem.problem_shape[0]):
+        one = problem.select(i)
+        exact = prior.posterior(
+            Problem(one.operator.to(torch.float64), one.y.double(), one.noise_std)
+        )
+        assert isinstance(exact, GaussianPrior)
+        found.append(exact)
+    return found
 
 
 def excess_rows(

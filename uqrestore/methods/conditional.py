@@ -8,6 +8,7 @@ from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import karras_sigmas
+from uqrestore.methods.discrepancy import meet_discrepancy
 from uqrestore.methods.entry import method, require_range
 from uqrestore.methods.grids import noise_levels
 from uqrestore.methods.samplers import Sampler, sample
@@ -53,7 +54,9 @@ def conditional(
             share :math:`(\lambda / (\lambda + \sigma_0^2))^{3/2}`, the cube of what it loses else.
         project: Bring every estimate to the measurement where that has no noise and the operator
             an exact pseudo-inverse. The right conditional denoiser is there already, at every
-            noise level; a network is only near, and comes nearer to the truth.
+            noise level; a network is only near, and comes nearer to the truth. Where the
+            measurement has noise, bring the draws as near to it as the truth is
+            (:func:`uqrestore.methods.discrepancy.meet_discrepancy`).
 
     Returns:
         Images in network intensity.
@@ -77,7 +80,8 @@ def conditional(
     x = levels[0] * noise.normal(problem.in_shape, problem.y)
     if start == "mean":
         x = denoise(x, levels[0]) + levels[0] * noise.normal(problem.in_shape, problem.y)
-    return sample(denoise, x, levels, noise, sampler=sampler, eta=eta)
+    x = sample(denoise, x, levels, noise, sampler=sampler, eta=eta)
+    return meet_discrepancy(x, problem, noise) if project else x
 
 
 @method()
