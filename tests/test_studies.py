@@ -40,6 +40,16 @@ def write_bench(folder: Path, **changes: object) -> Path:
     return folder / "bench.yaml"
 
 
+@pytest.mark.parametrize("text", ["", '{"rows": [', "[1]", '{"rows": []}'])
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    table = tmp_path / "cut.json"
+    table.write_text(text)
+    result = run("page", table, "-o", tmp_path / "bench.md")
+    assert result.exit_code == 2
+    assert "cut.json" in result.output
+    assert not (tmp_path / "bench.md").exists()
+
+
 def test_a_part_of_a_benchmark_and_its_page(tmp_path: Path) -> None:
     path, tables = write_bench(tmp_path), []
     for operator in ("pixels", "cartesian"):

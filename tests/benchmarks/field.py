@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tests.benchmarks.field_networks import SHAPE, field_source
 from tests.benchmarks.small import NETWORK, mean_of, problems, run, trained
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.evaluation.bench import gaussian_field
@@ -16,7 +17,7 @@ from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem
-from uqrestore.training.data import Images, step_generator
+from uqrestore.training.data import Drawn, Images, step_generator
 
 HELD_OUT = 128
 PROBLEMS, DRAWS = 32, 64
@@ -31,7 +32,7 @@ FIELD = {
         "fdl_input": "projected",
         "guess": 12,
     },
-    "data": {"shape": (1, 16, 16), "augment": "none"},
+    "data": {"shape": SHAPE, "augment": "none"},
     "problem": {
         "families": {
             "patch_inpainting": {"share": 0.3},
@@ -75,16 +76,10 @@ mean square error, by noise level:
 
 def field(folder: Path, samples: int) -> Iterator[str]:
     """Train on a Gaussian field; compare draws and denoised images with the exact ones."""
-    prior = gaussian_field((1, 16, 16))
-    scale = (prior.directions * prior.variances.sqrt()).float()
-
-    def source(count: int, generator: torch.Generator) -> Images:
-        return (torch.randn(count, scale.shape[1], generator=generator) @ scale.T).reshape(
-            count, 1, 16, 16
-        )
-
+    prior = gaussian_field(SHAPE)
+    source = field_source(prior)
     denoiser = trained(FIELD | {"samples": samples}, source, folder / "field")
-    truth = source(HELD_OUT, step_generator(2))
+    truth = Drawn.of(source(HELD_OUT, step_generator(2))).images
     measured = problems(FIELD, truth, 0.1)
     lines = []
     for name, problem in measured.items():
@@ -147,7 +142,7 @@ def excess_rows(
     for sigma in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 80.0):
         shares = []
         for problem in measured.values():
-            noise = SampleNoise(9, [0], slices=range(HELD_OUT)).normal((1, 16, 16), problem.y)[0]
+            noise = SampleNoise(9, [0], slices=range(HELD_OUT)).normal(SHAPE, problem.y)[0]
             x_t = truth + sigma * noise
             level = torch.tensor(sigma)
             with torch.no_grad():

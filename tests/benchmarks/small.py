@@ -1,6 +1,7 @@
 """Trainings small enough for one core, on images whose law is known."""
 
 import argparse
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def run(name: str, experiment: Callable[[Path, int], Iterator[str]], samples: in
     parser.add_argument("--samples", type=int, default=samples)
     said = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped run saves
     for page in experiment(said.folder, said.samples):
         (DOCS / f"benchmarks-{name}.md").write_text(page)
         print(page)  # noqa: T201 - the command's answer

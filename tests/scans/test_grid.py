@@ -101,3 +101,15 @@ def test_a_grid_survives_json() -> None:
     again = Grid.from_data(grid.to_data())
     assert again.shape == grid.shape
     np.testing.assert_array_equal(again.affine, grid.affine)
+
+
+def test_other_voxels_over_the_same_field_keep_the_middle_of_a_transform() -> None:
+    affine = np.array([[0, -3.0, 0, 5], [2, 0, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]])
+    grid = Grid((12, 9, 3), affine)
+    finer = grid.sampled((24, 15, 3))
+    np.testing.assert_allclose(
+        np.asarray(finer.spacing) * finer.shape, np.asarray(grid.spacing) * grid.shape
+    )
+    np.testing.assert_allclose(
+        finer.position(np.array([12, 7, 1])), grid.position(np.array([6, 4, 1]))
+    )

@@ -16,6 +16,7 @@ import torch
 from uqrestore import __version__
 from uqrestore.evaluation.coverage import expected_coverage
 from uqrestore.evaluation.metrics import NETWORK_RANGE
+from uqrestore.networks.weights import load_json
 from uqrestore.pipeline import BenchmarkPipeline
 
 LEVEL = 0.9  # of the central intervals whose coverage is counted
@@ -172,6 +173,19 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{path}: exists already; pass --overwrite or another name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder for {path.name}; make it first.")
+
+
+def load_report(path: Path) -> dict[str, Any]:
+    """Read what :meth:`Results.write` wrote.
+
+    Raises:
+        WeightsError: If the file is missing or not JSON.
+        ValueError: If it is no file of a benchmark.
+    """
+    said = load_json(path)
+    if not {"pipeline", "rows", "pieces"} <= said.keys():
+        raise ValueError(f"{path}: is no table of a benchmark; name a file that 'run' wrote.")
+    return said
 
 
 def _row(pieces: Sequence[Piece], beside: Sequence[Piece] | None) -> Row:

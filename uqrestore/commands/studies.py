@@ -150,13 +150,11 @@ def page(
     Sections that were written by hand below the picture of a page that is replaced are kept.
     """
     with one_line_faults():
-        import json
-
-        from uqrestore.benchmark import check_free
+        from uqrestore.benchmark import check_free, load_report
         from uqrestore.study_page import as_page, draw_picture
 
         check_free(report, overwrite=overwrite)
-        reports = [json.loads(path.read_text()) for path in tables]
+        reports = [load_report(path) for path in tables]
         _, head, by_hand = (report.read_text() if report.exists() else "").partition("\n## ")
         picture = draw_picture(reports, report.with_suffix(".png"))
         report.write_text(as_page(reports, picture.name) + head + by_hand)

@@ -58,9 +58,12 @@ def load_json(path: Path) -> dict:
     """Read JSON.
 
     Raises:
-        WeightsError: If the file is missing or not JSON.
+        WeightsError: If the file is missing, not JSON, or holds no object.
     """
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a readable JSON file ({error}).") from error
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path}: holds JSON, but no object of names and values.")
+    return found

@@ -65,6 +65,17 @@ class Grid:
         affine[:3, 3] = self.position(np.asarray(offset, np.float64))
         return Grid(shape, affine)
 
+    def sampled(self, shape: Shape3) -> "Grid":
+        """Return the grid of another number of voxels over the same field of view.
+
+        The voxel ``n // 2`` of every axis stays where it is, as in a discrete Fourier transform.
+        """
+        old, new = np.asarray(self.shape), np.asarray(shape)
+        affine = self.affine.copy()
+        affine[:3, :3] *= old / new
+        affine[:3, 3] = self.position(old // 2) - affine[:3, :3] @ (new // 2)
+        return Grid(shape, affine)
+
     def to_data(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {"shape": list(self.shape), "affine": self.affine.tolist()}

@@ -19,8 +19,24 @@ SAME_SIZE = 0.02  # relative, as for images
 KSpace = Complex[np.ndarray, "slice coil row column"]
 
 
+class FromScan:
+    """What samples of k-space, on any trajectory, take from the image that they give."""
+
+    scan: Scan
+
+    @property
+    def source(self) -> Source:
+        """Where the scan came from."""
+        return self.scan.source
+
+    @property
+    def intensity(self) -> Intensity:
+        """Map between the units of the samples and the network's."""
+        return self.scan.intensity
+
+
 @dataclass(frozen=True, eq=False)
-class RawScan:
+class RawScan(FromScan):
     r"""Cartesian k-space of a stack of slices, in patient order.
 
     Zero frequency stands in the middle, the transform is orthonormal, zeros stand where nothing
@@ -41,16 +57,6 @@ class RawScan:
     noise_std: float
     noise_source: str
     scan: Scan
-
-    @property
-    def source(self) -> Source:
-        """Where the scan came from."""
-        return self.scan.source
-
-    @property
-    def intensity(self) -> Intensity:
-        """Map between the units of the samples and the network's."""
-        return self.scan.intensity
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,15 +89,10 @@ class RawScan:
         # Pixels that hold more tissue hold more signal in an orthonormal transform.
         gain = np.sqrt(samples[0, 0].size / self.sampled.size)
         new = (samples.shape[-1], samples.shape[-2], self.scan.shape[2])
-        affine = self.scan.affine.copy()
-        ratio = np.asarray(self.scan.shape) / np.asarray(new)
-        centre = affine[:3, :3] @ np.asarray([n // 2 for n in self.scan.shape[:2]] + [0])
-        affine[:3, :3] *= ratio
-        affine[:3, 3] += centre - affine[:3, :3] @ np.asarray([n // 2 for n in new[:2]] + [0])
         return raw_scan(
             gain * samples,
             _about_zero(self.sampled, rows, columns),
-            affine,
+            self.scan.grid.sampled(new).affine,
             source=self.source,
             noise=(gain * self.noise_std, self.noise_source),
         )

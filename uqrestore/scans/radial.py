@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.kspace import SAME_SIZE, tissue
+from uqrestore.scans.kspace import SAME_SIZE, FromScan, tissue
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 
 Samples = Complex[np.ndarray, "slice coil point"]
@@ -14,7 +14,7 @@ Points = Float[np.ndarray, "point 2"]
 
 
 @dataclass(frozen=True, eq=False)
-class RadialScan:
+class RadialScan(FromScan):
     r"""Radial k-space of a stack of slices, in patient order.
 
     .. math:: y_p = \frac{1}{\sqrt{HW}} \sum_n x_n e^{-i k_p \cdot n}
@@ -37,16 +37,6 @@ class RadialScan:
     noise_std: float
     noise_source: str
     scan: Scan
-
-    @property
-    def source(self) -> Source:
-        """Where the scan came from."""
-        return self.scan.source
-
-    @property
-    def intensity(self) -> Intensity:
-        """Map between the units of the samples and the network's."""
-        return self.scan.intensity
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,15 +67,12 @@ class RadialScan:
         points = self.points * ratio
         kept = (np.abs(points) <= np.pi).all(axis=1)
         gain = float(np.sqrt(np.prod(new) / np.prod(old)))
-        affine = self.scan.affine.copy()
-        middle = affine[:3, :3] @ [columns // 2, rows // 2, 0]
-        affine[:3, :2] *= ratio[::-1]
-        affine[:3, 3] += middle - affine[:3, :3] @ [new[1] // 2, new[0] // 2, 0]
+        grid = self.scan.grid.sampled((new[1], new[0], self.scan.shape[2]))
         return radial_scan(
             gain * self.samples[..., kept],
             points[kept],
             (new[0], new[1]),
-            affine,
+            grid.affine,
             spokes=self.spokes,
             noise=(gain * self.noise_std, self.noise_source),
             source=self.source,
