@@ -62,8 +62,8 @@ def test_draws_with_an_error_come_as_near_to_the_measurement_as_the_truth(
     wrong = 0.3 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(4)).double()
     draws = exact(prior, problem) + wrong
     mended = meet_discrepancy(draws, problem, streams())
-    assert misfit(draws, problem) > 2
-    assert 0.9 < misfit(mended, problem) < 1.25
+    assert misfit(draws, problem) > 1.7
+    assert 0.9 < misfit(mended, problem) < 1.35
     assert (mended - truth).square().mean() < (draws - truth).square().mean()
 
 
