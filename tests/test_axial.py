@@ -9,17 +9,17 @@ import torch
 
 from tests.front import tiny_affine, tiny_pipeline, tiny_prior, tiny_scan, use_prior
 from uqrestore.axial import fit_axial
-from uqrestore.evaluation.variogram import level_crossing, variogram
-from uqrestore.noise import CoherentNoise
+from uqrestore.evaluation.variogram import variogram
+from uqrestore.noise import Coherence, CoherentNoise
 from uqrestore.scans import Intensity, Scan, ScanError, Source, scan_from_array
 
-SLICES, LENGTH_MM = 100, 6.0
+SLICES = 400
 
 
-def coherent_scan() -> Scan:
+def coherent_scan(length_mm: float, share: float) -> Scan:
     """Return a volume of the tiny prior's slices that agree over some length of the axis."""
     prior = tiny_prior()
-    noise = CoherentNoise(5, [0], length=LENGTH_MM / 4, slices=range(SLICES))
+    noise = CoherentNoise(5, [0], coherence=Coherence(length_mm / 4, share), slices=range(SLICES))
     latent = noise.normal((len(prior.factors),), torch.zeros(()))[0]
     # One volume is few independent slices: give it the covariance of the prior, not one near it.
     latent = latent - latent.mean(0)
@@ -45,16 +45,9 @@ def test_a_variogram_is_half_the_mean_square_step_where_both_slices_are_inside()
     assert np.isnan(found[2:]).all()
 
 
-@pytest.mark.parametrize(
-    ("values", "place"),
-    [([3.0, 1.0, -1.0, 2.0], 3.0), ([-1.0, -2.0, -3.0, -4.0], 0.0), ([4.0, 3.0, 2.0, 1.0], None)],
-)
-def test_the_first_place_where_values_reach_zero(values: list[float], place: float | None) -> None:
-    assert level_crossing(np.array([0.0, 2.0, 4.0, 6.0]), np.array(values)) == place
-
-
-def test_the_length_found_is_that_of_the_volume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("length_mm", "share"), [(6.0, 1.0), (10.0, 0.7)])
+def test_the_length_and_the_share_found_are_those_of_the_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length_mm: float, share: float
 ) -> None:
     use_prior(monkeypatch, tiny_prior())
     few = {"law": "patches", "side": 1, "visible": 0.02, "seed": 0, "per_slice": False}
@@ -67,14 +60,22 @@ def test_the_length_found_is_that_of_the_volume(
     told: list[str] = []
 
     found = fit_axial(
-        pipeline, [coherent_scan()], lengths_mm=(0.0, 4.0, 8.0, 12.0), draws=4, tell=told.append
+        pipeline,
+        [coherent_scan(length_mm, share)],
+        lengths_mm=(0.0, 4.0, 8.0, 12.0, 16.0),
+        draws=2,
+        tell=told.append,
     )
 
     assert found.reached
-    assert found.axial_mm == pytest.approx(LENGTH_MM, rel=0.2)
+    one, other = Coherence(length_mm / 4, share), Coherence(found.axial_mm / 4, found.axial_share)
+    for lag in (1, 2, 3):
+        assert other.correlation(lag) == pytest.approx(one.correlation(lag), abs=0.15)
     assert (np.diff(found.ratio[:, 0]) < 0).all(), "longer is smoother"
     assert found.ratio[0, 0] > 1.2, "slices by themselves are too rough"
-    assert len(told) == 4
+    assert (found.axial_share < 0.9) == (share < 1)
+    np.testing.assert_allclose(found.ratio_found, 1, atol=0.1)
+    assert len(told) == 6
     assert "axial_mm 8: variogram / truth's" in told[2]
 
 

@@ -8,7 +8,7 @@ import torch
 
 from tests.front import read, tiny_pipeline, tiny_prior, tiny_scan, use_prior
 from uqrestore.methods import METHODS
-from uqrestore.noise import CoherentNoise, SampleNoise
+from uqrestore.noise import Coherence, CoherentNoise, SampleNoise
 from uqrestore.operators import Inpainting
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
@@ -24,7 +24,7 @@ def wanted_correlation() -> torch.Tensor:
 
 
 def test_a_slice_sees_white_noise_and_two_slices_the_correlation_asked_for() -> None:
-    noise = CoherentNoise(0, range(60), length=LENGTH, slices=SLICES)
+    noise = CoherentNoise(0, range(60), coherence=Coherence(LENGTH), slices=SLICES)
     fields = torch.cat([noise.normal((200,), LIKE) for _ in range(2)], dim=-1)
 
     flat = fields.movedim(1, 0).flatten(1)
@@ -34,9 +34,23 @@ def test_a_slice_sees_white_noise_and_two_slices_the_correlation_asked_for() -> 
     assert abs(float(again.mean())) < 0.02, "white within a slice"
 
 
+def test_what_is_each_slice_s_own_leaves_the_share_asked_for() -> None:
+    coherence = Coherence(LENGTH, 0.7)
+    noise = CoherentNoise(0, range(60), coherence=coherence, slices=SLICES)
+    flat = noise.normal((400,), LIKE).movedim(1, 0).flatten(1)
+
+    wanted = 0.7 * wanted_correlation() + 0.3 * torch.eye(len(SLICES), dtype=torch.float64)
+    torch.testing.assert_close(flat @ flat.mT / flat.shape[1], wanted, atol=0.03, rtol=0)
+    assert coherence.correlation(2) == pytest.approx(float(wanted[0, 2]))
+    single = CoherentNoise(0, [7], coherence=coherence, slices=[SLICES[1]])
+    assert torch.equal(single.normal((400,), LIKE).flatten(), flat[1, 2800:3200])
+    with pytest.raises(ValueError, match="above 0, up to 1"):
+        Coherence(1.0, 0.0)
+
+
 def test_the_field_of_a_volume_does_not_depend_on_what_is_asked_of_it() -> None:
-    whole = CoherentNoise(1, range(3), length=LENGTH, scan=7, slices=SLICES)
-    part = CoherentNoise(1, [2], length=LENGTH, scan=7, slices=[5])
+    whole = CoherentNoise(1, range(3), coherence=Coherence(LENGTH), scan=7, slices=SLICES)
+    part = CoherentNoise(1, [2], coherence=Coherence(LENGTH), scan=7, slices=[5])
     first = [whole.normal((4,), LIKE), whole.normal((4,), LIKE)]
     second = [part.normal((4,), LIKE), part.normal((4,), LIKE)]
 
@@ -44,7 +58,7 @@ def test_the_field_of_a_volume_does_not_depend_on_what_is_asked_of_it() -> None:
         assert torch.equal(one[2, 2], other[0, 0])
     assert not torch.equal(first[0][0], first[0][1])
     with pytest.raises(ValueError, match="must be above 0"):
-        CoherentNoise(0, [0], length=0.0, slices=[0])
+        CoherentNoise(0, [0], coherence=Coherence(), slices=[0])
 
 
 def test_sums_over_a_region_of_the_volume_spread_as_a_gaussian_volume_says() -> None:
@@ -71,7 +85,7 @@ def test_sums_over_a_region_of_the_volume_spread_as_a_gaussian_volume_says() -> 
     draws = range(300)
     spreads = []
     for noise in (
-        CoherentNoise(2, draws, length=LENGTH, slices=SLICES),
+        CoherentNoise(2, draws, coherence=Coherence(LENGTH), slices=SLICES),
         SampleNoise(2, draws, slices=SLICES),
     ):
         images = METHODS["exact"](problem, prior, noise)

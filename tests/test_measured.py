@@ -90,6 +90,9 @@ def test_four_times_fewer_lines_beat_zero_filling_by_three_decibels(
     assert operator.in_shape == (1, 64, 64)
     assert read(out, "observed_data/y").shape == (2, 2, 8, 64, 64)
     assert read(out, "observed_data/noise_std") == pytest.approx(noise, rel=0.05)
+    real, imaginary = read(out, "observed_data/coil_mixing")
+    np.testing.assert_allclose(real, np.eye(8), atol=0.1)  # its coils are white already
+    np.testing.assert_allclose(imaginary, 0, atol=0.1)
 
 
 def test_a_raw_scan_and_an_operator_or_an_image_and_none_do_not_go_together(

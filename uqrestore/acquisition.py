@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from uqrestore.noise import SampleNoise
@@ -35,6 +35,8 @@ class Acquisition:
         noise_std: Of ``y``, in file units; per real component where ``y`` is complex.
         intensity: Maps file units to network units.
         slices: Index of every slice on the model grid.
+        coil_mixing: The coils of the scanner are this matrix times those of ``y``; None where
+            they are those of ``y``.
     """
 
     operator: LinearOperator
@@ -42,6 +44,7 @@ class Acquisition:
     noise_std: float
     intensity: Intensity
     slices: tuple[int, ...]
+    coil_mixing: Complex[np.ndarray, "coil coil"] | None = None
 
     def problem(self, slices: Sequence[int]) -> Problem:
         r"""Return the problem of some slices in network units.

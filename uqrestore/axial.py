@@ -4,36 +4,53 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from uqrestore.evaluation.variogram import LAGS, level_crossing, variogram
+from uqrestore.evaluation.variogram import LAGS, variogram
+from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.sampling import Shelf, chunks, draw
 from uqrestore.scans import Scan, ScanError
 from uqrestore.work import Work, prepare
+
+Ratios = Float[np.ndarray, "volume lag"]
 
 LENGTHS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 13.0)
 DRAWS = 3
 """Draws of a volume: its voxels are many, so that few do."""
 
 
+FINE = 131
+"""Lengths looked at between the shortest and the longest tried."""
+
+SHARES = np.linspace(0.3, 1.0, 36)
+NEAR = 0.1
+"""Relative error of a variogram that is called right: that of a few volumes is no better known."""
+
+
 @dataclass(frozen=True, eq=False)
 class AxialFit:
-    r"""How the variogram of draws along the axis compares with the truth's.
+    """How the variogram of draws along the axis compares with the truth's.
 
     Attributes:
-        lengths_mm: The lengths tried, rising.
+        lengths_mm: The lengths tried, rising, with ``axial_share`` 1.
         ratio: Variogram of draws over that of the truth, for each length and lag; 1 is right,
             more is too rough from slice to slice.
-        axial_mm: The length at which the mean of :math:`\ln` ratio over the lags is 0; the largest
-            tried where draws stay rougher than the truth.
-        reached: Whether it is 0 there.
+        axial_mm: The length found, among or between those tried.
+        axial_share: The share found.
+        ratio_found: The ratio with these two, measured, for each lag.
     """
 
     lengths_mm: tuple[float, ...]
     ratio: Float[np.ndarray, "length lag"]
     axial_mm: float
-    reached: bool
+    axial_share: float
+    ratio_found: Float[np.ndarray, " lag"]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the variogram is right at every lag."""
+        return bool((np.abs(self.ratio_found - 1) <= NEAR).all())
 
 
 def fit_axial(
@@ -49,13 +66,18 @@ def fit_axial(
     shelf: Shelf | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> AxialFit:
-    """Find the ``axial_mm`` at which draws change along the axis as fast as the truth does.
+    """Find the ``axial_mm`` and ``axial_share`` at which draws change along the axis as real scans.
 
-    The law of a single slice does not depend on it, so nothing else about a pipeline changes.
+    How fast draws change from a slice to the next depends on the correlation of the noise of
+    these two slices, whatever length and share make it. That dependence is measured with the
+    lengths given; of all lengths and shares the two are taken at which the ratio at every lag is
+    nearest to 1 (least squares of its logarithm), and are then tried.
+
+    The law of a single slice depends on neither, so nothing else about a pipeline changes.
     Use scans that neither prior nor pipeline were made on.
 
     Args:
-        pipeline: Its own ``axial_mm`` does not matter.
+        pipeline: Its own ``axial_mm`` and ``axial_share`` do not matter.
         scans: Their images are the truth.
         lengths_mm: Lengths to try, rising.
         draws: Draws of every volume at every length.
@@ -74,24 +96,80 @@ def fit_axial(
     if len(tried) < 2 or tried[0] < 0 or (np.diff(tried) <= 0).any():
         raise ValueError(f"lengths_mm must rise from 0 or more, got {list(lengths_mm)}.")
     shelf, say = shelf or Shelf(), tell or (lambda _: None)
-    ratios = []
-    for scan in scans:
-        work = prepare(pipeline, scan, resample, None, device, shelf)
-        chosen = _middle(work.slices, slices, scan.source.name)
+    volumes = [
+        _Volume.of(prepare(pipeline, scan, resample, None, device, shelf), slices, scan.source.name)
+        for scan in scans
+    ]
+
+    def measure(length: float, share: float = 1.0) -> Ratios:
+        """Return the ratio of every volume and lag."""
+        found = []
+        for volume in volumes:
+            coherence = Coherence(length / volume.spacing_mm, share)
+            images = _draw(volume, draws, coherence, batch_size, device)
+            found.append(variogram(images, volume.mask) / volume.variogram)
+            words = ", ".join(f"{value:.2f}" for value in found[-1])
+            alike = f"axial_mm {length:g}" + (f", axial_share {share:.2f}" if share < 1 else "")
+            say(f"{volume.name}: {alike}: variogram / truth's {words}")
+        return np.asarray(found)
+
+    ratio = np.asarray([measure(float(length)) for length in tried])
+    length, share = _nearest(tried, np.log(ratio), [volume.spacing_mm for volume in volumes])
+    return AxialFit(
+        lengths_mm=tuple(tried),
+        ratio=np.exp(np.log(ratio).mean(axis=1)),
+        axial_mm=length,
+        axial_share=share,
+        ratio_found=np.exp(np.log(measure(length, share)).mean(axis=0)),
+    )
+
+
+def _nearest(
+    tried: Float[np.ndarray, " length"],
+    log_ratio: Float[np.ndarray, "length volume lag"],
+    spacings_mm: Sequence[float],
+) -> tuple[float, float]:
+    """Return the length and share whose ratios, between those measured, are nearest to 1."""
+    lengths = np.linspace(tried[0], tried[-1], FINE)
+    left = np.zeros((len(SHARES), len(lengths)))
+    for place, spacing in enumerate(spacings_mm):
+        for lag in range(log_ratio.shape[2]):
+            apart = (lag + 1) * spacing
+            wanted = SHARES[:, None] * _correlation(lengths, apart)
+            known = _correlation(tried, apart)
+            left += np.interp(wanted, known, log_ratio[:, place, lag]) ** 2
+    share, length = np.unravel_index(left.argmin(), left.shape)
+    return round(float(lengths[length]), 1), round(float(SHARES[share]), 2)
+
+
+def _correlation(
+    lengths_mm: Float[np.ndarray, " length"], apart_mm: float
+) -> Float[np.ndarray, " length"]:
+    """Return the correlation of the noise of slices so far apart, with share 1."""
+    return np.asarray([Coherence(length).correlation(apart_mm) for length in lengths_mm.tolist()])
+
+
+@dataclass(frozen=True, eq=False)
+class _Volume:
+    """Neighbouring slices of a scan, and how fast the truth changes from one to the next."""
+
+    work: Work
+    name: str
+    slices: tuple[int, ...]
+    mask: Bool[np.ndarray, "slice row column"]
+    variogram: Float[np.ndarray, " lag"]
+
+    @property
+    def spacing_mm(self) -> float:
+        return self.work.scan.spacing[2]
+
+    @classmethod
+    def of(cls, work: Work, count: int | None, name: str) -> "_Volume":
+        chosen = _middle(work.slices, count, name)
         rows = [work.slices.index(k) for k in chosen]
         mask = work.mask[rows]
         truth = variogram(work.reference["truth"][rows, 0], mask)
-        found = []
-        for length in tried:
-            images = _volumes(work, chosen, draws, float(length), batch_size, device)
-            found.append(variogram(images, mask) / truth)
-            words = ", ".join(f"{value:.2f}" for value in found[-1])
-            say(f"{scan.source.name}: axial_mm {length:g}: variogram / truth's {words}")
-        ratios.append(found)
-    ratio = np.exp(np.log(np.asarray(ratios)).mean(axis=0))
-    best = level_crossing(tried, np.log(ratio).mean(axis=1))
-    reached = best is not None
-    return AxialFit(tuple(tried), ratio, float(tried[-1]) if best is None else best, reached)
+        return cls(work, name, chosen, mask, truth)
 
 
 def _middle(slices: tuple[int, ...], count: int | None, name: str) -> tuple[int, ...]:
@@ -107,17 +185,13 @@ def _middle(slices: tuple[int, ...], count: int | None, name: str) -> tuple[int,
     return chosen
 
 
-def _volumes(
-    work: Work,
-    slices: tuple[int, ...],
-    draws: int,
-    axial_mm: float,
-    batch_size: int | None,
-    device: str,
+def _draw(
+    volume: _Volume, draws: int, coherence: Coherence, batch_size: int | None, device: str
 ) -> Float[np.ndarray, "draw slice row column"]:
     """Draw volumes, in file units."""
-    pipeline, parts = work.pipeline, []
-    for group in chunks(slices, max(1, (batch_size or pipeline.batch_size) // draws)):
+    work, parts = volume.work, []
+    pipeline = work.pipeline
+    for group in chunks(volume.slices, max(1, (batch_size or pipeline.batch_size) // draws)):
         images, _ = draw(
             pipeline.method,
             work.acquisition.problem(group).to(device),
@@ -126,7 +200,7 @@ def _volumes(
             scan=work.scan.key,
             slices=group,
             draws=range(draws),
-            axial_length=axial_mm / work.scan.spacing[2],
+            coherence=coherence,
             classes=work.classes(group),
         )
         parts.append(work.acquisition.intensity.to_file(images[:, :, 0]).cpu().numpy())

@@ -57,7 +57,9 @@ def measured(raw: RawScan | RadialScan, slices: Sequence[int], placement: Placem
             (1, height, width), field_shape=sides, offset=(down, across)
         )
     y = torch.view_as_real(samples).movedim(-1, 1)
-    return Acquisition(operator, y.contiguous(), raw.noise_std, raw.intensity, tuple(rows))
+    return Acquisition(
+        operator, y.contiguous(), raw.noise_std, raw.intensity, tuple(rows), raw.noise.mixing
+    )
 
 
 def coil_combined(acquisition: Acquisition) -> Float[Tensor, " slice *image"]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,24 +60,55 @@ class SampleNoise:
         return self.normal(x.shape[len(self.shape) :], x)
 
 
+@dataclass(frozen=True)
+class Coherence:
+    r"""How alike the noise of two slices of a volume is.
+
+    Their correlation is :math:`a e^{-h^2 / (2 l^2)}` where they are :math:`h > 0` slices apart:
+    geostatistics would say a Gaussian model of range :math:`l` with the nugget :math:`1 - a`.
+
+    Attributes:
+        length: :math:`l`, in slices; 0 leaves every slice by itself.
+        share: :math:`a`, the share of the variance that is alike; the rest is each slice's own.
+
+    Raises:
+        ValueError: If ``length`` is below 0, or ``share`` not in (0, 1].
+    """
+
+    length: float = 0.0
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.length >= 0:
+            raise ValueError(f"length of a correlation must be 0 or more, got {self.length}.")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share of the variance must be above 0, up to 1, got {self.share}.")
+
+    def correlation(self, apart: float) -> float:
+        """Return the correlation of slices so far apart, in slices."""
+        if not self.length:
+            return 0.0
+        return self.share * math.exp(-0.5 * (apart / self.length) ** 2)
+
+
 class CoherentNoise(SampleNoise):
     r"""Noise of a volume: rows of neighbouring slices are correlated along the axis.
 
     One white field per ``(seed, scan, sample)`` covers the whole volume, whichever of its slices
-    are asked for; slice :math:`k` gets :math:`\sum_m w_m n_{k+m}` of it, with
-    :math:`w_m \propto e^{-m^2 / l^2}` and :math:`\sum w_m^2 = 1`. Each slice by itself sees white
-    unit noise, so the law of its samples is that of :class:`SampleNoise`; two slices have the
-    correlation :math:`e^{-(k-k')^2 / (2 l^2)}`.
+    are asked for; slice :math:`k` gets :math:`\sqrt a \sum_m w_m n_{k+m}` of it, with
+    :math:`w_m \propto e^{-m^2 / l^2}` and :math:`\sum w_m^2 = 1`, and :math:`\sqrt{1 - a}` of a
+    field of its own. Each slice by itself sees white unit noise, so the law of its samples is that
+    of :class:`SampleNoise`.
 
     Args:
         seed: Seed of the run.
         samples: Indices of the posterior samples in this batch.
-        length: :math:`l`, in slices; above 0.
+        coherence: How alike slices are; of a length above 0.
         scan: As for :class:`SampleNoise`.
         slices: One index per problem of a batch.
 
     Raises:
-        ValueError: If ``length`` is not above 0.
+        ValueError: If the length is 0.
     """
 
     def __init__(
@@ -84,17 +116,19 @@ class CoherentNoise(SampleNoise):
         seed: int,
         samples: Sequence[int],
         *,
-        length: float,
+        coherence: Coherence,
         scan: int = 0,
         slices: Sequence[int],
     ) -> None:
-        if not length > 0:
-            raise ValueError(f"length is that of a correlation and must be above 0, got {length}.")
+        length, share = coherence.length, coherence.share
+        if not length:
+            raise ValueError("length is that of a correlation and must be above 0, got 0.")
         super().__init__(seed, samples, scan=scan, slices=slices)
         reach = math.ceil(REACH * length)
         offsets = range(-reach, reach + 1)
         weights = np.asarray([math.exp(-((m / length) ** 2)) for m in offsets])
-        self._weights = (weights / np.linalg.norm(weights)).tolist()
+        self._weights = (math.sqrt(share) * weights / np.linalg.norm(weights)).tolist()
+        self._own = math.sqrt(1 - share)
         self._fields = [
             [_stream(seed, scan, VOLUME + row + m, i) for m in offsets]
             for i in samples
@@ -106,6 +140,8 @@ class CoherentNoise(SampleNoise):
         rest = tuple(rest)
         noise = torch.zeros(len(self._fields), *rest, dtype=like.dtype)
         one = torch.empty(rest, dtype=like.dtype)
+        if self._own:
+            noise.add_(super().normal(rest, noise).reshape(noise.shape), alpha=self._own)
         for row, field in zip(noise, self._fields, strict=True):
             for weight, stream in zip(self._weights, field, strict=True):
                 row.add_(one.normal_(generator=stream), alpha=weight)

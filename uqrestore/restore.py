@@ -25,7 +25,7 @@ from uqrestore.work import Slices, Work, plan, prepare
 
 Images = Float[np.ndarray, "slice channel row column"]
 
-SUMMARY_VOLUMES = 7  # mean, spread, three quantiles, and copies on their way to the file
+SUMMARY_VOLUMES = 7  # figures, and the intervals of a guarantee, are made of whole volumes
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def restore(
     predicted = _predicted(work, shelf, device)
     say(str(work.verdict))
     say(f"grid: {work.note}")
-    reserve = (SUMMARY_VOLUMES + pipeline.components) * 4 * int(np.prod(intended.image_shape))
+    reserve = SUMMARY_VOLUMES * 4 * int(np.prod(intended.image_shape))
     budget = Budget(memory, batch_size or pipeline.batch_size, reserve=reserve)
     with PosteriorWriter(out, intended, overwrite=overwrite) as writer:
         if writer.resumed:
@@ -181,7 +181,7 @@ def _draw_all(
                 scan=work.scan.key,
                 slices=group,
                 draws=draws,
-                axial_length=pipeline.axial_mm / work.scan.spacing[2],
+                coherence=work.coherence,
                 classes=work.classes(group),
             )
             writer.write(

@@ -15,6 +15,7 @@ from uqrestore.acquisition import Acquisition, acquire
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.measured import coil_combined, measured
+from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.posterior import PosteriorPlan
@@ -70,6 +71,11 @@ class Work:
     def mask(self) -> Bool[np.ndarray, "slice row column"]:
         """Brain mask of the slices."""
         return self.model.mask[list(self.slices)]
+
+    @property
+    def coherence(self) -> Coherence:
+        """How alike the noise of neighbouring slices is."""
+        return Coherence(self.pipeline.axial_mm / self.scan.spacing[2], self.pipeline.axial_share)
 
     def classes(self, slices: Sequence[int]) -> tuple[int, ...] | None:
         """Return the class of slices by their height, or None where the prior knows none."""
@@ -258,6 +264,7 @@ def plan(work: Work, device: str) -> PosteriorPlan:
         fingerprint=work.fingerprint,
         operator=(operator.name, *operator.to_data()),
         y=(acquisition.axes, acquisition.y.numpy()),
+        observed=_observed(acquisition),
         noise_std=acquisition.noise_std,
         mask=work.mask,
         reference=work.reference,
@@ -266,6 +273,15 @@ def plan(work: Work, device: str) -> PosteriorPlan:
         provenance=_provenance(work, device),
         title=pipeline.title,
     )
+
+
+def _observed(acquisition: Acquisition) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Return the way back to the coils of the scanner, where ``y`` holds others."""
+    mixing = acquisition.coil_mixing
+    if mixing is None:
+        return {}
+    parts = np.stack([mixing.real, mixing.imag]).astype(np.float32)
+    return {"coil_mixing": (("ri", "scanner_coil", "coil"), parts)}
 
 
 def _provenance(work: Work, device: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_the_noise_is_found_per_real_component(noise_scan: bool, tmp_path: Path)
 
     assert raw.noise_std == pytest.approx(2.0, rel=0.05)
     scan = "noise scan, coils whitened by its covariance"
-    assert raw.noise_source == (scan if noise_scan else "corners of k-space")
+    assert raw.noise.source == (scan if noise_scan else "corners of k-space")
 
 
 def test_coils_are_whitened_by_the_noise_scan(tmp_path: Path) -> None:
@@ -92,6 +92,11 @@ def test_coils_are_whitened_by_the_noise_scan(tmp_path: Path) -> None:
     power = 2 * 0.7**2 * np.real(np.trace(mixing @ mixing.conj().T)) / 3
     np.testing.assert_allclose(found, power * np.eye(3), atol=0.12 * power)
     assert 2 * raw.noise_std**2 == pytest.approx(power, rel=0.05)
+    assert raw.noise.mixing is not None
+    acquired = raw.noise.mixing @ coils
+    found = acquired @ acquired.conj().T / acquired.shape[1]
+    wanted = 2 * 0.7**2 * mixing @ mixing.conj().T
+    np.testing.assert_allclose(found, wanted, atol=0.12 * np.abs(wanted).max())
 
 
 def test_fastmri_files_lose_their_oversampling_and_the_name_in_them(tmp_path: Path) -> None:
@@ -179,7 +184,7 @@ def test_larger_pixels_leave_out_outer_samples_of_spokes(tmp_path: Path) -> None
     assert coarse.scan.spacing == pytest.approx((6, 6, 3))
     assert 0.3 < coarse.samples.shape[-1] / raw.samples.shape[-1] < 0.7
     assert coarse.scan.voxels.max() == pytest.approx(raw.scan.voxels.max(), rel=0.1)
-    assert raw.noise_source == "noise scan, coils whitened by its covariance"
+    assert raw.noise.source == "noise scan, coils whitened by its covariance"
     assert coarse.noise_std == pytest.approx(raw.noise_std / 2, rel=1e-6)
     with pytest.raises(ScanError, match="cannot be brought to pixels of 13 mm"):
         raw.at(13.0)

@@ -22,7 +22,7 @@ def fit_axial(
     batch_size: BatchSize = None,
     device: Device = "cpu",
 ) -> None:
-    """Find the axial_mm at which draws change from slice to slice as fast as real scans."""
+    """Find axial_mm and axial_share: draws then change from slice to slice as real scans do."""
     with one_line_faults():
         from uqrestore.axial import fit_axial
         from uqrestore.pipeline import RestorePipeline, load_pipeline
@@ -44,5 +44,7 @@ def fit_axial(
             tell=say,
         )
         say(f"axial_mm: {found.axial_mm:.1f}")
+        say(f"axial_share: {found.axial_share:.2f}")
         if not found.reached:
-            say("at this length draws are still rougher along the axis than the truth; try more.")
+            ratio = ", ".join(f"{value:.2f}" for value in found.ratio_found)
+            say(f"this is the nearest, but the variogram is still {ratio} of the truth's.")

@@ -36,21 +36,3 @@ def variogram(
             step = volumes[..., h:, :, :] - volumes[..., :-h, :, :]
             found[h - 1] = 0.5 * np.square(step[..., pair], dtype=np.float64).mean()
     return found
-
-
-def level_crossing(
-    places: Float[np.ndarray, " place"], values: Float[np.ndarray, " place"]
-) -> float | None:
-    """Return where values that fall along the places first reach 0; None if they never do.
-
-    Between two places a straight line is drawn; values that begin at or below 0 reach it at the
-    first place.
-    """
-    below = np.flatnonzero(values <= 0)
-    if not len(below):
-        return None
-    last = int(below[0])
-    if last == 0:
-        return float(places[0])
-    high, low = values[last - 1], values[last]
-    return float(places[last - 1] + (places[last] - places[last - 1]) * high / (high - low))

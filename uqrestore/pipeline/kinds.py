@@ -32,6 +32,7 @@ class RestorePipeline(Pipeline):
         axial_mm: Length over which the noise of neighbouring slices is alike, so that a draw is
             coherent along the axis; 0 draws every slice by itself. The law of a single slice is
             the same.
+        axial_share: Share of the noise's variance that is alike; the rest is each slice's own.
         seed: Seed of the samples and of the simulated noise.
         components: Principal components of the posterior to keep of a slice; 0, or at most two
             fewer than draws.
@@ -49,6 +50,7 @@ class RestorePipeline(Pipeline):
     baseline: str | None = None
     draws: Annotated[int, Field(ge=2)] = 32
     axial_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    axial_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Seed = 0
     components: Annotated[int, Field(ge=0)] = 3
     component_scope: Literal["slice", "volume"] = "slice"

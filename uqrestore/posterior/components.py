@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore.posterior.scratch import let_go
+
 MOST_FOLDS = 20  # beyond, each fold costs an eigendecomposition and changes the variance little
 
 
@@ -122,15 +124,14 @@ def components_from_gram(
 def align_signs(
     directions: Float[np.ndarray, "component slice *shape"],
     std: Float[np.ndarray, "component slice"],
-) -> Float[np.ndarray, "component slice *shape"]:
-    """Give each component the same sign in neighbouring slices.
+) -> None:
+    """Give each component the same sign in neighbouring slices, in place.
 
     A principal component has no sign of its own. The slice where it is strongest gets the one
     that makes its largest entry positive; every other slice gets the one that agrees, by inner
     product, with the neighbour nearer to that slice.
     """
-    aligned = directions.copy()
-    for component, strength in zip(aligned, std, strict=True):
+    for component, strength in zip(directions, std, strict=True):
         start = int(strength.argmax())
         flat = component.reshape(len(component), -1)
         peak = flat[start, np.abs(flat[start]).argmax()]
@@ -140,7 +141,7 @@ def align_signs(
             for k in range(start + step, last, step):
                 if flat[k] @ flat[k - step] < 0:
                     flat[k] *= -1
-    return aligned
+                let_go(directions)
 
 
 def _fit(

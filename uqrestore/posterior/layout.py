@@ -14,6 +14,7 @@ import numpy as np
 
 from uqrestore import __version__
 from uqrestore.posterior.plan import PosteriorPlan, to_json
+from uqrestore.posterior.scratch import let_go
 
 CONVENTIONS = "CF-1.11 uqrestore-1"
 WARNING = "Research software, not a medical device; not for diagnosis."
@@ -87,7 +88,7 @@ def image(  # the attributes every image shares
     chunks = (*(1 for _ in dims[:-2]), *values.shape[-2:])
     units = plan.unit if units is None else units
     return put(
-        group, name, dims, np.asarray(values, np.float32), chunks=chunks, units=units,
+        group, name, dims, np.asanyarray(values, np.float32), chunks=chunks, units=units,
         spatial_ref="affine", **attrs,
     )  # fmt: skip
 
@@ -101,8 +102,8 @@ def put(
     chunks: tuple[int, ...] | None = None,
     **attrs: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    """Write one array with its dimensions, attributes and SHA-256."""
-    values = np.asarray(values)
+    """Write one array with its dimensions, attributes and SHA-256; one in planes plane by plane."""
+    values = np.asanyarray(values)
     if values.dtype == bool:
         values, attrs = values.astype(np.int8), {**attrs, "dtype": "bool"}
     declare(group, dims, values.shape)
@@ -110,9 +111,18 @@ def put(
     if values.ndim and values.nbytes > COMPRESS_ABOVE:
         options = {**FILTERS, "chunks": chunks or _whole_slices(dims, values.shape)}
     variable = group.create_variable(name, dims, values.dtype, **options)
-    variable[...] = values
     variable.attrs.update(attrs)
-    variable.attrs["sha256"] = array_sha256(values)
+    if chunks is None or not options:
+        variable[...] = values
+        variable.attrs["sha256"] = array_sha256(values)
+        return variable
+    digest = hashlib.sha256()
+    for index in np.ndindex(values.shape[:-2]):
+        plane = np.ascontiguousarray(values[index])
+        variable._h5ds[index] = plane  # through h5netcdf each small write takes 20x longer
+        digest.update(plane.astype(plane.dtype.newbyteorder("<"), copy=False))  # type: ignore[arg-type]
+        let_go(values)
+    variable.attrs["sha256"] = digest.hexdigest()
     return variable
 
 

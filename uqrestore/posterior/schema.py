@@ -66,8 +66,11 @@ SCHEMA: dict[str, Variable] = {
     "/moments/gram": Variable(("z", "of", "with"), "f", "never", "their inner products"),
     "/interval/lower": Variable(SPACE, "f", "never", "lower ends of guaranteed intervals"),
     "/interval/upper": Variable(SPACE, "f", "never", "upper ends of guaranteed intervals"),
-    "/observed_data/y": Variable(None, "fc", "always", "measurement as acquired"),
+    "/observed_data/y": Variable(None, "fc", "always", "the measurement"),
     "/observed_data/noise_std": Variable(None, "f", "always", "noise of y"),
+    "/observed_data/coil_mixing": Variable(
+        ("ri", "scanner_coil", "coil"), "f", "never", "the scanner's coils of the coils of y"
+    ),
     "/integrity/file_sha256": Variable(("byte",), "u", "complete", "hash of the file itself"),
 }
 

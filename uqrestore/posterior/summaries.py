@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from uqrestore.posterior.components import align_signs, components_from_gram
+from uqrestore.posterior.scratch import NewArray, in_memory, let_go
 
-BAND_BYTES = 16 * 2**20
+BAND_BYTES = 4 * 2**20
 
 ReadRows = Callable[[int, slice], np.ndarray]
 """Return draws (draw, channel, row, column) of a slice (by position) and a band of rows."""
@@ -97,6 +98,7 @@ def summarise(
     levels: tuple[float, ...],
     predicted: Predicted | None = None,
     scope: str = "slice",
+    new: NewArray = in_memory,
 ) -> Summary:
     """Summarise the draws of every slice.
 
@@ -110,6 +112,7 @@ def summarise(
             the draws, and the draws say how much of their variance these hold.
         scope: ``"volume"`` finds components of the volume as a whole, for draws that are
             coherent along the axis; they have one sign and one order in all slices.
+        new: Makes the arrays that are as large as the volume.
 
     Returns:
         float32 arrays. With one draw the standard deviation is NaN: it cannot be known.
@@ -118,9 +121,8 @@ def summarise(
     told = None if predicted is None or not len(predicted.pc) else predicted
     count = max(0, min(components, draws - 2)) if told is None else 0
     image = (slices, channels, rows, columns)
-    mean, std = np.empty(image, np.float32), np.full(image, np.nan, np.float32)
-    quantiles = np.empty((len(levels), *image), np.float32)
-    pc, variance = np.zeros((count, *image), np.float32), np.zeros((count, slices))
+    mean, std, quantiles = new(image), new(image), new((len(levels), *image))
+    pc, variance = new((count, *image)), np.zeros((count, slices))
     along = np.zeros((0 if told is None else len(told.pc), slices))
     total, whole = 0.0, np.zeros((draws, draws))
     bands = _bands(rows, draws * channels * columns * 8)
@@ -134,8 +136,7 @@ def summarise(
             if levels:
                 quantiles[:, k, :, band] = np.quantile(x, levels, axis=0)
             x -= centre
-            if draws > 1:
-                std[k, :, band] = np.sqrt((x**2).sum(axis=0) / (draws - 1))
+            std[k, :, band] = _std(x)
             flat = x.reshape(draws, -1)
             gram += flat @ flat.T
             if told is not None:
@@ -144,6 +145,7 @@ def summarise(
             along[:, k] = (scores**2).sum(axis=0) / (draws - 1)
             total += np.trace(gram) / (draws - 1)
         whole += gram
+        let_go(mean, std, quantiles, pc)
         if not count or scope == "volume":
             continue
         found = components_from_gram(gram, count)
@@ -158,18 +160,20 @@ def summarise(
             for band in bands:
                 x = read(k, band).astype(np.float64)
                 pc[:, k, :, band] = np.tensordot(found.weights, x, axes=1)
+            let_go(pc)
         variance = _split(pc, found.variance)
     elif told is None:
-        pc = align_signs(pc, variance)
+        align_signs(pc, variance)
     else:
-        variance = along
+        pc, variance = told.pc.astype(np.float32), along
+        align_signs(pc, told.pc_std**2)
     return Summary(
         mmse=mean if predicted is None else np.asarray(predicted.mmse, np.float32),
         mmse_source="mean of draws" if predicted is None else "network",
         std=std,
         levels=tuple(levels),
         quantiles=quantiles,
-        pc=pc if told is None else align_signs(told.pc, told.pc_std**2),
+        pc=pc,
         pc_std=(np.sqrt(variance) if told is None else told.pc_std).astype(np.float32),
         explained=(variance.sum(axis=1) / max(total, np.finfo(float).tiny)).astype(np.float32),
         draws=draws,
@@ -184,13 +188,25 @@ def _split(
     variance: Float[np.ndarray, " component"],
 ) -> Float[np.ndarray, "component slice"]:
     """Give each slice of volume components unit norm, in place; return its share of variance."""
-    norm = np.sqrt((pc.astype(np.float64) ** 2).sum(axis=(2, 3, 4)))
-    pc /= np.where(norm > 0, norm, 1)[:, :, None, None, None].astype(np.float32)
+    count, slices = pc.shape[:2]
+    norm = np.zeros((count, slices))
+    for k in range(slices):
+        norm[:, k] = np.linalg.norm(pc[:, k].reshape(count, -1).astype(np.float64), axis=1)
+        let_go(pc)
     for component, length in zip(pc, norm, strict=True):
         flat = component[int(length.argmax())].ravel()
-        if flat[np.abs(flat).argmax()] < 0:
-            component *= -1
+        sign = -1 if flat[np.abs(flat).argmax()] < 0 else 1
+        for k in range(slices):
+            component[k] *= sign / (length[k] if length[k] > 0 else 1)
+            let_go(pc)
     return variance[:, None] * norm**2
+
+
+def _std(centred: Float[np.ndarray, "draw channel row column"]) -> np.ndarray:
+    """Return the standard deviation over draws; that of one draw cannot be known."""
+    if len(centred) == 1:
+        return np.full(centred.shape[1:], np.nan)
+    return np.sqrt(np.einsum("i...,i...->...", centred, centred) / (len(centred) - 1))
 
 
 def _bands(rows: int, bytes_per_row: int) -> list[slice]:

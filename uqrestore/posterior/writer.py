@@ -14,6 +14,7 @@ from uqrestore.posterior import part, seal
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
 from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
+from uqrestore.posterior.scratch import beside
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import Predicted, Summary, summarise
 
@@ -153,6 +154,7 @@ class PosteriorWriter:
 
         Raises:
             PosteriorError: If slabs are missing.
+            PosteriorWriteError: If the disk has no room for the maps on their way to the file.
         """
         self._check_whole()
         plan = self.plan
@@ -161,10 +163,18 @@ class PosteriorWriter:
             return np.stack([self._slabs.read(d, position, rows) for d in range(plan.draws)])
 
         shape = (plan.draws, len(plan.slices), plan.channels, plan.rows, plan.columns)
-        levels = tuple(quantiles)
-        return summarise(
-            read, shape, components=components, levels=levels, predicted=predicted, scope=scope
-        )
+        try:
+            return summarise(
+                read,
+                shape,
+                components=components,
+                levels=tuple(quantiles),
+                predicted=predicted,
+                scope=scope,
+                new=beside(self.path.parent),
+            )
+        except OSError as error:
+            self._fail(error)
 
     def finish(
         self,

@@ -1,12 +1,13 @@
 """ISMRMRD raw data, read with h5py alone: Cartesian lines and radial spokes of 2-D slices."""
 
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.kspace import RawScan, crop_readout, raw_scan
+from uqrestore.scans.kspace import CoilNoise, RawScan, crop_readout, raw_scan
 from uqrestore.scans.radial import RadialScan, radial_scan
 from uqrestore.scans.scan import Source
 
@@ -63,7 +64,7 @@ def _cartesian(
     affine = _affine(lines["head"], header, pixel, (kspace.shape[3], kspace.shape[2]))
     kspace, found = _whitened(kspace, noise)
     if found is not None:
-        found = found[0] / float(np.sqrt(counts[counts > 0].min())), found[1]
+        found = replace(found, std=found.std / float(np.sqrt(counts[counts > 0].min())))
     return raw_scan(kspace, sampled, affine, source=source, noise=found)
 
 
@@ -120,16 +121,16 @@ def _radial(
 
 def _whitened(
     kspace: np.ndarray, noise: tuple[np.ndarray, float] | None
-) -> tuple[np.ndarray, tuple[float, str] | None]:
-    """Make the coils ``(slice, coil, ...)`` equally noisy; say how noisy, and how it was found."""
+) -> tuple[np.ndarray, CoilNoise | None]:
+    """Make the coils ``(slice, coil, ...)`` equally noisy; say how noisy."""
     if noise is None:
         return kspace, None
     values, std = noise
-    whiten = _whitening(values)
-    if whiten is None:
-        return kspace, (std, "noise scan")
-    white = np.einsum("cd,sd...->sc...", whiten, kspace)
-    return white, (std, "noise scan, coils whitened by its covariance")
+    mixing = _mixing(values)
+    if mixing is None:
+        return kspace, CoilNoise(std, "noise scan")
+    white = np.einsum("cd,sd...->sc...", np.linalg.inv(mixing), kspace)
+    return white, CoilNoise(std, "noise scan, coils whitened by its covariance", mixing)
 
 
 class Header:
@@ -206,8 +207,8 @@ def _noise_scan(lines: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, float
     return values, float(np.sqrt(bandwidth * np.square(np.abs(values)).mean() / 2))
 
 
-def _whitening(noise: np.ndarray) -> np.ndarray | None:
-    """Return the matrix that makes coils equally noisy and uncorrelated; their mean power stays.
+def _mixing(noise: np.ndarray) -> np.ndarray | None:
+    """Return the matrix that mixes equally noisy, uncorrelated coils to these; mean power stays.
 
     None where the noise scan is too short to tell, or there is one coil.
     """
@@ -217,10 +218,9 @@ def _whitening(noise: np.ndarray) -> np.ndarray | None:
     covariance = noise @ noise.conj().T / count
     power = float(np.real(np.trace(covariance))) / coils
     try:
-        root = np.linalg.cholesky(covariance)
+        return np.linalg.cholesky(covariance) / np.sqrt(power)
     except np.linalg.LinAlgError:
         return None
-    return np.sqrt(power) * np.linalg.inv(root)
 
 
 def _affine(

@@ -19,10 +19,32 @@ SAME_SIZE = 0.02  # relative, as for images
 KSpace = Complex[np.ndarray, "slice coil row column"]
 
 
+@dataclass(frozen=True, eq=False)
+class CoilNoise:
+    """The noise of samples of k-space.
+
+    Attributes:
+        std: Standard deviation per real component, alike in all coils.
+        source: How it was found.
+        mixing: The coils as they were acquired are this matrix times those of the samples; None
+            where the samples are as acquired.
+    """
+
+    std: float
+    source: str
+    mixing: Complex[np.ndarray, "coil coil"] | None = None
+
+
 class FromScan:
-    """What samples of k-space, on any trajectory, take from the image that they give."""
+    """What samples of k-space, on any trajectory, take from their image and their noise."""
 
     scan: Scan
+    noise: CoilNoise
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise of the samples, per real component."""
+        return self.noise.std
 
     @property
     def source(self) -> Source:
@@ -46,16 +68,14 @@ class RawScan(FromScan):
     Attributes:
         samples: In the file's units.
         sampled: Which frequencies were measured; the same for all slices and coils.
-        noise_std: Standard deviation of the noise of ``samples``, per real component.
-        noise_source: How it was found.
+        noise: Of ``samples``.
         scan: The zero-filled image, root of the sum of squares over coils: its grid is where the
             slices lie, its mask roughly where there is tissue.
     """
 
     samples: KSpace
     sampled: Bool[np.ndarray, "row column"]
-    noise_std: float
-    noise_source: str
+    noise: CoilNoise
     scan: Scan
 
     @property
@@ -94,7 +114,7 @@ class RawScan(FromScan):
             _about_zero(self.sampled, rows, columns),
             self.scan.grid.sampled(new).affine,
             source=self.source,
-            noise=(gain * self.noise_std, self.noise_source),
+            noise=replace(self.noise, std=gain * self.noise_std),
         )
 
 
@@ -104,7 +124,7 @@ def raw_scan(
     affine: Float[np.ndarray, "4 4"],
     *,
     source: Source,
-    noise: tuple[float, str] | None = None,
+    noise: CoilNoise | None = None,
 ) -> RawScan:
     """Check k-space, turn it to patient order, find its noise and its zero-filled image.
 
@@ -114,8 +134,7 @@ def raw_scan(
         affine: Of the image: (column, row, slice) to RAS+ mm, where the image is the centred
             transform of ``samples``.
         source: Named in every complaint.
-        noise: Standard deviation per real component and how it was found; None takes it from the
-            corners of k-space, where there is next to no signal.
+        noise: None takes it from the corners of k-space, where there is next to no signal.
 
     Raises:
         ScanError: If nothing was sampled, samples are NaN, or slices are not the image's plane.
@@ -125,7 +144,7 @@ def raw_scan(
         raise ScanError(f"{name}: holds k-space samples that are NaN or infinite.")
     if not sampled.any() or not np.abs(samples).any():
         raise ScanError(f"{name}: every k-space sample is zero; was the file written to the end?")
-    std, how = _corner_noise(samples, sampled, name) if noise is None else noise
+    noise = _corner_noise(samples, sampled, name) if noise is None else noise
     images = to_image(samples)
     rss = np.sqrt((np.abs(images) ** 2).sum(axis=1)).transpose(2, 1, 0).astype(np.float32)
     scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
@@ -144,12 +163,11 @@ def raw_scan(
         images = images[::-1]
     turned = np.where(sampled, to_kspace(images), 0).astype(np.complex64)
     intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
-    found = replace(scan.source, given_mask=False, note=f"noise from the {how}")
+    found = replace(scan.source, given_mask=False, note=f"noise from the {noise.source}")
     return RawScan(
         samples=turned,
         sampled=np.ascontiguousarray(sampled),
-        noise_std=std,
-        noise_source=how,
+        noise=noise,
         # The mask is our own guess, not one that came with the scan.
         scan=replace(scan, intensity=intensity, source=found),
     )
@@ -202,7 +220,7 @@ def _opposite(sampled: np.ndarray, axis: int) -> np.ndarray:
     return np.roll(flipped, 1, axis) if sampled.shape[axis] % 2 == 0 else flipped
 
 
-def _corner_noise(samples: KSpace, sampled: np.ndarray, name: str) -> tuple[float, str]:
+def _corner_noise(samples: KSpace, sampled: np.ndarray, name: str) -> CoilNoise:
     high = [np.abs(np.linspace(-1, 1, n)) > CORNER for n in sampled.shape]
     for place, how in (
         (high[0][:, None] & high[1], "corners of k-space"),
@@ -211,7 +229,7 @@ def _corner_noise(samples: KSpace, sampled: np.ndarray, name: str) -> tuple[floa
         values = np.asarray(samples[..., place & sampled], np.complex64)
         if values.size >= FEWEST_CORNER_SAMPLES:
             parts = np.stack([np.real(values), np.imag(values)])
-            return float(MEDIAN_TO_STD * np.median(np.abs(parts))), how
+            return CoilNoise(float(MEDIAN_TO_STD * np.median(np.abs(parts))), how)
     raise ScanError(
         f"{name}: too few high frequencies are sampled to tell the noise; the file needs a noise "
         "scan."

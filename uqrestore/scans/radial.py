@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.kspace import SAME_SIZE, FromScan, tissue
+from uqrestore.scans.kspace import SAME_SIZE, CoilNoise, FromScan, tissue
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 
 Samples = Complex[np.ndarray, "slice coil point"]
@@ -25,8 +25,7 @@ class RadialScan(FromScan):
         samples: In the file's units.
         points: Where they lie: (row, column) in radians per pixel.
         spokes: Through the centre of k-space; they say how far it is sampled densely.
-        noise_std: Standard deviation of the noise of ``samples``, per real component.
-        noise_source: How it was found.
+        noise: Of ``samples``.
         scan: The gridded image, root of the sum of squares over coils: its grid is where the
             slices lie, its mask roughly where there is tissue.
     """
@@ -34,8 +33,7 @@ class RadialScan(FromScan):
     samples: Samples
     points: Points
     spokes: int
-    noise_std: float
-    noise_source: str
+    noise: CoilNoise
     scan: Scan
 
     @property
@@ -74,7 +72,7 @@ class RadialScan(FromScan):
             (new[0], new[1]),
             grid.affine,
             spokes=self.spokes,
-            noise=(gain * self.noise_std, self.noise_source),
+            noise=replace(self.noise, std=gain * self.noise_std),
             source=self.source,
         )
 
@@ -86,7 +84,7 @@ def radial_scan(
     affine: Float[np.ndarray, "4 4"],
     *,
     spokes: int,
-    noise: tuple[float, str],
+    noise: CoilNoise,
     source: Source,
 ) -> RadialScan:
     """Check radial k-space, turn it to patient order, and grid it.
@@ -97,7 +95,7 @@ def radial_scan(
         shape: Rows and columns of the image.
         affine: Of the image: (column, row, slice) to RAS+ mm.
         spokes: How many there are.
-        noise: Standard deviation per real component, and how it was found.
+        noise: Of ``samples``.
         source: Named in every complaint.
 
     Raises:
@@ -125,14 +123,13 @@ def radial_scan(
             points = points * sign
     if flips[2]:
         samples = samples[::-1]
-    found = replace(scan.source, given_mask=False, note=f"noise from the {noise[1]}")
+    found = replace(scan.source, given_mask=False, note=f"noise from the {noise.source}")
     intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
     return RadialScan(
         samples=np.ascontiguousarray(samples, np.complex64),
         points=np.ascontiguousarray(points),
         spokes=spokes,
-        noise_std=noise[0],
-        noise_source=noise[1],
+        noise=noise,
         scan=replace(scan, intensity=intensity, source=found),
     )
 
