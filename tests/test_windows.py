@@ -6,12 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from tests.front import CARD, COLUMNS, ROWS, VOXEL_MM, read, tiny_pipeline, tiny_prior, tiny_scan
+from tests.front import (
+    CARD,
+    COLUMNS,
+    ROWS,
+    VOXEL_MM,
+    read,
+    tiny_affine,
+    tiny_pipeline,
+    tiny_prior,
+    tiny_scan,
+    tiny_voxels,
+)
+from tests.scans.rawfiles import write_ismrmrd
 from uqrestore.pipeline import RestorePipeline, load_pipeline
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.priors import LowRankGaussian
 from uqrestore.restore import restore
-from uqrestore.scans import ScanError, demo_scan_path, read_scan
+from uqrestore.scans import ScanError, demo_scan_path, read_input, read_scan
 from uqrestore.zoo import load_card
 
 WINDOW = (12, 10)
@@ -56,6 +68,30 @@ def test_one_method_call_sees_the_same_slice_whatever_the_batch(
     ]
     one, other = (read(file, "posterior/image") for file in files)
     assert np.abs(one - other).max() < 1e-5 * np.ptp(one)
+
+
+def test_raw_k_space_of_a_slice_larger_than_the_prior_is_restored_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, windows_of=[ROWS, COLUMNS])
+    lines = np.ones(ROWS, bool)
+    lines[[1, 4, ROWS - 3]] = False
+    voxels, noise = tiny_voxels(), 1.0
+    path = write_ismrmrd(tmp_path / "a.mrd", voxels, tiny_affine(), lines, noise, 3)
+    pipeline = tiny_pipeline(
+        tmp_path, baseline=None, operator=None, method={"name": "moment_matching"}
+    )
+
+    out = restore(pipeline, read_input(path), tmp_path / "o.h5", slices=[2])
+
+    assert validate(out) == []
+    mean, zero = read(out, "estimate/mmse")[0], read(out, "reference/zero_filled")[0]
+    truth = voxels[..., 2].T
+    inside = truth > 0
+    assert mean.shape == truth.shape == (ROWS, COLUMNS)
+    assert np.square(mean - truth)[inside].mean() < np.square(zero - truth)[inside].mean()
+    with open_posterior(out) as tree:
+        assert "in 4 windows of 12 x 10, blended" in tree.attrs["provenance"]
 
 
 @pytest.mark.parametrize(

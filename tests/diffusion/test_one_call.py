@@ -83,6 +83,17 @@ def test_without_noise_the_mean_explains_the_data_and_components_leave_them_alon
     assert (found.std > 0).all()
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_components_beyond_what_is_open_have_no_direction_and_no_length(left: int) -> None:
+    seen = torch.ones(SHAPE, dtype=torch.float64)
+    seen.flatten()[:left] = 0
+    problem = simulate(Inpainting(seen), randn(BATCH, *SHAPE, seed=5))
+    found = one_call(network(), problem, SampleNoise(0, [0], slices=range(BATCH)))
+    assert (found.std[:, :left] > 0).all()
+    assert (found.std[:, left:] == 0).all()
+    assert (found.directions[:, left:] == 0).all()
+
+
 def test_a_network_without_components_gives_the_mean_alone() -> None:
     problem = simulate(inpainting(), randn(BATCH, *SHAPE, seed=5))
     found = one_call(network(0), problem, SampleNoise(0, [0], slices=range(BATCH)))

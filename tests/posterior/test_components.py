@@ -86,6 +86,8 @@ def test_directions_have_unit_norm_and_the_shape_of_the_image() -> None:
 def test_too_few_draws_for_so_many_components_are_refused() -> None:
     with pytest.raises(ValueError, match="3 components need at least 5 draws but there are 4"):
         principal_components(gaussian(4, 0), 3)
+    with pytest.raises(ValueError, match="2 folds of 4 draws leave 2; take more folds"):
+        principal_components(gaussian(4, 0), 2, folds=2)
 
 
 def test_neighbouring_slices_get_the_same_sign() -> None:

@@ -123,7 +123,7 @@ def test_a_run_keeps_snapshots_and_an_average_is_a_model(tmp_path: Path) -> None
 
 
 def test_a_run_without_snapshots_says_so(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"there are none\. Train with power_ema"):
+    with pytest.raises(WeightsError, match="has no snapshots to average; train with power_ema"):
         synthesise(tmp_path, 0.1)
     result = CliRunner().invoke(app, ["average", str(tmp_path), "--width", "0.1", "-o", "out"])
     assert result.exit_code == 2

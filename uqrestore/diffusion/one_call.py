@@ -14,6 +14,9 @@ from uqrestore.problem import Problem
 DROWNED = 100.0
 """Noise level, in network intensity, where nothing of an image is left to see."""
 
+ROUNDING = 1e-4
+"""Share of a raw component that projections may leave where nothing should be left."""
+
 
 @dataclass(frozen=True, eq=False)
 class OneCall:
@@ -22,7 +25,8 @@ class OneCall:
     Attributes:
         mean: Shape ``(*problem, *in_shape)``.
         directions: Orthonormal, ``(*problem, component, *in_shape)``; no component at all where
-            the denoiser puts out none.
+            the denoiser puts out none, and zeros, of no length, for those beyond what a
+            measurement without noise leaves open.
         std: Posterior standard deviation along each, ``(*problem, component)``.
     """
 
@@ -72,4 +76,6 @@ def one_call(
     mean = problem.project(mean)
     if raw.shape[-4] == 0:
         return OneCall(mean, raw, raw.new_zeros(raw.shape[:-3]))
-    return OneCall(mean, *gram_schmidt(unmeasured(raw, problem)))
+    directions, std = gram_schmidt(unmeasured(raw, problem))
+    open_ = std > ROUNDING * raw.flatten(-3).norm(dim=-1)
+    return OneCall(mean, directions * open_[..., None, None, None], std * open_)

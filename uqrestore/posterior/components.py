@@ -66,7 +66,8 @@ def principal_components(
         Components whose ``std`` is measured on draws that had no part in the direction.
 
     Raises:
-        ValueError: If there are too few draws for so many components.
+        ValueError: If there are too few draws for so many components, or too few are left of them
+            when a fold is left out.
     """
     flat = draws.reshape(len(draws), -1).astype(np.float64)
     centred = flat - flat.mean(axis=0)
@@ -96,7 +97,8 @@ def components_from_gram(
         folds: Number of groups left out in turn.
 
     Raises:
-        ValueError: If ``count`` exceeds the number of draws less two.
+        ValueError: If ``count`` exceeds the number of draws less two, or that of the draws that
+            any fold leaves less one.
     """
     draws = len(gram)
     if not 0 <= count <= draws - 2:
@@ -104,9 +106,16 @@ def components_from_gram(
             f"{count} components need at least {count + 2} draws but there are {draws}; draw more "
             "or ask for fewer components."
         )
+    groups = np.array_split(np.arange(draws), min(max(folds, 2), draws))
+    left = draws - len(groups[0])
+    if count > left - 1:
+        raise ValueError(
+            f"{count} components need at least {count + 1} draws beside those left out, but "
+            f"{folds} folds of {draws} draws leave {left}; take more folds."
+        )
     weights, fitted = _fit(gram, count)
     squares = np.zeros((draws, count))
-    for left_out in np.array_split(np.arange(draws), min(max(folds, 2), draws)):
+    for left_out in groups:
         rest = np.setdiff1d(np.arange(draws), left_out)
         n = len(rest)
         inner = gram[np.ix_(rest, rest)]

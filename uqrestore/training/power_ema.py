@@ -154,12 +154,15 @@ def synthesise(run: Path, width: float, at: int | None = None) -> tuple[dict[str
     files = sorted((run / FOLDER).glob("*.safetensors"))
     named = [(path, found) for path in files if (found := _NAME.fullmatch(path.name))]
     times = {int(found[1]) for _, found in named}
-    end = max(times, default=0) if at is None else at
-    if not times or end > max(times) or end < min(times):
-        held = f"they reach from {min(times)} to {max(times)}" if times else "there are none"
+    if not times:
         raise WeightsError(
-            f"{run}: no snapshots for an average that ends at {end} samples; {held}. Train with "
-            "power_ema in the pipeline."
+            f"{run}: has no snapshots to average; train with power_ema in the pipeline."
+        )
+    end = max(times) if at is None else at
+    if not min(times) <= end <= max(times):
+        raise WeightsError(
+            f"{run}: has no snapshots for an average that ends at {end} samples; they reach from "
+            f"{min(times)} to {max(times)}."
         )
     used = [(path, found) for path, found in named if int(found[1]) <= end]
     stored = [(exponent(float(found[2])), float(found[1])) for _, found in used]
