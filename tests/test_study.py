@@ -12,6 +12,7 @@ from tests.front import read, tiny_voxels, write_pipeline, write_scan
 from tests.test_cli import MISTAKE, assert_one_line, run
 from uqrestore.evaluation.guarantee import Guarantee
 from uqrestore.posterior import validate
+from uqrestore.report.findings import find
 from uqrestore.study import find_files, read_study
 
 
@@ -148,3 +149,43 @@ def test_a_guarantee_is_kept_by_the_intervals_of_new_scans_and_of_no_others(
     )
     assert_one_line(other, MISTAKE, "draws is 9, calibrated with 8")
     assert not (tmp_path / "o.h5").exists()
+
+
+def test_a_box_along_the_components_is_promised_and_kept_in_the_file(
+    restored: Path, tmp_path: Path
+) -> None:
+    promise, pipeline = tmp_path / "g.json", restored / "tiny.yaml"
+    options = ("-o", promise, "--method", "component_box")
+    few = run("calibrate", restored / "files", *options)
+    assert_one_line(few, MISTAKE, "scenes")
+    made = run("calibrate", restored / "files", *options, "--alpha", 0.5)
+    assert made.exit_code == 0, made.output
+    assert "all 2 components and the residual at once inside" in " ".join(made.output.split())
+    widths = Guarantee.load(promise).widths
+    assert set(widths) == {"component", "residual"}
+    scan = write_scan(tmp_path / "new.nii.gz", np.flip(tiny_voxels(), 1).copy())
+    out = tmp_path / "new.posterior.h5"
+    result = run("reconstruct", scan, "-p", pipeline, "-o", out, "--guarantee", promise)
+    assert result.exit_code == 0, result.output
+    assert validate(out) == []
+    half, std = read(out, "interval/half_width"), read(out, "estimate/pc_std")
+    np.testing.assert_allclose(half, widths["component"] * std, rtol=1e-5)
+    left = np.square(read(out, "estimate/std")).sum((1, 2)) - np.square(std).sum(0)
+    radius = read(out, "interval/radius")
+    np.testing.assert_allclose(radius, widths["residual"] * np.sqrt(left), rtol=1e-3)
+    said = find(out).guarantee
+    assert said is not None
+    assert "along each of 2 components at once" in said
+
+
+def test_learn_then_test_promises_as_rcps_does(restored: Path, tmp_path: Path) -> None:
+    promise = tmp_path / "g.json"
+    chance = ("--alpha", 0.5, "--delta", 0.3)
+    method = ("--method", "learn_then_test")
+    made = run("calibrate", restored / "files", "-o", promise, *method, *chance)
+    assert made.exit_code == 0, made.output
+    assert "With 70 % confidence over the calibration set" in " ".join(made.output.split())
+    other = tmp_path / "h.json"
+    run("calibrate", restored / "files", "-o", other, "--method", "rcps", *chance)
+    one, two = (Guarantee.load(path).widths["interval"] for path in (promise, other))
+    assert one == pytest.approx(two, rel=0.1)

@@ -9,14 +9,23 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore.evaluation.guarantee import Guarantee
+from uqrestore.evaluation.component_box import predicted_residual
+from uqrestore.evaluation.guarantee import Guarantee, OutOfScopeError
 from uqrestore.evaluation.metrics import NETWORK_RANGE, psnr
 from uqrestore.evaluation.predictions import floored_std
 from uqrestore.evaluation.scenes import scene_keys
 from uqrestore.evaluation.scope import Setting
 from uqrestore.memory import Budget
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter, Predicted, Storage
+from uqrestore.posterior import (
+    ComponentBox,
+    Interval,
+    PosteriorPlan,
+    PosteriorWriter,
+    Predicted,
+    Storage,
+    Summary,
+)
 from uqrestore.predict import predict
 from uqrestore.sampling import Shelf, draw
 from uqrestore.scans import Input
@@ -104,6 +113,8 @@ def restore(
     if guarantee is not None:
         guarantee.check(setting)
     predicted = _predicted(work, shelf, device)
+    if guarantee is not None:
+        _check_components(guarantee, pipeline.components, predicted)
     say(str(work.verdict))
     say(f"grid: {work.note}")
     reserve = SUMMARY_VOLUMES * 4 * int(np.prod(intended.image_shape))
@@ -119,14 +130,34 @@ def restore(
             scope=pipeline.component_scope,
         )
         if guarantee is not None:
-            scale = floored_std(summary.std.astype(np.float64) ** 2)
-            lower, upper = guarantee.interval(summary.mean, scale, setting)
-            promised = Interval(lower, upper, guarantee.to_json())
-            summary = dataclasses.replace(summary, interval=promised)
+            promised = _promised(guarantee, summary, setting)
+            summary = dataclasses.replace(summary, promised=promised)
         means = {"mean": summary.mean}
         if predicted is not None:
             means["mmse"] = predicted.mmse
         return writer.finish(summary, figures=_figures(work, means), storage=storage)
+
+
+def _promised(guarantee: Guarantee, summary: Summary, setting: Setting) -> Interval | ComponentBox:
+    """Return the region in which the guarantee says the truth is, in file units."""
+    text = guarantee.to_json()
+    if guarantee.method == "component_box":
+        along, rest = guarantee.widths["component"], guarantee.widths["residual"]
+        residual = predicted_residual(summary.std, summary.pc_std)
+        return ComponentBox(along * summary.pc_std, rest * residual, text)
+    scale = floored_std(summary.std.astype(np.float64) ** 2)
+    lower, upper = guarantee.interval(summary.mean, scale, setting)
+    return Interval(lower, upper, text)
+
+
+def _check_components(guarantee: Guarantee, wanted: int, predicted: Predicted | None) -> None:
+    """Raise if a box is of another number of components than the run has."""
+    told = 0 if predicted is None else len(predicted.pc)
+    if guarantee.method == "component_box" and guarantee.components != (told or wanted):
+        raise OutOfScopeError(
+            f"the guarantee is of {guarantee.components} components but the pipeline keeps "
+            f"{told or wanted}; set 'components' to the same, or calibrate again."
+        )
 
 
 def _setting(work: Work, intended: PosteriorPlan) -> Setting:

@@ -10,6 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from uqrestore.evaluation.component_box import (
+    ComponentPredictions,
+    calibrate_box,
+    predicted_residual,
+)
 from uqrestore.evaluation.examination import Examination, examine
 from uqrestore.evaluation.guarantee import Guarantee, calibrate
 from uqrestore.evaluation.metrics import NETWORK_RANGE
@@ -53,6 +58,29 @@ class Study:
         predictions = Predictions.from_scenes(self.scenes, mask=inside)
         return calibrate(predictions, self.settings, **options)
 
+    def calibrate_box(self, *, alpha: float = 0.1) -> Guarantee:
+        """Make a guarantee for the components; see ``component_box.calibrate_box``.
+
+        Raises:
+            PosteriorError: If the files hold no components, or not as many each.
+            ValueError: If there are too few scenes, saying how many it takes.
+        """
+        parts = [_components(path) for path in self.files]
+        counts = sorted({part.std.shape[1] for part in parts})
+        if counts[0] == 0 or len(counts) > 1:
+            raise PosteriorError(
+                f"the files hold {counts} components; a box is of as many each. Restore with the "
+                "same 'components' above 0."
+            )
+        together = ComponentPredictions(
+            truth=self.scenes.truth,
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in ("centre", "directions", "std", "residual")
+            },
+        )
+        return calibrate_box(together, self.settings, alpha=alpha)
+
 
 @dataclass(frozen=True, eq=False)
 class _File:
@@ -63,6 +91,16 @@ class _File:
     y: torch.Tensor
     noise_std: float
     setting: Setting
+
+
+@dataclass(frozen=True, eq=False)
+class _Components:
+    """What a file predicts of its slices along components, in network intensity."""
+
+    centre: Float[np.ndarray, "slice channel row column"]
+    directions: Float[np.ndarray, "slice component channel row column"]
+    std: Float[np.ndarray, "slice component"]
+    residual: Float[np.ndarray, " slice"]
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -156,6 +194,25 @@ def _read(path: Path) -> _File:
         noise_std / intensity.scale,
         setting,
     )
+
+
+def _components(path: Path) -> _Components:
+    tree = open_posterior(path)
+    try:
+        estimate = tree["estimate"]
+        intensity = Intensity(**json.loads(tree.attrs["provenance"])["intensity"])
+        centre = _to_network(_images(estimate["mmse"]), intensity)
+        std = _images(estimate["std"])
+        count = estimate.sizes.get("component", 0) if "pc" in estimate else 0
+        pc_std = np.zeros((0, len(centre)), np.float32)
+        directions = np.zeros((len(centre), 0, *centre.shape[1:]), np.float32)
+        if count:
+            pc_std = np.array(estimate["pc_std"], np.float32)
+            directions = _images(estimate["pc"].transpose("component", ...)).swapaxes(0, 1)
+    finally:
+        tree.close()
+    residual = predicted_residual(std, pc_std) / intensity.scale
+    return _Components(centre, directions, pc_std.T / intensity.scale, residual)
 
 
 def _images(array: Any) -> np.ndarray:  # noqa: ANN401 - an xarray variable

@@ -61,7 +61,7 @@ def conclude(writer: PosteriorWriter, storage: Storage | None = None) -> Path:
     told = Predicted(np.full(image, 49, np.float32), nothing, np.zeros((0, image[0])))
     summary = writer.summarise(components=2, predicted=told)
     interval = Interval(summary.mean - 9, summary.mean + 9, '{"alpha": 0.1}')
-    summary = dataclasses.replace(summary, interval=interval)
+    summary = dataclasses.replace(summary, promised=interval)
     return writer.finish(summary, figures={"psnr": 31.5}, storage=storage)
 
 

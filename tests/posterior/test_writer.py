@@ -257,7 +257,7 @@ def test_what_a_network_predicts_and_what_is_promised_are_kept(tmp_path: Path) -
         write_rest(writer)
         summary = writer.summarise(predicted=told)
         interval = Interval(summary.mean - 3, summary.mean + 3, '{"alpha": 0.1}')
-        writer.finish(dataclasses.replace(summary, interval=interval))
+        writer.finish(dataclasses.replace(summary, promised=interval))
     assert validate(path) == []
     tree = load(path)
     estimate, ends = tree["estimate"], tree["interval"]

@@ -65,12 +65,15 @@ def calibrate(
     restored: Restored = None,
     *,
     method: Annotated[
-        Literal["rcps", "crc", "split_conformal"],
-        typer.Option(help="How the width of the intervals is chosen."),
+        Literal["rcps", "crc", "split_conformal", "learn_then_test", "component_box"],
+        typer.Option(help="How widths are chosen; component_box is a region of whole images."),
     ] = "rcps",
-    alpha: Annotated[float, typer.Option(help="Share of pixels that may lie outside.")] = 0.1,
+    alpha: Annotated[
+        float, typer.Option(help="Share of pixels, or of images, that may lie outside.")
+    ] = 0.1,
     delta: Annotated[
-        float, typer.Option(help="Chance of an unlucky calibration set, for rcps.")
+        float,
+        typer.Option(help="Chance of an unlucky calibration set, for rcps and learn_then_test."),
     ] = 0.1,
     share: Annotated[
         float, typer.Option(help="Share of pixels that must be inside, for split_conformal.")
@@ -90,11 +93,14 @@ def calibrate(
         if pipeline is not None:
             folder = _restored(folder, pipeline, restored, slices, draws, batch_size, device)
         study = read_study(find_files(folder))
-        options = {"share": share} if method == "split_conformal" else {}
-        made = study.calibrate(method=method, alpha=alpha, delta=delta, **options)
+        if method == "component_box":
+            made = study.calibrate_box(alpha=alpha)
+        else:
+            options = {"share": share} if method == "split_conformal" else {}
+            made = study.calibrate(method=method, alpha=alpha, delta=delta, **options)
         made.save(guarantee)
         say(made.statement)
-        say(f"intervals: mean -+ {made.widths['interval']:.3g} posterior standard deviations")
+        say(made.size)
         say(f"guarantee: {guarantee}")
 
 

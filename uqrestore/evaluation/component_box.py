@@ -16,6 +16,9 @@ from uqrestore.priors.dense import matrix_of
 
 Images = Float[np.ndarray, "scene *image"]
 
+LEAST_RESIDUAL = 0.01
+"""Share of the variance that components are never taken to hold: theirs is an estimate as well."""
+
 
 @dataclass(frozen=True, eq=False)
 class ComponentPredictions:
@@ -156,6 +159,23 @@ def box_widths(
         split_conformal(largest, alpha * (1 - residual_part)),
         split_conformal(outside, alpha * residual_part),
     )
+
+
+def predicted_residual(
+    std: Float[np.ndarray, "slice ..."], pc_std: Float[np.ndarray, "component slice"]
+) -> Float[np.ndarray, " slice"]:
+    """Return the norm that the error outside of the components is expected to have.
+
+    Args:
+        std: Posterior standard deviation of every pixel, shape ``(slice, *image)``.
+        pc_std: Along each component, in the same unit.
+
+    Returns:
+        Root of the variance that the components leave, at least :data:`LEAST_RESIDUAL` of all.
+    """
+    total = np.stack([np.square(one, dtype=np.float64).sum() for one in std])
+    rest = total - np.square(pc_std, dtype=np.float64).sum(axis=0)
+    return np.sqrt(np.maximum(rest, LEAST_RESIDUAL * total))
 
 
 def inside_box(

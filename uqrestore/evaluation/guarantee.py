@@ -17,7 +17,7 @@ from uqrestore.evaluation.predictions import Predictions
 from uqrestore.evaluation.scenes import check_level
 from uqrestore.evaluation.scope import Scope, Setting
 
-Method = Literal["split_conformal", "crc", "rcps", "component_box"]
+Method = Literal["split_conformal", "crc", "rcps", "learn_then_test", "component_box"]
 FORMAT = "uqrestore-guarantee-1"
 Images = Float[np.ndarray, "*image"]
 
@@ -70,7 +70,7 @@ class Guarantee:
         like = f"scenes like the {self.scenes} of the calibration"
         if self.method == "crc":
             return f"On average over {like}, at most {_percent(self.alpha)} of pixels lie outside."
-        if self.method == "rcps":
+        if self.method in {"rcps", "learn_then_test"}:
             return (
                 f"With {_percent(1 - (self.delta or 0))} confidence over the calibration set, on "
                 f"average at most {_percent(self.alpha)} of the pixels of {like} lie outside."
@@ -88,6 +88,17 @@ class Guarantee:
             f"calibration set the share lies between {_percent(low)} and {_percent(high)} with "
             "90 % probability."
         )
+
+    @property
+    def size(self) -> str:
+        """How large the region is, in predicted standard deviations, in words."""
+        if self.method == "component_box":
+            return (
+                f"box: mean -+ {self.widths['component']:.3g} posterior standard deviations along "
+                f"each of {self.components} components at once, and {self.widths['residual']:.3g} "
+                "times the predicted norm for all the rest"
+            )
+        return f"intervals: mean -+ {self.widths['interval']:.3g} posterior standard deviations"
 
     def check(self, setting: Setting) -> None:
         """Refuse to speak about a scan out of scope, or one of the calibration scenes.
@@ -187,7 +198,7 @@ def calibrate(
     predictions: Predictions,
     settings: Sequence[Setting],
     *,
-    method: Literal["split_conformal", "crc", "rcps"] = "rcps",
+    method: Literal["split_conformal", "crc", "rcps", "learn_then_test"] = "rcps",
     alpha: float = 0.1,
     delta: float = 0.1,
     share: float = 1.0,
@@ -199,9 +210,12 @@ def calibrate(
         predictions: Centre, scale and truth of the calibration scenes.
         settings: How they were measured and restored; at least one.
         method: ``"split_conformal"``: a share of pixels at once; ``"crc"``: mean share of
-            missed pixels, over calibration sets too; ``"rcps"``: the same, with confidence.
+            missed pixels, over calibration sets too; ``"rcps"``: the same, with confidence;
+            ``"learn_then_test"``: as that, by testing one width after the other from the widest
+            on, which asks nothing of the losses of wider intervals.
         alpha: Probability of failing, or share of missed pixels.
-        delta: For ``rcps``, the probability of an unlucky calibration set.
+        delta: For ``rcps`` and ``learn_then_test``, the probability of an unlucky calibration
+            set.
         share: For ``split_conformal``, the share of pixels that must be inside.
         bound: For ``rcps``.
 
@@ -215,13 +229,22 @@ def calibrate(
         width = conformal.split_conformal(predictions.scores(share=share), alpha)
     elif method == "crc":
         width = conformal.conformal_risk_control(predictions.misses(WIDTHS), WIDTHS, alpha)
+    elif method == "learn_then_test":
+        order = range(len(WIDTHS) - 1, -1, -1)
+        safe = conformal.learn_then_test(predictions.misses(WIDTHS), alpha, delta, order=order)
+        if not safe:
+            raise ValueError(
+                f"even intervals of {WIDTHS[-1]:g} predicted standard deviations miss too many "
+                f"pixels to promise {_percent(alpha)}; the sampler is far too sure of itself."
+            )
+        width = float(WIDTHS[safe[-1]])
     else:
         losses = predictions.misses(WIDTHS)
         width = conformal.control_risk(losses, WIDTHS, alpha, delta, bound=bound)
     return Guarantee(
         method=method,
         alpha=alpha,
-        delta=delta if method == "rcps" else None,
+        delta=delta if method in {"rcps", "learn_then_test"} else None,
         bound=bound if method == "rcps" else None,
         share=share if method == "split_conformal" else 1.0,
         widths={"interval": width},

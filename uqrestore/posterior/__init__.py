@@ -14,11 +14,12 @@ from uqrestore.posterior.open import is_complete, open_posterior, read_operator,
 from uqrestore.posterior.plan import Named, PosteriorPlan
 from uqrestore.posterior.schema import SCHEMA, validate
 from uqrestore.posterior.storage import Storage
-from uqrestore.posterior.summaries import Interval, Predicted, Summary
+from uqrestore.posterior.summaries import ComponentBox, Interval, Predicted, Summary
 from uqrestore.posterior.writer import PosteriorWriter, remove_leftovers
 
 __all__ = [
     "SCHEMA",
+    "ComponentBox",
     "Components",
     "Inspection",
     "Interval",

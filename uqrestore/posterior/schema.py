@@ -66,6 +66,10 @@ SCHEMA: dict[str, Variable] = {
     "/moments/gram": Variable(("z", "of", "with"), "f", "never", "their inner products"),
     "/interval/lower": Variable(SPACE, "f", "never", "lower ends of guaranteed intervals"),
     "/interval/upper": Variable(SPACE, "f", "never", "upper ends of guaranteed intervals"),
+    "/interval/half_width": Variable(
+        ("component", "z"), "f", "never", "of a guaranteed box along the components"
+    ),
+    "/interval/radius": Variable(("z",), "f", "never", "of that box outside of the components"),
     "/observed_data/y": Variable(None, "fc", "always", "the measurement"),
     "/observed_data/noise_std": Variable(None, "f", "always", "noise of y"),
     "/observed_data/coil_mixing": Variable(

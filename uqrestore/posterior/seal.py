@@ -15,7 +15,7 @@ from uqrestore.posterior.plan import PosteriorPlan, to_json
 from uqrestore.posterior.reading import byte_offset
 from uqrestore.posterior.sink import RawArray, Sink, Uninterrupted, sync_folder
 from uqrestore.posterior.storage import Storage, bit_round, write_moments
-from uqrestore.posterior.summaries import Interval, Summary
+from uqrestore.posterior.summaries import ComponentBox, Interval, Summary
 
 
 def write_finished(
@@ -67,8 +67,10 @@ def _write(
         layout.write_known(file, plan, "complete")
         file.attrs["figures"] = to_json(dict(figures))
         _estimate(file.create_group("estimate"), plan, summary)
-        if summary.interval is not None:
-            _interval(file.create_group("interval"), plan, summary.interval)
+        if isinstance(summary.promised, Interval):
+            _interval(file.create_group("interval"), plan, summary.promised)
+        elif summary.promised is not None:
+            _box(file.create_group("interval"), plan, summary.promised)
         posterior = file.create_group("posterior")
         posterior.dimensions["chain"], posterior.dimensions["draw"] = 1, None
         posterior.resize_dimension("draw", len(kept))
@@ -226,6 +228,19 @@ def _interval(group: Any, plan: PosteriorPlan, interval: Interval) -> None:  # n
     for name, values in (("lower", interval.lower), ("upper", interval.upper)):
         words = f"{name} end of the interval with a guarantee"
         layout.image(group, name, plan.to_volume(values), plan, long_name=words)
+
+
+def _box(group: Any, plan: PosteriorPlan, box: ComponentBox) -> None:  # noqa: ANN401
+    """Write a region along the components and the promise that it keeps."""
+    group.attrs["guarantee"] = box.guarantee
+    order = np.arange(1, len(box.half_width) + 1, dtype=np.int32)
+    layout.put(group, "component", ("component",), order, long_name="principal component")
+    for name, dims, values, words in (
+        ("half_width", ("component", "z"), box.half_width, "half-width along the component"),
+        ("radius", ("z",), box.radius, "largest norm of what lies outside of the components"),
+    ):
+        values = np.asarray(values, np.float32)
+        layout.put(group, name, dims, values, units=plan.unit, long_name=words)
 
 
 def _digest(group: Any) -> int:  # noqa: ANN401

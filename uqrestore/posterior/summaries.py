@@ -50,6 +50,21 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
+class ComponentBox:
+    """A region of whole images that keeps a promise: a box along components, a ball for the rest.
+
+    Attributes:
+        half_width: Of the box along each component in each slice, in the file's units.
+        radius: Largest norm of what lies outside of the components, in each slice.
+        guarantee: The promise, as the JSON of ``evaluation.guarantee.Guarantee``.
+    """
+
+    half_width: Float[np.ndarray, "component slice"]
+    radius: Float[np.ndarray, " slice"]
+    guarantee: str
+
+
+@dataclass(frozen=True, eq=False)
 class Summary:
     """What is kept of the draws beside the draws, in the file's units.
 
@@ -67,7 +82,7 @@ class Summary:
         pc_scope: ``"slice"``, or ``"volume"`` where the slices of a component are parts of one
             direction of the volume: then ``pc_std`` times ``pc`` is its part in each slice.
         mean_gap: Mean of the draws minus ``mmse``, where that is the network's.
-        interval: Intervals with a guarantee, if there is one.
+        promised: Intervals or a box with a guarantee, if there is one.
     """
 
     mmse: Float[np.ndarray, "slice channel row column"]
@@ -82,7 +97,7 @@ class Summary:
     pc_source: str = "draws-crossfit"
     pc_scope: str = "slice"
     mean_gap: Float[np.ndarray, "slice channel row column"] | None = None
-    interval: Interval | None = None
+    promised: Interval | ComponentBox | None = None
 
     @property
     def mean(self) -> Float[np.ndarray, "slice channel row column"]:

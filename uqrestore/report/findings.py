@@ -225,6 +225,8 @@ def _guarantee(contents: Contents) -> tuple[str | None, str]:
         found.check(setting)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         return None, f"The file's guarantee is not printed: {short(error)}"
+    if found.method == "component_box":
+        return f"{found.statement} The {found.size}.", ""
     return found.statement, ""
 
 
