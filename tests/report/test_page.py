@@ -16,7 +16,8 @@ from tests.report.cases import (
 )
 from uqrestore.posterior import PosteriorError
 from uqrestore.report.example import write_example
-from uqrestore.report.page import SECTIONS, Written, write_report
+from uqrestore.report.page import Written, write_report
+from uqrestore.report.texts import SECTIONS
 
 
 @pytest.fixture(scope="module")

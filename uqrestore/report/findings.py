@@ -12,8 +12,9 @@ import numpy as np
 from uqrestore.evaluation.guarantee import Guarantee
 from uqrestore.posterior.reading import short
 from uqrestore.report.calibration import Calibration, SelfCheck, check_itself, find_calibration
-from uqrestore.report.contents import Contents, read_contents
+from uqrestore.report.contents import Contents
 from uqrestore.report.data_fit import DataFit, measure_data_fit
+from uqrestore.report.read import read_contents
 from uqrestore.report.regions import (
     Region,
     default_regions,
