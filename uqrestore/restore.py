@@ -117,6 +117,8 @@ def restore(
         _check_components(guarantee, pipeline.components, predicted)
     say(str(work.verdict))
     say(f"grid: {work.note}")
+    if work.scan.source.note:
+        say(f"scan: {work.scan.source.note}")
     reserve = SUMMARY_VOLUMES * 4 * int(np.prod(intended.image_shape))
     budget = Budget(memory, batch_size or pipeline.batch_size, reserve=reserve)
     with PosteriorWriter(out, intended, overwrite=overwrite) as writer:

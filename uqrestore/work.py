@@ -30,6 +30,7 @@ from uqrestore.scans import (
     Verdict,
     check_scope,
     fit_to_model,
+    on_fixed_scale,
 )
 from uqrestore.training.batch import height_label
 from uqrestore.training.volumes import heights
@@ -177,6 +178,7 @@ def _simulated(
             f"{given.source.name} is an image, so the pipeline must say how to measure it: add "
             "'operator: {name: ...}'."
         )
+    given = on_fixed_scale(given, card.get("range"))
     scan = given.strip() if given.source.given_mask else given
     model = fit_to_model(
         scan,

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from uqrestore.scans.calibrated import on_fixed_scale
 from uqrestore.scans.dicom import is_dicom, read_dicom
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.fit import ModelSlices, Placement, fit_to_model
@@ -51,6 +52,7 @@ __all__ = [
     "input_sha256",
     "is_dicom",
     "is_scan",
+    "on_fixed_scale",
     "raw_scan",
     "read_dicom",
     "read_input",

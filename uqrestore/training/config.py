@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -27,6 +27,26 @@ class NetworkConfig(Part):
         return dict(self.__pydantic_extra__ or {})
 
 
+class RangeConfig(Part):
+    """What 0 and 1 of training slices stand for, where a number means the same in every patient.
+
+    Args:
+        low: Value of 0, such as -1000 (HU).
+        high: Value of 1.
+        unit: Of both.
+    """
+
+    low: float
+    high: float
+    unit: str
+
+    @model_validator(mode="after")
+    def _rises(self) -> "RangeConfig":
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        return self
+
+
 class DataConfig(Part):
     """Which images to train on, inside the folder that ``--data`` names.
 
@@ -42,6 +62,8 @@ class DataConfig(Part):
             that ``uqrestore`` reads, cut into axial slices of ``voxel_mm``.
         val_scans: Patterns of the scans to validate on, of other people.
         voxel_mm: Pixel size of the slices, in mm.
+        range: For calibrated units, such as HU: scans are put on this scale in training and in
+            use, and cut to it. None scales every scan by its own brightest tissue.
         augment: ``brain`` (left-right flips, small affine and intensity changes, of stored slices),
             ``edm`` (:func:`uqrestore.training.augmentation.augment_told`, which the network is
             told where it has ``augment_labels``) or ``none``.
@@ -61,6 +83,7 @@ class DataConfig(Part):
     scans: tuple[str, ...] = ()
     val_scans: tuple[str, ...] = ()
     voxel_mm: Positive = 3.0
+    range: RangeConfig | None = None
     augment: Literal["brain", "edm", "none"] = "brain"
     augment_share: Share = 0.12
     heights: Annotated[int, Field(ge=0)] = 0

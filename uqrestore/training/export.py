@@ -54,6 +54,7 @@ def export(
         **facts,
         "in_shape": list(config.data.shape),
         "voxel_size": [config.data.voxel_mm] * 2,
+        "range": config.data.range and config.data.range.model_dump(),
         "windows_of": config.data.windows_of and list(config.data.windows_of),
         "feature_degradation": FEATURE_DEGRADATION if config.problem is not None else None,
         "classes": {"height": config.data.heights} if config.data.heights else None,

@@ -1,0 +1,65 @@
+"""Scans whose numbers mean the same in every patient, such as the Hounsfield units of CT."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from uqrestore.scans.errors import ScanError
+from uqrestore.scans.scan import Intensity, Scan
+
+EMPTY = 0.25
+"""Share of the range below which there is no tissue: -500 HU of -1000 ... 1000."""
+
+
+def on_fixed_scale(scan: Scan, said: Mapping[str, Any] | None) -> Scan:
+    """Give a scan the scale of a prior that was trained in calibrated units.
+
+    The brightest tissue of a magnitude image is 1 in network units, whatever its number; HU are
+    not to be stretched like that. Values outside the range, such as metal or what a scanner
+    writes outside its field of view, are cut to it, as they were in training, and the note says
+    how many. Where no mask came with the scan, it becomes the body: the largest part that is not
+    air, with all that it encloses.
+
+    Args:
+        scan: In patient order.
+        said: ``{"low": -1000, "high": 1000, "unit": "HU"}`` of a prior's card; None leaves the
+            scan as it is.
+
+    Raises:
+        ScanError: If the values cannot be in these units: nothing in the scan is empty.
+    """
+    if said is None:
+        return scan
+    low, high, unit = float(said["low"]), float(said["high"]), str(said["unit"])
+    empty = low + EMPTY * (high - low)
+    darkest, brightest = float(scan.voxels.min()), float(scan.voxels.max())
+    if not darkest < empty < brightest:
+        raise ScanError(
+            f"{scan.source.name}: its values from {darkest:g} to {brightest:g} are not in {unit}, "
+            f"where air is {low:g}; apply the rescale slope and intercept of the scanner first."
+        )
+    voxels = np.clip(scan.voxels, low, high)
+    share = float((voxels != scan.voxels).mean())
+    words = f"{100 * share:.2g} % of the voxels cut to {low:g} ... {high:g} {unit}"
+    notes = [note for note in (scan.source.note, words if share else "") if note]
+    return replace(
+        scan,
+        voxels=voxels,
+        mask=scan.mask if scan.source.given_mask else body(voxels > empty),
+        intensity=Intensity.from_range(low, high, unit),
+        source=replace(scan.source, note="; ".join(notes)),
+    )
+
+
+def body(tissue: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """Return the largest part of what is not air, lungs and bowel included, the table not."""
+    from scipy.ndimage import binary_fill_holes, binary_opening, label
+
+    solid = np.stack([binary_fill_holes(tissue[:, :, k]) for k in range(tissue.shape[2])], -1)
+    apart = binary_opening(solid, np.ones((3, 3, 1)))  # the table touches clothes
+    parts, count = label(apart if apart.any() else solid)  # type: ignore[misc]
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    return parts == 1 + int(np.argmax(sizes[1:]))
