@@ -162,7 +162,7 @@ def test_solve_without_noise_is_the_pseudo_inverse(operator: LinearOperator) -> 
     y = measurement(operator)
     x, info = operator.solve(y)
     assert_near(x, operator.pinv(y), tolerance(operator, 1e-9))
-    assert (info.iterations == 0) == operator.exact_pinv
+    assert info.iterations == 0 or not operator.exact_pinv
     assert (info.residual < tolerance(operator, 1e-9)).all()
 
 
