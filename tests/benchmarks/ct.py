@@ -5,6 +5,7 @@ training data, of which only the group ``test`` is read.
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from uqrestore.evaluation.coverage import expected_coverage
 from uqrestore.operators import Radon
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-from uqrestore.posterior import open_posterior
+from uqrestore.posterior import open_posterior, read_operator
 from uqrestore.restore import restore
 from uqrestore.scans import Scan, Source, scan_from_array
 from uqrestore.zoo import load_card
@@ -48,10 +49,9 @@ def read_images(path: Path) -> dict[str, np.ndarray]:
         }
 
 
-def table(images: dict[str, np.ndarray], views: int) -> list[str]:
+def table(images: dict[str, np.ndarray], radon: Radon) -> list[str]:
     """Return the rows: root mean square error in the body, in HU."""
     truth, mask, draws = images["truth"], images["mask"], images["draws"]
-    radon = Radon(180 / views * torch.arange(views), (1, *truth.shape[-2:]))
     # Filtered back-projection of what lies above air, which is 0 outside of the image.
     air = radon(torch.full((1, *truth.shape[-2:]), -1000.0))
     fbp = radon.fbp(torch.as_tensor(images["y"]) - air).numpy()[:, 0] - 1000
@@ -79,32 +79,37 @@ def write(folder: Path, slices: int) -> Path:
     """Restore slices of the test person and write the page."""
     card: dict[str, Any] = load_card("ct64-prior")
     plan = change(load_pipeline(PIPELINE, RestorePipeline), draws=DRAWS)
-    assert plan.operator is not None
-    views = int(plan.operator.options["views"])
     with tempfile.TemporaryDirectory() as scratch:
         out = restore(
-            plan, read_person(folder), Path(scratch) / "ct.h5", slices=slices, notify=print
+            plan,
+            read_person(folder),
+            Path(scratch) / "ct.h5",
+            slices=slices,
+            notify=lambda line: sys.stderr.write(line + "\n"),
         )
-        rows = table(read_images(out), views)
+        radon = read_operator(out)
+        assert isinstance(radon, Radon)
+        rows = table(read_images(out), radon)
     PAGE.write_text(
         "\n".join(
             [
                 "# Sparse-view CT",
                 "",
                 f"{slices} slices of a thorax (128 x 128 pixels of {PIXEL_MM} mm, one person whom "
-                f"no training saw), simulated parallel-beam projections from {views} directions "
-                f"without noise, {DRAWS} draws by `{PIPELINE}`. The prior, `ct64-prior`, has seen "
-                f"{card['training']['samples']:,} windows of 216 slices of two people and a slab "
-                "of a third: it shows that the way works, not that it is fit for patients.",
+                f"no training saw), simulated parallel-beam projections from {len(radon.angles)} "
+                f"directions without noise, {DRAWS} draws by `{PIPELINE}`. The prior, "
+                f"`ct64-prior`, has seen {card['training']['samples']:,} windows of 216 slices of "
+                "two people and a slab of a third: it shows that the way works, not that it is "
+                "fit for patients.",
                 "",
                 *rows,
                 "",
                 "    python -m tests.benchmarks.ct DATA",
                 "",
-                "makes this page. A prior of calibrated units (`range` in its card) keeps Hounsfield units: "
-                "scans are not stretched to their own brightest tissue, values beyond -1000 ... 1000 "
-                "HU are cut, and the terminal says how many. Units, mask (the body without the "
-                "table) and truth are in HU in the file and in the report.",
+                "makes this page. A prior of calibrated units (`range` in its card) keeps them: "
+                "scans are not stretched to their own brightest tissue, values beyond "
+                "-1000 ... 1000 HU are cut, and the terminal says how many. The mask is the body "
+                "without the table. File and report are in HU.",
                 "",
             ]
         )
@@ -117,4 +122,4 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("--slices", type=int, default=8)
     said = parser.parse_args()
-    print(write(said.data, said.slices).read_text())
+    sys.stdout.write(write(said.data, said.slices).read_text())
