@@ -481,6 +481,7 @@ def test_inspect_refuses_what_is_no_posterior_file(tmp_path: Path) -> None:
     [
         ("operators", "masked_fourier"),
         ("methods", "ddnm"),
+        ("priors", "ct64-prior"),
         ("backbones", "hdit"),
         ("pipelines", "brain-cs4-ssd"),
     ],

@@ -14,6 +14,7 @@ class Registry(StrEnum):
 
     OPERATORS = "operators"
     METHODS = "methods"
+    PRIORS = "priors"
     BACKBONES = "backbones"
     PIPELINES = "pipelines"
 
@@ -56,6 +57,10 @@ def _entries(what: Registry) -> list[tuple[str, str]]:
         from uqrestore.operators import list_operators
 
         return [(name, f"{shapes}; pinv: {kind}") for name, shapes, kind in list_operators()]
+    if what is Registry.PRIORS:
+        from uqrestore.zoo import load_card, names
+
+        return [(name, str(load_card(name)["title"])) for name in names()]
     if what is Registry.METHODS:
         from uqrestore.methods import METHODS as registry
     else:

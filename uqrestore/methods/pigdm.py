@@ -39,7 +39,9 @@ def pigdm(
     eta_mode: EtaMode = "consistent",
     data_std: float = 0.5,
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw images guided by the measurement as if :math:`x_0 \mid x_t` were :math:`N(D, r^2 I)`.
+    r"""Draw images guided as if the clean image were white noise around the denoised one.
+
+    That is, as if :math:`x_0 \mid x_t` were :math:`N(D, r^2 I)`:
 
     .. math::
         g = J^T A^T \left( A A^T + (s / r)^2 I \right)^{-1} (y - A D),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 
@@ -19,8 +19,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors so that a kill at any moment leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    save_file({name: t.detach().contiguous().cpu() for name, t in tensors.items()}, part)
-    with part.open("rb") as file:
+    # Not save_file, which makes files that only their owner can read.
+    with part.open("wb") as file:
+        file.write(save({name: t.detach().contiguous().cpu() for name, t in tensors.items()}))
+        file.flush()
         os.fsync(file.fileno())
     part.replace(path)
 
