@@ -74,10 +74,10 @@ class Study:
             )
         together = ComponentPredictions(
             truth=self.scenes.truth,
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in ("centre", "directions", "std", "residual")
-            },
+            centre=np.concatenate([part.centre for part in parts]),
+            directions=np.concatenate([part.directions for part in parts]),
+            std=np.concatenate([part.std for part in parts]),
+            residual=np.concatenate([part.residual for part in parts]),
         )
         return calibrate_box(together, self.settings, alpha=alpha)
 

@@ -282,7 +282,7 @@ def _observed(acquisition: Acquisition) -> dict[str, tuple[tuple[str, ...], np.n
     mixing = acquisition.coil_mixing
     if mixing is None:
         return {}
-    parts = np.stack([mixing.real, mixing.imag]).astype(np.float32)
+    parts = np.stack([np.real(mixing), np.imag(mixing)]).astype(np.float32)
     return {"coil_mixing": (("ri", "scanner_coil", "coil"), parts)}
 
 

@@ -14,10 +14,11 @@ import h5py
 import numpy as np
 import torch
 
+from tests.front import read
 from uqrestore.evaluation.coverage import expected_coverage
 from uqrestore.operators import Radon
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-from uqrestore.posterior import open_posterior, read_operator
+from uqrestore.posterior import read_operator
 from uqrestore.restore import restore
 from uqrestore.scans import Scan, Source, scan_from_array
 from uqrestore.zoo import load_card
@@ -38,15 +39,16 @@ def read_person(folder: Path) -> Scan:
 
 def read_images(path: Path) -> dict[str, np.ndarray]:
     """Return truth, mask, draws and sinogram of a posterior file."""
-    with open_posterior(path) as tree:
-        return {
-            "truth": tree["reference"]["truth"].values,
-            "least squares": tree["reference"]["zero_filled"].values,
-            "draws": tree["posterior"]["image"].values[0],
-            "mask": tree["constant_data"]["brain_mask"].values.astype(bool),
-            "y": tree["observed_data"]["y"].values,
-            "residual": tree["sample_stats"]["residual"].values,
-        }
+    names = {
+        "truth": "reference/truth",
+        "least squares": "reference/zero_filled",
+        "draws": "posterior/image",
+        "mask": "constant_data/brain_mask",
+        "y": "observed_data/y",
+        "residual": "sample_stats/residual",
+    }
+    images = {name: read(path, place) for name, place in names.items()}
+    return images | {"draws": images["draws"][0], "mask": images["mask"].astype(bool)}
 
 
 def table(images: dict[str, np.ndarray], radon: Radon) -> list[str]:
@@ -80,13 +82,7 @@ def write(folder: Path, slices: int) -> Path:
     card: dict[str, Any] = load_card("ct64-prior")
     plan = change(load_pipeline(PIPELINE, RestorePipeline), draws=DRAWS)
     with tempfile.TemporaryDirectory() as scratch:
-        out = restore(
-            plan,
-            read_person(folder),
-            Path(scratch) / "ct.h5",
-            slices=slices,
-            notify=lambda line: sys.stderr.write(line + "\n"),
-        )
+        out = restore(plan, read_person(folder), Path(scratch) / "ct.h5", slices=slices)
         radon = read_operator(out)
         assert isinstance(radon, Radon)
         rows = table(read_images(out), radon)

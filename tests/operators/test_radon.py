@@ -63,7 +63,7 @@ def test_the_start_saves_iterations() -> None:
     started = A.solve(A(x), tol=1e-3)[1].iterations
 
     class FromZero(Radon):
-        def _start(self, y: Tensor) -> None:  # type: ignore[override]  # noqa: ARG002
+        def _start(self, y: Tensor, variance: Tensor) -> None:  # type: ignore[override]  # noqa: ARG002
             return None
 
     plain = FromZero(A.angles, A.shape, A.detectors)

@@ -280,12 +280,12 @@ class LinearOperator(abc.ABC):
             lambda p: self.adjoint(self.forward(p)) + shift * p,
             self.adjoint(y),
             dims=len(self.in_shape),
-            start=self._start(y),
+            start=self._start(y, variance),
             tol=tol,
             max_iter=max_iter,
         )
 
-    def _start(self, y: Tensor) -> Tensor | None:  # noqa: ARG002 - for those who override it
+    def _start(self, y: Tensor, variance: Tensor) -> Tensor | None:  # noqa: ARG002 - for others
         """Guess the image in the range of ``A^T``, so that the minimum-norm limit stays."""
         return None
 

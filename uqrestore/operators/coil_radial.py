@@ -136,7 +136,7 @@ class CoilRadial(IterativeOperator):
         """Return the density-compensated adjoint, the classic quick reconstruction."""
         return self.adjoint(self.density.to(y.dtype) * y)
 
-    def _start(self, y: Samples) -> Image:
+    def _start(self, y: Samples, variance: Tensor) -> Image:  # noqa: ARG002
         return scaled_to_fit(self, self.gridding(y), y)
 
     def _measure(self, x: Image) -> Samples:

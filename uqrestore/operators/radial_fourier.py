@@ -106,7 +106,7 @@ class RadialFourier(IterativeOperator):
     def adjoint(self, y: Samples) -> Image:
         return linear_map(self._back, self._measure, y)
 
-    def _start(self, y: Samples) -> Image:
+    def _start(self, y: Samples, variance: Tensor) -> Image:  # noqa: ARG002
         return scaled_to_fit(self, self.gridding(y), y)
 
     def gridding(self, y: Samples) -> Image:

@@ -41,8 +41,8 @@ class Radon(IterativeOperator):
     interpolation, and zero outside. The unit of a projection is intensity times pixel.
     The rays are a sparse matrix, made once for a set of angles and kept (too many samples are
     interpolated anew each time). Up to 8192 measurements, conjugate gradients start from the
-    solution by a Cholesky factor of :math:`A A^T`, and seldom have anything left to do; beyond,
-    from the filtered back-projection.
+    noise-free solution by a Cholesky factor of :math:`A A^T`, and seldom have anything left to do;
+    beyond, and with noise, from the filtered back-projection.
 
     Args:
         angles: Degrees, shape ``(*problem, angle)``; at 0 the rays run down the columns.
@@ -106,8 +106,9 @@ class Radon(IterativeOperator):
     def adjoint(self, y: Sinogram) -> Image:
         return linear_map(self._back, self._project, y)
 
-    def _start(self, y: Sinogram) -> Image:
-        if self.problem_shape or self.out_shape[1] * self.out_shape[2] > MOST_ROWS:
+    def _start(self, y: Sinogram, variance: Tensor) -> Image:
+        large = self.out_shape[1] * self.out_shape[2] > MOST_ROWS
+        if self.problem_shape or large or bool(variance.any()):
             return scaled_to_fit(self, self.fbp(y), y)
         # Float64 up to the end: along rays that repeat others z is large, and A^T takes it away.
         z = solve_gram(y.double().flatten(-2).flatten(0, -2), *self._rays_of(self.angles))

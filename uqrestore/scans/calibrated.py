@@ -58,7 +58,9 @@ def body(tissue: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     """Return the largest part of what is not air, lungs and bowel included, the table not."""
     from scipy.ndimage import binary_fill_holes, binary_opening, label
 
-    solid = np.stack([binary_fill_holes(tissue[:, :, k]) for k in range(tissue.shape[2])], -1)
+    solid = np.stack(
+        [np.asarray(binary_fill_holes(tissue[:, :, k])) for k in range(tissue.shape[2])], -1
+    )
     apart = binary_opening(solid, np.ones((3, 3, 1)))  # the table touches clothes
     parts, count = label(apart if apart.any() else solid)  # type: ignore[misc]
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
