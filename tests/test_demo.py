@@ -35,7 +35,8 @@ def test_the_demo_is_the_acquisition_it_says() -> None:
     assert pipeline.operator.mask.options == {"acceleration": 4, "center_lines": 5}
     assert pipeline.noise_std == 0
     assert (pipeline.draws, pipeline.components) == (32, 3)
-    assert (pipeline.method.name, pipeline.method.options) == ("ssd", {"preset": "30"})
+    assert pipeline.method.name == "conditional"
+    assert pipeline.method.options == {"steps": 18, "sampler": "dpmpp_2m"}
 
 
 def test_the_demo_writes_a_sound_file_and_a_picture(result: DemoResult) -> None:

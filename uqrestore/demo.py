@@ -13,7 +13,7 @@ from uqrestore.report.page import write_report
 from uqrestore.restore import Progress, restore
 from uqrestore.scans import demo_scan_path, read_scan
 
-PIPELINE = "brain-cs4-ssd"
+PIPELINE = "brain-cs4-invfussion"
 SLICES, FAST_SLICES = 12, 3
 COMPARED = ("zero_filled", "linear_mmse", "mean")
 

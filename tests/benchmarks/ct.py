@@ -32,7 +32,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "benchmarks-ct.md"
 def read_person(folder: Path) -> Scan:
     """Return the test person's slices as a scan in HU."""
     with h5py.File(folder / FILE) as file:
-        values = 2000 * np.asarray(file["test/ct"][...], np.float32) - 1000
+        values = 2000 * np.asarray(file["test/ct"], np.float32) - 1000
     affine = np.diag([PIXEL_MM, PIXEL_MM, SLICE_MM, 1.0])
     return scan_from_array(values.transpose(2, 1, 0), affine, source=Source("test person"))
 

@@ -152,7 +152,8 @@ def header_of(item: DicomMap, study: dict[str, Any], k: int) -> Any:  # noqa: AN
     )
     header.PositionReferenceIndicator = ""
     header.Modality = "CT" if is_ct else "MR"
-    header.BodyPartExamined = _code(item.tags.get("BodyPartExamined")) or "BRAIN"
+    body = _code(item.tags.get("BodyPartExamined"))
+    header.BodyPartExamined = body or ("" if is_ct else "BRAIN")
     if laterality := _code(item.tags.get("Laterality")):
         header.Laterality = laterality
     header.Manufacturer = "uqrestore"
