@@ -141,7 +141,7 @@ def header_of(item: DicomMap, study: dict[str, Any], k: int) -> Any:  # noqa: AN
     header: Any = Dataset()
     for name, value in study.items():
         setattr(header, name, value)
-    is_ct = item.tags.get("Modality") == "CT"
+    is_ct = item.tags.get("Modality") == "CT" or item.unit == "HU"
     header.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{2 if is_ct else 4}"
     header.SOPInstanceUID = generate_uid()
     header.SeriesInstanceUID = generate_uid(entropy_srcs=[study["StudyInstanceUID"], item.name])

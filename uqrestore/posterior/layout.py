@@ -218,7 +218,8 @@ def _operator(file: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
         values = np.asarray(values)
         put(constants, key, tuple(f"{key}_{axis}" for axis in range(values.ndim)), values)
     if plan.mask is not None:
-        put(constants, "brain_mask", ("z", "y", "x"), plan.mask, long_name="mask of the brain or the body")
+        words = "mask of the brain or the body"
+        put(constants, "brain_mask", ("z", "y", "x"), plan.mask, long_name=words)
     file.create_group("operator").attrs.update(
         {
             "class": name,
