@@ -37,7 +37,11 @@ def _calls(*presets: str, noise_std: tuple[float, ...], brief: bool = True) -> d
 
 
 PLANS: Mapping[str, Mapping[str, Variant]] = {
-    "conditional": {"defaults": Variant()},
+    "conditional": {
+        "defaults": Variant(),
+        "18 calls": Variant({"steps": 18, "sampler": "dpmpp_2m"}, ANY),
+        "20 calls": Variant({"steps": 20, "sampler": "dpmpp_2m"}, ANY),
+    },
     "daps": {
         "defaults": Variant(),
         # A fifth of the published calls, and the step that is stable with singular values to 1.5.
