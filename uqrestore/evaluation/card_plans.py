@@ -39,7 +39,9 @@ def _calls(*presets: str, noise_std: tuple[float, ...], brief: bool = True) -> d
 PLANS: Mapping[str, Mapping[str, Variant]] = {
     "conditional": {
         "defaults": Variant(),
-        "18 calls": Variant({"steps": 18, "sampler": "dpmpp_2m"}, ANY),
+        "14 calls": Variant(
+            {"steps": 14, "sampler": "dpmpp_3m", "rho": 50.0, "sigma_min": 0.005}, ANY
+        ),
         "20 calls": Variant({"steps": 20, "sampler": "dpmpp_2m"}, ANY),
     },
     "daps": {

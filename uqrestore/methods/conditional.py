@@ -26,6 +26,7 @@ def conditional(
     steps: int = 32,
     sigma_max: float = 80.0,
     sigma_min: float = 0.002,
+    rho: float = 7.0,
     sigmas: Sequence[float] | None = None,
     sampler: Sampler = "heun",
     eta: float = 0.0,
@@ -46,8 +47,11 @@ def conditional(
         steps: Noise levels above 0.
         sigma_max: Level to start from, in network intensity.
         sigma_min: Lowest level above 0.
+        rho: How much the levels crowd towards the lowest; beyond 50 they are evenly spaced in
+            their logarithm, where ``dpmpp_3m`` is best: 18 calls then keep the variance of a
+            Gaussian to 4 %, from 1e-4 on.
         sigmas: Explicit levels instead.
-        sampler: ``heun`` makes ``2 steps - 1`` calls, ``dpmpp_2m`` and ``euler`` make ``steps``.
+        sampler: ``heun`` makes ``2 steps - 1`` calls, the others make ``steps``.
         eta: Share of fresh noise of ``euler``.
         start: ``noise`` starts from noise alone. ``mean`` spends one call more on the estimate
             that noise is given, and starts from fresh noise about that: then a mean loses the
@@ -67,8 +71,8 @@ def conditional(
     References:
         Karras et al., NeurIPS 2022, Algorithm 1. arXiv:2206.00364
     """
-    require_range("conditional", eta=(eta, 0, 1))
-    grid = karras_sigmas(steps, sigma_min, sigma_max).tolist() if sigmas is None else sigmas
+    require_range("conditional", eta=(eta, 0, 1), rho=(rho, 1, 1000))
+    grid = karras_sigmas(steps, sigma_min, sigma_max, rho).tolist() if sigmas is None else sigmas
     levels = noise_levels(steps, sigmas=grid)
     told = Checked(denoiser, "conditional", problem)
     projects = project and problem.operator.exact_pinv
