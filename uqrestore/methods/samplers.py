@@ -103,8 +103,8 @@ def _dpmpp_3m(denoise: DenoiseFn, x: Tensor, sigmas: Sequence[float]) -> Tensor:
             (at, _), (before, earlier) = known[:2]
             slope = (clean - earlier) / (at - before)
             x = x + ramp * slope
-        if len(known) > 2:
-            first, earliest = known[2]
-            curve = (slope - (earlier - earliest) / (before - first)) / (at - first)
-            x = x + (bend + (at - before) * ramp) * curve
+            if len(known) > 2:
+                first, earliest = known[2]
+                curve = (slope - (earlier - earliest) / (before - first)) / (at - first)
+                x = x + (bend + (at - before) * ramp) * curve
     return x
