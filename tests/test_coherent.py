@@ -41,7 +41,7 @@ def test_what_is_each_slice_s_own_leaves_the_share_asked_for() -> None:
 
     wanted = 0.7 * wanted_correlation() + 0.3 * torch.eye(len(SLICES), dtype=torch.float64)
     torch.testing.assert_close(flat @ flat.mT / flat.shape[1], wanted, atol=0.03, rtol=0)
-    assert coherence.correlation(2) == pytest.approx(float(wanted[0, 2]))
+    assert coherence.correlation(2.0) == pytest.approx(float(wanted[0, 2]))
     single = CoherentNoise(0, [7], coherence=coherence, slices=[SLICES[1]])
     assert torch.equal(single.normal((400,), LIKE).flatten(), flat[1, 2800:3200])
     with pytest.raises(ValueError, match="above 0, up to 1"):

@@ -140,9 +140,10 @@ class CoherentNoise(SampleNoise):
         rest = tuple(rest)
         noise = torch.zeros(len(self._fields), *rest, dtype=like.dtype)
         one = torch.empty(rest, dtype=like.dtype)
-        if self._own:
-            noise.add_(super().normal(rest, noise).reshape(noise.shape), alpha=self._own)
-        for row, field in zip(noise, self._fields, strict=True):
+        # Row by row: a sum over all rows at once may round otherwise for another number of rows.
+        for row, field, own in zip(noise, self._fields, self._streams, strict=True):
+            if self._own:
+                row.add_(one.normal_(generator=own), alpha=self._own)
             for weight, stream in zip(self._weights, field, strict=True):
                 row.add_(one.normal_(generator=stream), alpha=weight)
         return noise.reshape(*self.shape, *rest).to(like.device)

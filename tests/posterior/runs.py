@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter, Predicted, Storage
+from uqrestore.posterior import (
+    ComponentBox,
+    Interval,
+    PosteriorPlan,
+    PosteriorWriter,
+    Predicted,
+    Storage,
+)
 from uqrestore.posterior.example import example_plan
 
 
@@ -46,22 +53,26 @@ def write_rest(writer: PosteriorWriter, at_once: int = 2) -> None:
             writer.write(missing, [index], block, nfe=7, stats=numbers(of, missing, [index]))
 
 
-def finished(path: Path, of: PosteriorPlan, storage: Storage | None = None) -> Path:
+def finished(
+    path: Path, of: PosteriorPlan, storage: Storage | None = None, *, box: bool = False
+) -> Path:
     """Write a whole file in one run."""
     with PosteriorWriter(path, of) as writer:
         write_rest(writer)
-        return conclude(writer, storage)
+        return conclude(writer, storage, box=box)
 
 
-def conclude(writer: PosteriorWriter, storage: Storage | None = None) -> Path:
-    """Finish a file with everything it can hold: a network's mean, intervals with a promise."""
+def conclude(writer: PosteriorWriter, storage: Storage | None = None, *, box: bool = False) -> Path:
+    """Finish a file with all it can hold: a network's mean, intervals or a box with a promise."""
     of = writer.plan
     image = (len(of.slices), of.channels, of.rows, of.columns)
     nothing = np.zeros((0, *image), np.float32)
     told = Predicted(np.full(image, 49, np.float32), nothing, np.zeros((0, image[0])))
     summary = writer.summarise(components=2, predicted=told)
-    interval = Interval(summary.mean - 9, summary.mean + 9, '{"alpha": 0.1}')
-    summary = dataclasses.replace(summary, promised=interval)
+    text = '{"alpha": 0.1}'
+    interval = Interval(summary.mean - 9, summary.mean + 9, text)
+    region = ComponentBox(2 * summary.pc_std, np.ones(image[0]), text)
+    summary = dataclasses.replace(summary, promised=region if box else interval)
     return writer.finish(summary, figures={"psnr": 31.5}, storage=storage)
 
 

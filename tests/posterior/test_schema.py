@@ -21,13 +21,17 @@ from uqrestore.posterior import (
     validate,
 )
 
+MIXING = {"coil_mixing": (("ri", "scanner_coil", "coil"), np.zeros((2, 3, 3), np.float32))}
+BOX = {"/interval/half_width", "/interval/radius"}
+"""What a file holds instead of intervals of pixels."""
+
 
 def full_plan() -> PosteriorPlan:
     return plan(
         operator=("masked_fourier", {"channels": 1}, {"mask": np.eye(7, 6) > 0}),
         y=(("z", "ri", "ky", "kx"), np.random.default_rng(0).normal(size=(3, 2, 7, 6))),
         noise_std=np.array([0.1, 0.2, 0.3]),
-        observed={"mask": (("ky", "kx"), np.eye(7, 6) > 0)},
+        observed={"mask": (("ky", "kx"), np.eye(7, 6) > 0), **MIXING},
         mask=np.ones((3, 7, 6), bool),
         reference={"truth": np.ones((3, 1, 7, 6), np.float32)},
         stats=("residual",),
@@ -54,10 +58,13 @@ def test_a_finished_file_is_sound(whole: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_variable_of_the_schema_is_written(channels: int, tmp_path: Path) -> None:
-    of = plan(channels=channels, y=(("z",), np.ones(3)), draws=9)
+    of = plan(channels=channels, y=(("z",), np.ones(3)), draws=9, observed=MIXING)
     path = finished(tmp_path / "a.h5", of, Storage(keep="thin"))
-    with h5netcdf.File(path) as file:
+    other = finished(tmp_path / "b.h5", of, box=True)
+    assert validate(other) == []
+    with h5netcdf.File(path) as intervals, h5netcdf.File(other) as box:
         for name, variable in SCHEMA.items():
+            file = box if name in BOX else intervals
             dims = file[name].dimensions
             if variable.dims is not None:
                 wanted = [d for d in variable.dims if d != "channel" or channels > 1]
@@ -195,7 +202,7 @@ def test_an_inspection_names_everything(whole: Path) -> None:
 
     inspection = inspect(whole)
     names = {f"{row.group.rstrip('/')}/{row.variable}" for row in inspection.rows}
-    assert {name for name in SCHEMA if not name.startswith("/moments/")} <= names
+    assert {name for name in SCHEMA if not name.startswith("/moments/")} - BOX <= names
     assert inspection.faults == ()
     assert dict(inspection.header)["status"] == "complete, 15 of 15 slabs"
     console = Console(file=io.StringIO(), record=True, width=120)
