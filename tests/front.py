@@ -79,6 +79,17 @@ def tiny_pipeline(folder: Path, **changes: object) -> RestorePipeline:
     return pipeline
 
 
+def exact_inpainting(folder: Path, visible: float, **mask: object) -> RestorePipeline:
+    """Return the tiny pipeline with exact draws of an image of which few pixels are seen."""
+    few = {"law": "patches", "side": 1, "visible": visible, "seed": 0, **mask}
+    return tiny_pipeline(
+        folder,
+        operator={"name": "inpainting", "mask": few},
+        method={"name": "exact"},
+        baseline=None,
+    )
+
+
 def write_pipeline(folder: Path, **changes: object) -> Path:
     """Write the tiny pipeline, some of its keys changed, as a file."""
     path = folder / "tiny.yaml"
@@ -96,7 +107,7 @@ def read(path: Path, name: str) -> np.ndarray:
         return node.to_dataset()[variable].values.copy()
 
 
-def use_prior(monkeypatch: pytest.MonkeyPatch, prior: object) -> None:
-    """Make ``tiny`` a prior of the zoo."""
+def use_prior(monkeypatch: pytest.MonkeyPatch, prior: object, **card: object) -> None:
+    """Make ``tiny`` a prior of the zoo, some keys of its card changed."""
     monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: prior)
-    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD)
+    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD | card)

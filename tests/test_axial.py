@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.front import tiny_affine, tiny_pipeline, tiny_prior, tiny_scan, use_prior
+from tests.front import (
+    exact_inpainting,
+    tiny_affine,
+    tiny_pipeline,
+    tiny_prior,
+    tiny_scan,
+    use_prior,
+)
 from uqrestore.axial import fit_axial
 from uqrestore.evaluation.variogram import variogram
 from uqrestore.noise import Coherence, CoherentNoise
@@ -50,13 +57,7 @@ def test_the_length_and_the_share_found_are_those_of_the_volume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length_mm: float, share: float
 ) -> None:
     use_prior(monkeypatch, tiny_prior())
-    few = {"law": "patches", "side": 1, "visible": 0.02, "seed": 0, "per_slice": False}
-    pipeline = tiny_pipeline(
-        tmp_path,
-        operator={"name": "inpainting", "mask": few},
-        method={"name": "exact"},
-        baseline=None,
-    )
+    pipeline = exact_inpainting(tmp_path, 0.02, per_slice=False)
     told: list[str] = []
 
     found = fit_axial(

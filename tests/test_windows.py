@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.front import (
-    CARD,
     COLUMNS,
     ROWS,
     VOXEL_MM,
@@ -17,6 +16,7 @@ from tests.front import (
     tiny_prior,
     tiny_scan,
     tiny_voxels,
+    use_prior,
 )
 from tests.scans.rawfiles import write_ismrmrd
 from uqrestore.pipeline import RestorePipeline, load_pipeline
@@ -37,9 +37,7 @@ def windows_of_the_tiny_prior() -> LowRankGaussian:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, **card: object) -> None:
-    prior = windows_of_the_tiny_prior()
-    monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: prior)
-    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD | card)
+    use_prior(monkeypatch, windows_of_the_tiny_prior(), **card)
 
 
 def test_a_slice_larger_than_the_prior_is_restored_whole(
@@ -116,8 +114,7 @@ def test_what_the_card_does_not_promise_is_refused(
 def test_a_scan_smaller_than_a_window_is_padded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: bigger())
-    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD | {"windows_of": [40, 40]})
+    use_prior(monkeypatch, bigger(), windows_of=[40, 40])
 
     out = restore(tiny_pipeline(tmp_path, baseline=None), tiny_scan(), tmp_path / "o.h5")
 

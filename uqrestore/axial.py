@@ -18,12 +18,10 @@ Ratios = Float[np.ndarray, "volume lag"]
 LENGTHS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 13.0)
 DRAWS = 3
 """Draws of a volume: its voxels are many, so that few do."""
-
-
 FINE = 131
 """Lengths looked at between the shortest and the longest tried."""
-
 SHARES = np.linspace(0.3, 1.0, 36)
+"""Shares looked at."""
 NEAR = 0.1
 """Relative error of a variogram that is called right: that of a few volumes is no better known."""
 

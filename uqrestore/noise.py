@@ -91,6 +91,10 @@ class Coherence:
         return self.share * math.exp(-0.5 * (apart / self.length) ** 2)
 
 
+ALONE = Coherence()
+"""Every slice by itself."""
+
+
 class CoherentNoise(SampleNoise):
     r"""Noise of a volume: rows of neighbouring slices are correlated along the axis.
 

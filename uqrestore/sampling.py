@@ -13,7 +13,7 @@ from uqrestore.acquisition import Acquisition
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.methods import METHODS
 from uqrestore.networks.weights import sha256
-from uqrestore.noise import Coherence, CoherentNoise, SampleNoise
+from uqrestore.noise import ALONE, Coherence, CoherentNoise, SampleNoise
 from uqrestore.pipeline import MethodPart, RestorePipeline
 from uqrestore.pipeline.registries import typed_options
 from uqrestore.priors.closed_form import ClosedForm
@@ -106,7 +106,7 @@ def draw(
     scan: int,
     slices: Sequence[int],
     draws: Sequence[int],
-    coherence: Coherence | None = None,
+    coherence: Coherence = ALONE,
     classes: Sequence[int] | None = None,
 ) -> tuple[Float[Tensor, " draw slice *image"], int]:
     """Draw posterior samples with a method.
@@ -119,8 +119,7 @@ def draw(
         scan: Key of the scan.
         slices: Index of every problem on the model grid.
         draws: Indices of the samples.
-        coherence: How alike the noise of neighbouring slices is; None, as one without length,
-            draws every slice by itself.
+        coherence: How alike the noise of neighbouring slices is.
         classes: Class of every slice by its height, for a method that says ``label: height``.
 
     Returns:
@@ -142,7 +141,7 @@ def draw(
     counted = _Counted(denoiser)
     noise = (
         CoherentNoise(seed, draws, coherence=coherence, scan=scan, slices=slices)
-        if coherence is not None and coherence.length
+        if coherence.length
         else SampleNoise(seed, draws, scan=scan, slices=slices)
     )
     images = method(problem, counted, noise, **options)

@@ -74,7 +74,7 @@ def test_rays_that_are_kept_give_what_rays_made_anew_give(monkeypatch: pytest.Mo
     x, A = phantom(20)[None], Radon(torch.arange(0, 180, 7).double(), (1, 20, 20))
     y = A(x)
     back = A.adjoint(y)
-    monkeypatch.setattr("uqrestore.operators.radon.MOST_ENTRIES", 0)
+    monkeypatch.setattr("uqrestore.operators.radon.MOST_SAMPLES", 0)
     for chunk in (10**6, 3000):
         monkeypatch.setattr("uqrestore.operators.radon.CHUNK", chunk)
         torch.testing.assert_close(A(x), y)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.front import CARD, read, tiny_pipeline, tiny_prior
+from tests.front import exact_inpainting, read, tiny_prior, use_prior
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.restore import restore
 from uqrestore.scans import Scan, ScanError, Source, on_fixed_scale, scan_from_array
@@ -60,15 +60,8 @@ def test_values_that_are_no_hounsfield_units_are_refused() -> None:
 def test_a_restored_ct_is_in_hounsfield_units(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: tiny_prior())
-    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD | {"range": HU})
-    few = {"law": "patches", "side": 1, "visible": 0.6, "seed": 0}
-    pipeline = tiny_pipeline(
-        tmp_path,
-        operator={"name": "inpainting", "mask": few},
-        method={"name": "exact"},
-        baseline=None,
-    )
+    use_prior(monkeypatch, tiny_prior(), range=HU)
+    pipeline = exact_inpainting(tmp_path, 0.6)
     told: list[str] = []
 
     out = restore(pipeline, ct(), tmp_path / "o.h5", slices=[1], notify=told.append)

@@ -16,13 +16,11 @@ from uqrestore.operators.iterative import (
     scaled_to_fit,
 )
 from uqrestore.operators.rays import (
-    MOST_ENTRIES,
     MOST_ROWS,
+    MOST_SAMPLES,
     cast,
-    entries,
     sample_places,
     solve_gram,
-    usual_detectors,
 )
 
 Image = Float[Tensor, "*batch channel row column"]
@@ -39,10 +37,10 @@ class Radon(IterativeOperator):
 
     with (column, row) counted from the middle of the image, steps of one pixel, bilinear
     interpolation, and zero outside. The unit of a projection is intensity times pixel.
-    The rays are a sparse matrix, made once for a set of angles and kept (too many samples are
-    interpolated anew each time). Up to 8192 measurements, conjugate gradients start from the
-    noise-free solution by a Cholesky factor of :math:`A A^T`, and seldom have anything left to do;
-    beyond, and with noise, from the filtered back-projection.
+    The rays are a sparse matrix, made once for a set of angles and kept (too many samples, and
+    those of a batch of different sets, are interpolated anew each time). Up to 8192 measurements,
+    conjugate gradients start from the noise-free solution by a Cholesky factor of :math:`A A^T`,
+    and seldom have anything left to do; beyond, and with noise, from the filtered back-projection.
 
     Args:
         angles: Degrees, shape ``(*problem, angle)``; at 0 the rays run down the columns.
@@ -77,7 +75,7 @@ class Radon(IterativeOperator):
             f"shape {tuple(self.angles.shape)}.",
         )
         check_iteration(self.name, self.tol, self.max_iter)
-        detectors = self.detectors or usual_detectors((self.shape[-2], self.shape[-1]))
+        detectors = self.detectors or math.ceil(math.hypot(*self.shape[-2:]))
         require(
             len(self.shape) == 3 and detectors > 0,
             self.name,
@@ -144,8 +142,13 @@ class Radon(IterativeOperator):
         return tuple(angles.tolist()), (self.shape[-2], self.shape[-1]), self.out_shape[-1]
 
     def _kept(self, angles: Tensor, like: Tensor, *, transposed: bool) -> Tensor | None:
-        """Return the matrix of the rays; None if it would be too large, or has no numbers."""
-        if angles.is_meta or entries(len(angles), self.out_shape[-1]) > MOST_ENTRIES:
+        """Return the matrix of the rays, where it pays.
+
+        Not of a batch with angles of its own for every problem, which may be met once only; not
+        where it would be too large, nor where the angles have no numbers.
+        """
+        samples = len(angles) * self.out_shape[-1] ** 2
+        if self.problem_shape or angles.is_meta or samples > MOST_SAMPLES:
             return None
         return cast(*self._rays_of(angles), transposed, like.dtype, like.device)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import math
 import warnings
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-MOST_ENTRIES = 6_000_000
+MOST_SAMPLES = 6_000_000
 """Ray samples of a matrix that is kept, four numbers each at most; larger ones are not built."""
 MOST_ROWS = 8192
 """Rows whose Gram matrix is factored: half a gigabyte of float64."""
@@ -118,13 +117,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants(enable=False):
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         yield
-
-
-def entries(angles: int, detectors: int) -> int:
-    """Return how many samples the rays take."""
-    return angles * detectors**2
-
-
-def usual_detectors(shape: tuple[int, int]) -> int:
-    """Return the rays that cover an image at every angle: its diagonal."""
-    return math.ceil(math.hypot(*shape))

@@ -116,14 +116,31 @@ def put(
         variable[...] = values
         variable.attrs["sha256"] = array_sha256(values)
         return variable
-    digest = hashlib.sha256()
+    digest, data = hashlib.sha256(), variable._h5ds
     for index in np.ndindex(values.shape[:-2]):
-        plane = np.ascontiguousarray(values[index])
-        variable._h5ds[index] = plane  # through h5netcdf each small write takes 20x longer
-        digest.update(plane.astype(plane.dtype.newbyteorder("<"), copy=False))  # type: ignore[arg-type]
+        write_plane(data, index, values[index], digest)
         let_go(values)
     variable.attrs["sha256"] = digest.hexdigest()
     return variable
+
+
+def write_plane(
+    data: Any,  # noqa: ANN401
+    index: tuple[int, ...],
+    plane: np.ndarray,
+    digest: Any,  # noqa: ANN401
+) -> None:
+    """Write one plane of a variable, and add it to the hash of its values.
+
+    Args:
+        data: The variable's ``_h5ds``: thousands of small writes through h5netcdf take 20x longer.
+        index: Of the plane.
+        plane: (row, column).
+        digest: Of hashlib, over the planes in the file's order.
+    """
+    plain = np.ascontiguousarray(plane, plane.dtype.newbyteorder("<"))
+    data[index] = plain
+    digest.update(plain)
 
 
 def declare(group: Any, dims: tuple[str, ...], shape: tuple[int, ...]) -> None:  # noqa: ANN401
