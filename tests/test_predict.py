@@ -14,7 +14,7 @@ from uqrestore.networks.weights import save_tensors, sha256
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.restore import restore
 from uqrestore.work import fingerprint
-from uqrestore.zoo import build_network, load_prior
+from uqrestore.zoo import build_network, load_card, load_prior
 
 NETWORK = {
     "name": "invfussion",
@@ -31,20 +31,30 @@ NETWORK = {
 }
 
 
+def store(path: Path, seed: int = 0, **facts: object) -> str:
+    """Keep a small conditional network that is not at rest, and its card."""
+    card = {**CARD, "kind": "network", "in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}
+    denoiser = build_network(card)
+    awake(denoiser.network, seed)
+    save_tensors(path, denoiser.state_dict())
+    path.with_suffix(".json").write_text(json.dumps(card | {"sha256": sha256(path)} | facts))
+    return str(path)
+
+
 @pytest.fixture
 def predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A small conditional network in a file, and the tiny prior in the zoo."""
     path = tmp_path / "told.safetensors"
-    card = {**CARD, "kind": "network", "in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}
-    denoiser = build_network(card)
-    awake(denoiser.network)
-    save_tensors(path, denoiser.state_dict())
-    path.with_suffix(".json").write_text(json.dumps(card | {"sha256": sha256(path)}))
+    store(path)
     use_prior(monkeypatch, tiny_prior())
     plain = tiny_prior()
     monkeypatch.setattr(
         "uqrestore.sampling.load_prior",
         lambda name: load_prior(name) if name.endswith("told.safetensors") else plain,
+    )
+    monkeypatch.setattr(
+        "uqrestore.sampling.load_card",
+        lambda name: load_card(name) if name.endswith("told.safetensors") else CARD,
     )
     return str(path)
 
@@ -66,6 +76,31 @@ def test_the_files_mean_and_components_are_the_networks(predictor: str, tmp_path
     np.testing.assert_allclose(read(again, "estimate/mmse")[0], mmse[2], rtol=1e-4, atol=1e-3)
 
 
+def test_components_of_a_frozen_base_come_with_its_mean(predictor: str, tmp_path: Path) -> None:
+    frozen = {"training": {"loss": {"components": {"base": "frozen"}}}}
+    other = store(tmp_path / "other-told.safetensors", 1, **frozen)
+    outs = {}
+    for key, said in {
+        "base": {"predictor": predictor},
+        "both": {"predictor": other, "predictor_base": predictor},
+    }.items():
+        out = tmp_path / f"{key}.posterior.h5"
+        outs[key] = restore(tiny_pipeline(tmp_path, **said), tiny_scan(), out)
+    mean, both = (read(outs[key], "estimate/mmse") for key in ("base", "both"))
+    np.testing.assert_array_equal(mean, both)
+    directions, others = (read(outs[key], "estimate/pc") for key in ("base", "both"))
+    assert np.abs(directions - others).max() > 0.1
+    with open_posterior(outs["both"]) as tree:
+        weights = json.loads(tree.attrs["provenance"])["predictor_base"]
+    assert weights["name"] == "told.safetensors"
+    for said, message in (
+        ({"predictor": other}, "frozen network; name that network by predictor_base"),
+        ({"predictor": predictor, "predictor_base": other}, "its own mean; leave predictor_base"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            restore(tiny_pipeline(tmp_path, **said), tiny_scan(), tmp_path / "x.posterior.h5")
+
+
 def test_a_prior_that_knows_no_measurement_cannot_predict(predictor: str, tmp_path: Path) -> None:
     assert predictor
     pipeline = tiny_pipeline(tmp_path, predictor="tiny")
@@ -80,9 +115,8 @@ def test_the_network_of_the_test_is_a_conditional_one() -> None:
 
 
 def test_other_weights_of_the_predictor_are_another_run_and_another_folder_is_not(
-    predictor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predictor: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("uqrestore.sampling.load_card", lambda name: load_card(name, predictor))
     names = [fingerprint(tiny_pipeline(tmp_path, predictor=predictor), "scan")]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -96,9 +130,3 @@ def test_other_weights_of_the_predictor_are_another_run_and_another_folder_is_no
     names.append(fingerprint(tiny_pipeline(tmp_path), "scan"))
     assert names[0] == names[1]
     assert len(set(names)) == 3
-
-
-def load_card(name: str, like: str) -> dict[str, object]:
-    """Return the card beside a file of the predictor, and the tiny prior's else."""
-    own = Path(name).name == Path(like).name
-    return json.loads(Path(name).with_suffix(".json").read_text()) if own else CARD

@@ -181,6 +181,7 @@ def _predicted(work: Work, shelf: Shelf, device: str) -> Predicted | None:
         pipeline.predictor,
         work.acquisition,
         shelf,
+        base=pipeline.predictor_base,
         seed=pipeline.seed,
         scan=scan.key,
         device=device,

@@ -69,7 +69,8 @@ def weights_of(pipeline: RestorePipeline) -> dict[str, tuple[str, str]]:
     The hash is that of the card, or where the card has none that of the file. The name is without
     the folder it lies in.
     """
-    named = {key: getattr(pipeline, key) for key in ("prior", "predictor", "baseline")}
+    keys = ("prior", "predictor", "predictor_base", "baseline")
+    named = {key: getattr(pipeline, key) for key in keys}
     return {
         key: (Path(name).name, str(load_card(name).get("sha256") or sha256(locate(name))))
         for key, name in named.items()

@@ -50,18 +50,22 @@ class Run:
         loss: How it learns lengths and directions.
         samples: How many images it sees.
         start: Run whose weights it starts from.
+        rounds: Of the search for the components of the linear law, which it refines as it does the
+            linear estimate; 0: it refines neither.
     """
 
     families: str
     loss: ComponentsConfig
     samples: int
     start: str | None = None
+    rounds: int = 2
 
 
-RAMP = 10_000
+LIKELIHOOD = ComponentsConfig(direction=4.0, ramp=10_000)
 RUNS = {
-    "boxes": Run("boxes", ComponentsConfig(direction=4.0, ramp=RAMP), 160_000),
-    "mix": Run("mix", ComponentsConfig(direction=4.0, ramp=RAMP), 200_000),
+    "boxes": Run("boxes", LIKELIHOOD, 64_000),
+    "mix": Run("mix", LIKELIHOOD, 64_000),
+    "boxes-from-nothing": Run("boxes", LIKELIHOOD, 64_000, rounds=0),
 }
 for _families in FAMILIES:
     for _norm in ("running", "per_image"):
@@ -89,16 +93,18 @@ def configure(run: Run, folder: Path) -> TrainConfig:
                 "attention": ["global"],
                 "joint": [True],
                 "fdl_input": "projected",
-                "guess": 40,
+                "guess": 12,
+                "pass_guess": run.rounds > 0,
                 "measurement_noise": False,
                 "components": COMPONENTS,
+                "component_rounds": run.rounds,
             }
         ),
         data=DataConfig(shape=SHAPE, augment="none"),
         problem=ProblemConfig(families=FAMILIES[run.families]),
         loss=LossConfig(pure_noise=1.0, components=run.loss),
         optimiser=OptimiserConfig(
-            lr=2e-3 if run.start is None else 3e-4, warmup=5_000, decay_from=30_000
+            lr=1e-3 if run.start is None else 3e-4, warmup=5_000, decay_from=30_000
         ),
         batch=32,
         samples=run.samples,

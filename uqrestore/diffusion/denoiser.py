@@ -140,5 +140,6 @@ class NetworkDenoiser(nn.Module):
             )
         if self._told is None or self._told[0] is not problem or self._told[1] != batch:
             estimate = getattr(self.network, "linear_guess", None)
-            self._told = (problem, batch, Measurement.of(problem, batch, estimate))
+            widest = getattr(self.network, "widest", None)
+            self._told = (problem, batch, Measurement.of(problem, batch, estimate, widest))
         return self._told[2]

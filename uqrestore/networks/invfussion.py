@@ -3,7 +3,9 @@
 The second version of the paper spells it InvFusion; it is the same method.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +17,10 @@ from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.feature_degradation import FdlInput, FeatureDegradation
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
+from uqrestore.networks.linear_components import linear_components
 from uqrestore.networks.linear_guess import LinearGuess
 from uqrestore.networks.measurement import Measurement
+from uqrestore.problem import Problem
 
 
 class JointAttention(nn.Module):
@@ -109,6 +113,14 @@ class BlindLayer(nn.Module):
         return self.layer(x, cond)
 
 
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """Components of a linear law, each brought to a mean square of 1, and what they were."""
+
+    even: Tensor
+    std: Tensor
+
+
 class InvFussion(nn.Module):
     """Conditional hourglass transformer that is told the operator and the measurement.
 
@@ -124,8 +136,13 @@ class InvFussion(nn.Module):
         fdl_input: See :class:`JointAttention`.
         measurement_noise: Whether the network is told the noise level of the measurement.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
+        pass_guess: Add the guess to what is put out as well, times a factor learned for each noise
+            level that starts at zero, so that the network has only to change it.
         components: Principal components of the posterior to put out after the image, each of the
             channels of the image (:mod:`uqrestore.diffusion.nppc`).
+        component_rounds: With a guess, the components of its law (:func:`linear_components`, so
+            many rounds) join the input, and what the network puts out is added to them, in units
+            of their standard deviation; 0 leaves them out, as published.
 
     The other options are those of :class:`uqrestore.networks.hdit.HDiT`.
 
@@ -148,7 +165,9 @@ class InvFussion(nn.Module):
         fdl_input: FdlInput = "raw",
         measurement_noise: bool = True,
         guess: int = 0,
+        pass_guess: bool = False,
         components: int = 0,
+        component_rounds: int = 0,
         head_width: int = 32,
         labels: int = 0,
         augment_labels: bool = False,
@@ -184,9 +203,34 @@ class InvFussion(nn.Module):
             augment=augment_labels,
         )
         self.linear_guess = LinearGuess(self.image_shape, guess) if guess else None
-        self.components = components
-        inputs = (3 if guess else 2) * channels
-        self.trunk = Hourglass(inputs, channels, levels, make_layer, components * channels)
+        if pass_guess and not guess:
+            raise ValueError("pass_guess is on but guess is 0: there is none to pass on.")
+        self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
+        self.components, self.component_rounds = components, component_rounds
+        if component_rounds and not (guess and components):
+            raise ValueError(
+                f"component_rounds is {component_rounds} but guess is {guess} and components "
+                f"{components}; components of the linear law want both, or leave it 0."
+            )
+        inputs = (3 if guess else 2) + (components if component_rounds else 0)
+        self.trunk = Hourglass(
+            inputs * channels, channels, levels, make_layer, components * channels
+        )
+        if component_rounds:
+            assert self.trunk.more_out is not None
+            zero_init(self.trunk.more_out)  # the components of the law are where it starts
+
+    @property
+    def widest(self) -> Callable[[Problem], Tensor] | None:
+        """Finds the components that the network refines, if it does."""
+        if self.linear_guess is None or not self.component_rounds:
+            return None
+        return partial(
+            linear_components,
+            self.linear_guess,
+            count=self.components,
+            rounds=self.component_rounds,
+        )
 
     def forward(
         self,
@@ -206,8 +250,31 @@ class InvFussion(nn.Module):
         cond = self.conditioning(c_noise, label, noise_std, augment)
         inputs = [x, pinv_y]
         if self.linear_guess is not None:
-            inputs.append(self.linear_guess.mean.expand_as(x) if guess is None else guess)
-        x = torch.cat([part.to(x.dtype) for part in inputs], dim=1)
+            guess = self.linear_guess.mean.expand_as(x) if guess is None else guess.to(x.dtype)
+            inputs.append(guess)
+        told = self._told_components(measurement, x) if self.component_rounds else None
+        if told is not None:
+            inputs.append(told.even)
+        out = self._walk(inputs, cond, measurement)
+        clean, change = out.tensor_split([self.image_shape[0]], dim=1)
+        if self.pass_guess is not None:
+            clean = clean + self.pass_guess(cond)[..., None, None] * guess
+        if told is not None:
+            change = told.std * (told.even + change)
+        return torch.cat([clean, change], dim=1)
+
+    def _told_components(self, measurement: Measurement | None, x: Tensor) -> "_Told":
+        """Lay out the components of the law as channels; without a measurement they are zero."""
+        rows = x.new_zeros(len(x), self.components, *self.image_shape)
+        if measurement is not None and measurement.components is not None:
+            rows = measurement.components.to(x.dtype)
+        std = rows.square().mean((2, 3, 4), keepdim=True).sqrt().expand_as(rows)
+        even = rows / std.clamp(min=torch.finfo(rows.dtype).tiny)
+        return _Told(even.flatten(1, 2), std.flatten(1, 2))
+
+    def _walk(self, inputs: list[Tensor], cond: Tensor, measurement: Measurement | None) -> Tensor:
+        """Run the trunk on images sorted as the measurement wants them, and sort them back."""
+        x = torch.cat(inputs, dim=1)
         if measurement is None or measurement.order is None:
             return self.trunk(x, cond, measurement)
         return self.trunk(x[measurement.order], cond[measurement.order], measurement)[

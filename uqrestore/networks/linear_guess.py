@@ -62,7 +62,27 @@ class LinearGuess(nn.Module):
         seen = operator.pinv(problem.y)
         mean = self.mean.to(seen.dtype).expand(*problem.problem_shape, *self.image_shape)
         left = seen - operator.pinv(operator.forward(mean))
-        epsilon = _noise(operator, problem.noise_std, self.probe.to(seen))
+        return mean + self.covariance(self._solve(problem, left))
+
+    @torch.no_grad()
+    def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
+        r"""Apply the covariance that the law has left after a measurement.
+
+        :math:`C - C (P C P + \epsilon P)^+ P C`; along what is measured without noise, nothing.
+
+        Args:
+            problem: A problem or a batch of problems.
+            x: Images ``(*more, *problem_batch, channel, row, column)``.
+        """
+        operator = problem.operator
+        wide = self.covariance(x)
+        known = self._solve(problem, operator.pinv(operator.forward(wide)))
+        return problem.project_null(wide - self.covariance(known))
+
+    def _solve(self, problem: Problem, left: Tensor) -> Tensor:
+        """Return ``u`` of ``(P C P + epsilon P) u = left``, about."""
+        operator = problem.operator
+        epsilon = _noise(operator, problem.noise_std, self.probe.to(left))
         u, direction, power = torch.zeros_like(left), left, _dot(left, left)
         enough = (DONE * torch.finfo(left.dtype).eps) ** 2 * power
         for _ in range(self.iterations):
@@ -74,7 +94,7 @@ class LinearGuess(nn.Module):
             u, left = u + step * direction, left - step * sent
             before, power = power, _dot(left, left)
             direction = left + power / before.clamp(min=torch.finfo(left.dtype).tiny) * direction
-        return mean + self.covariance(u)
+        return u
 
     def covariance(self, x: Tensor) -> Tensor:
         """Apply ``C``."""

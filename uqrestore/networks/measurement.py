@@ -92,6 +92,8 @@ class Measurement:
         pinv_y: ``A^+ y``, shape ``(flat batch, *in_shape)``, in the order of the batch.
         noise_std: Standard deviation of the measurement noise, ``(flat batch,)``, likewise.
         guess: A linear estimate of the images, shaped as ``pinv_y``, for networks that want one.
+        components: Directions that a linear law leaves open, times their standard deviations,
+            ``(flat batch, component, *in_shape)``, likewise.
     """
 
     parts: tuple[Part, ...]
@@ -99,6 +101,7 @@ class Measurement:
     pinv_y: Tensor
     noise_std: Tensor
     guess: Tensor | None = None
+    components: Tensor | None = None
 
     @functools.cached_property
     def places(self) -> Tensor | None:
@@ -107,7 +110,11 @@ class Measurement:
 
     @classmethod
     def of(
-        cls, problem: Problem, batch: Shape, estimate: Callable[[Problem], Tensor] | None = None
+        cls,
+        problem: Problem,
+        batch: Shape,
+        estimate: Callable[[Problem], Tensor] | None = None,
+        widest: Callable[[Problem], Tensor] | None = None,
     ) -> "Measurement":
         """Lay out a problem for images of shape ``(*batch, *in_shape)``.
 
@@ -115,6 +122,7 @@ class Measurement:
             problem: What was measured.
             batch: The batch of images; it ends in the batch of the problem.
             estimate: Makes the guess.
+            widest: Makes the components.
 
         Raises:
             ValueError: If the batch does not end in the batch of problems.
@@ -131,10 +139,13 @@ class Measurement:
         parts, order = _split(operator, y.expand(*batch, *operator.out_shape), batch)
 
         def lay(images: Tensor) -> Tensor:
-            return images.expand(*batch, *problem.in_shape).reshape(-1, *problem.in_shape)
+            one = images.shape[len(own) :]
+            return images.expand(*batch, *one).reshape(-1, *one)
 
         guess = None if estimate is None else lay(estimate(problem))
-        return cls(parts, order, lay(pinv_y), noise_std.expand(batch).reshape(-1), guess)
+        components = None if widest is None else lay(widest(problem))
+        noise_std = noise_std.expand(batch).reshape(-1)
+        return cls(parts, order, lay(pinv_y), noise_std, guess, components)
 
 
 def _split(

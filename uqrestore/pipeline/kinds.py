@@ -25,6 +25,8 @@ class RestorePipeline(Pipeline):
         predictor: A conditional network of the zoo, or its path, whose one call gives the
             posterior mean, and the components where it puts some out; None takes both from the
             draws.
+        predictor_base: The network whose posterior mean the components of the predictor describe,
+            for a predictor trained with ``components: {base: frozen}``; the mean is then its.
         method: How posterior samples are drawn.
         baseline: Name of a Gaussian prior of the zoo whose exact posterior mean, the linear
             MMSE estimate, is kept in the file for comparison.
@@ -46,6 +48,7 @@ class RestorePipeline(Pipeline):
     noise_std: NoiseStd = 0.0
     prior: str
     predictor: str | None = None
+    predictor_base: str | None = None
     method: MethodPart
     baseline: str | None = None
     draws: Annotated[int, Field(ge=2)] = 32
@@ -63,6 +66,14 @@ class RestorePipeline(Pipeline):
             raise ValueError(
                 f"components: {self.components} needs draws: {self.components + 2} or more, "
                 f"but draws is {self.draws}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _base_of_a_predictor(self) -> "RestorePipeline":
+        if self.predictor_base is not None and self.predictor is None:
+            raise ValueError(
+                "predictor_base: wants a predictor, whose components describe its error"
             )
         return self
 

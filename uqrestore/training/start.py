@@ -18,8 +18,9 @@ PATCH_IN = "patch_in.project.weight"
 def start_from(denoiser: NetworkDenoiser, path: Path) -> list[str]:
     """Fill a network from a file of weights; return the names of what stays as it was.
 
-    A conditional network takes over the trunk of an unconditional prior: its further input
-    channels start at zero, and what only it has (everything about the operator) stays as drawn.
+    A conditional network takes over the trunk of an unconditional prior, and one that is told more
+    that of one that is told less: further input channels start at zero, and what only it has, such
+    as everything about the operator, stays as drawn.
 
     Args:
         denoiser: What to fill, in place.
@@ -30,8 +31,8 @@ def start_from(denoiser: NetworkDenoiser, path: Path) -> list[str]:
     """
     given = load_tensors(path)
     state = denoiser.state_dict()
-    channels = denoiser.in_shape[0]
-    found = {name: _find(name, given, wanted, channels) for name, wanted in state.items()}
+    patch = getattr(getattr(denoiser.network, "trunk", None), "patch", 1)
+    found = {name: _find(name, given, wanted, patch**2) for name, wanted in state.items()}
     filled = {name: value for name, value in found.items() if value is not None}
     taken = sum(value.numel() for value in filled.values())
     if 2 * taken < sum(value.numel() for value in state.values()):
@@ -43,7 +44,7 @@ def start_from(denoiser: NetworkDenoiser, path: Path) -> list[str]:
     return sorted(set(state) - set(filled))
 
 
-def _find(name: str, given: Mapping[str, Tensor], wanted: Tensor, channels: int) -> Tensor | None:
+def _find(name: str, given: Mapping[str, Tensor], wanted: Tensor, pixels: int) -> Tensor | None:
     plain = name
     for wrapper in WRAPPERS:
         plain = plain.replace(wrapper, ".")
@@ -52,10 +53,11 @@ def _find(name: str, given: Mapping[str, Tensor], wanted: Tensor, channels: int)
         return None
     if value.shape == wanted.shape:
         return value.to(wanted.dtype)
-    if name.endswith(PATCH_IN) and wanted.shape[1] % value.shape[1] == 0:
+    if name.endswith(PATCH_IN) and len(value) == len(wanted) and value.shape[1] % pixels == 0:
         # Both are (width, pixels of the patch * channels), the channels fastest, the image first.
-        pixels = value.shape[1] // channels
-        wider = torch.zeros(len(value), pixels, wanted.shape[1] // pixels, dtype=wanted.dtype)
-        wider[..., :channels] = value.unflatten(1, (pixels, channels))
-        return wider.flatten(1)
+        channels, room = value.shape[1] // pixels, wanted.shape[1] // pixels
+        if channels < room:
+            wider = torch.zeros(len(value), pixels, room, dtype=wanted.dtype)
+            wider[..., :channels] = value.unflatten(1, (pixels, channels))
+            return wider.flatten(1)
     return None
