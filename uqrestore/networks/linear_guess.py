@@ -68,14 +68,15 @@ class LinearGuess(nn.Module):
     def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
         r"""Apply the covariance that the law has left after a measurement.
 
-        :math:`C - C (P C P + \epsilon P)^+ P C`; along what is measured without noise, nothing.
+        :math:`C - C (P C P + \epsilon P)^+ P C`, and nothing from or to what is measured without
+        noise.
 
         Args:
             problem: A problem or a batch of problems.
             x: Images ``(*more, *problem_batch, channel, row, column)``.
         """
         operator = problem.operator
-        wide = self.covariance(x)
+        wide = self.covariance(problem.project_null(x))
         known = self._solve(problem, operator.pinv(operator.forward(wide)))
         return problem.project_null(wide - self.covariance(known))
 
