@@ -69,14 +69,14 @@ RUNS = {
     "mix": Run("mix", LIKELIHOOD, 64_000),
     "boxes-from-nothing": Run("boxes", LIKELIHOOD, 32_000, rounds=0),
 }
-for _norm in ("running", "per_image"):
+for _norm, _samples in {"running": 24_000, "per_image": 160_000}.items():
     RUNS[f"mix-squared-{_norm}"] = Run(
         "mix",
         ComponentsConfig.model_validate(
             {"direction": 4.0, "variance": 100.0, "ramp": 0, "lengths": "squared"}
             | {"error_norm": _norm}
         ),
-        24_000,
+        _samples,
         start="mix",
     )
 
@@ -104,12 +104,10 @@ def configure(run: Run, folder: Path) -> TrainConfig:
         data=DataConfig(shape=SHAPE, augment="none"),
         problem=ProblemConfig(families=FAMILIES[run.families]),
         loss=LossConfig(pure_noise=1.0, components=run.loss),
-        optimiser=OptimiserConfig(
-            lr=1e-3 if run.start is None else 5e-4, warmup=5_000, decay_from=30_000
-        ),
+        optimiser=OptimiserConfig(lr=1e-3, warmup=5_000, decay_from=30_000),
         batch=32,
         samples=run.samples,
-        ema=12_000,
+        ema=12_000 if run.start is None else 4_000,
         precision="bf16",
         validate_every=40_000,
         start=start,
