@@ -19,6 +19,7 @@ from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_lev
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
 from uqrestore.networks.linear_components import linear_components
 from uqrestore.networks.linear_guess import LinearGuess
+from uqrestore.networks.low_rank_guess import LowRankGuess
 from uqrestore.networks.measurement import Measurement
 from uqrestore.problem import Problem
 
@@ -136,6 +137,8 @@ class InvFussion(nn.Module):
         fdl_input: See :class:`JointAttention`.
         measurement_noise: Whether the network is told the noise level of the measurement.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
+        guess_rank: Widest directions of the law behind the guess
+            (:class:`uqrestore.networks.low_rank_guess.LowRankGuess`); 0: :class:`LinearGuess`.
         pass_guess: Add the guess to what is put out as well, times a factor learned for each noise
             level that starts at zero, so that the network has only to change it.
         components: Principal components of the posterior to put out after the image, each of the
@@ -165,6 +168,7 @@ class InvFussion(nn.Module):
         fdl_input: FdlInput = "raw",
         measurement_noise: bool = True,
         guess: int = 0,
+        guess_rank: int = 0,
         pass_guess: bool = False,
         components: int = 0,
         component_rounds: int = 0,
@@ -202,7 +206,11 @@ class InvFussion(nn.Module):
             measurement_noise=measurement_noise,
             augment=augment_labels,
         )
-        self.linear_guess = LinearGuess(self.image_shape, guess) if guess else None
+        self.linear_guess: LinearGuess | LowRankGuess | None = None
+        if guess and guess_rank:
+            self.linear_guess = LowRankGuess(self.image_shape, guess, guess_rank)
+        elif guess:
+            self.linear_guess = LinearGuess(self.image_shape, guess)
         if pass_guess and not guess:
             raise ValueError("pass_guess is on but guess is 0: there is none to pass on.")
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.networks.linear_guess import LinearGuess
+from uqrestore.networks.low_rank_guess import LowRankGuess
 from uqrestore.problem import Problem
 
 SMOOTH = 2
@@ -13,7 +14,7 @@ SMOOTH = 2
 
 @torch.no_grad()
 def linear_components(
-    law: LinearGuess, problem: Problem, count: int, rounds: int
+    law: LinearGuess | LowRankGuess, problem: Problem, count: int, rounds: int
 ) -> Float[Tensor, "*batch component channel row column"]:
     """Find the widest directions of a linear law after a measurement, by a block Krylov method.
 

@@ -1,0 +1,171 @@
+"""The linear estimate under a law of widest directions and a spectrum of what they leave."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uqrestore.networks.linear_guess import FAINT
+from uqrestore.operators.base import Shape
+from uqrestore.operators.cg import conjugate_gradient
+from uqrestore.problem import Problem
+
+FLOOR = 3e-4
+"""Least variance of the noise, as a share of what a unit image is measured as."""
+OVER = 12
+"""Directions sought beyond those that are kept, so that the last of these are right too."""
+ROUNDS = 6
+"""Subspace iterations of that search."""
+
+
+class LowRankGuess(nn.Module):
+    r"""Linear MMSE estimate under a Gaussian law of images, by a few conjugate gradients.
+
+    The law has a mean image, its widest directions, and for what these leave a standard deviation
+    for each pixel and one power spectrum: :math:`C = L L^T` with :math:`L = [B, \operatorname{diag}
+    (s) F^{-1} S^{1/2} F]`. The estimate is :math:`\mu + L z`, where :math:`z` minimises
+
+    .. math:: \|A L z - (y - A \mu)\|^2 / v + \|z\|^2,
+
+    with :math:`v` the variance of the noise. Every step brings :math:`z` nearer to the minimum, so
+    few are of use; only :math:`A` and :math:`A^T` are needed, and noise enters as it was measured.
+    :class:`uqrestore.networks.linear_guess.LinearGuess` is its forerunner: without the directions,
+    and in the units of :math:`A^+ y`, where the noise of a blur is anything but white.
+
+    Args:
+        image_shape: ``(channel, row, column)``.
+        iterations: Conjugate gradient steps.
+        rank: Widest directions; 0 leaves the spectrum alone.
+
+    Raises:
+        ValueError: If there are more directions than pixels.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    std: Tensor
+    spectrum: Tensor
+    probe: Tensor
+
+    def __init__(self, image_shape: Shape, iterations: int, rank: int) -> None:
+        super().__init__()
+        self.image_shape, self.iterations, self.rank = tuple(image_shape), iterations, rank
+        channels, rows, columns = image_shape
+        pixels = channels * rows * columns
+        if rank >= pixels:
+            raise ValueError(f"guess_rank is {rank} but images have {pixels} pixels; lower it.")
+        self.register_buffer("mean", torch.zeros(image_shape))
+        self.register_buffer("basis", torch.zeros(rank, pixels))
+        self.register_buffer("std", torch.ones(image_shape))
+        self.register_buffer("spectrum", torch.ones(channels, rows, columns // 2 + 1))
+        probe = torch.randn(image_shape, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("probe", probe, persistent=False)
+
+    @torch.no_grad()
+    def fit(self, images: Float[Tensor, "image channel row column"]) -> None:
+        """Take mean, directions, standard deviations and spectrum from training images.
+
+        Raises:
+            ValueError: If there are fewer images than directions.
+        """
+        if len(images) <= self.rank + OVER:
+            raise ValueError(
+                f"{len(images)} images cannot tell {self.rank} directions; give more than "
+                f"{self.rank + OVER}, or lower guess_rank."
+            )
+        self.mean.copy_(images.mean(0))
+        rest = (images - self.mean).flatten(1)
+        if self.rank:
+            widest, lengths = _widest(rest, self.rank)
+            self.basis.copy_((widest * lengths).mT)
+            rest = rest - rest @ widest @ widest.mT
+        rest = rest.unflatten(1, self.image_shape)
+        std = rest.square().mean(0).sqrt()
+        self.std.copy_(std.clamp(min=FAINT * float(std.max())))
+        power = torch.fft.rfft2(rest / self.std, norm="ortho").abs().square().mean(0)
+        self.spectrum.copy_(power)
+
+    @torch.no_grad()
+    def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
+        """Estimate the images of a problem, shape ``(*batch, *in_shape)``."""
+        operator = problem.operator
+        mean = self.mean.to(_dtype(problem)).expand(*problem.problem_shape, *self.image_shape)
+        with torch.autocast(problem.y.device.type, enabled=False):
+            left = operator.adjoint(problem.y - operator.forward(mean))
+            return mean + self._spread(self._solve(problem, self._gather(left)))
+
+    def covariance(self, x: Tensor) -> Tensor:
+        """Apply ``C``."""
+        return self._spread(self._gather(x))
+
+    @torch.no_grad()
+    def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
+        r"""Apply the covariance that the law has left after a measurement.
+
+        Along what is measured without noise, nothing.
+
+        Args:
+            problem: A problem or a batch of problems.
+            x: Images ``(*more, *problem_batch, channel, row, column)``.
+        """
+        with torch.autocast(problem.y.device.type, enabled=False):
+            wide = self._gather(problem.project_null(x))
+            seen = problem.operator.adjoint(problem.operator.forward(self._spread(wide)))
+            known = self._solve(problem, self._gather(seen))
+            return problem.project_null(self._spread(wide - known))
+
+    def _solve(self, problem: Problem, b: Tensor) -> Tensor:
+        """Return ``z`` of ``(L^T A^T A L + v) z = b``, about."""
+        operator = problem.operator
+        variance = self._variance(problem)[..., None].to(b.dtype)
+
+        def system(z: Tensor) -> Tensor:
+            sent = operator.adjoint(operator.forward(self._spread(z)))
+            return self._gather(sent) + variance * z
+
+        enough = 10 * torch.finfo(b.dtype).eps
+        found, _ = conjugate_gradient(system, b, dims=1, tol=enough, max_iter=self.iterations)
+        return found
+
+    def _variance(self, problem: Problem) -> Tensor:
+        """Return the variance of the noise of each problem, never quite nothing."""
+        operator = problem.operator
+        probes = self.probe.to(_dtype(problem))
+        probes = probes.expand(*operator.problem_shape, *operator.in_shape)
+        dims = tuple(range(-len(operator.out_shape), 0))
+        rank = operator.rank()
+        pixels = torch.full(operator.problem_shape, self.probe.numel(), device=probes.device)
+        rank = (pixels if rank is None else rank.to(probes.device)).clamp(min=1)
+        strength = operator.forward(probes).abs().square().sum(dims) / rank
+        std = torch.as_tensor(problem.noise_std, dtype=probes.dtype, device=probes.device)
+        return std.square() + FLOOR * strength
+
+    def _spread(self, z: Tensor) -> Tensor:
+        """Apply ``L``."""
+        wide, fine = z.tensor_split([self.rank], dim=-1)
+        fine = self._smooth(fine.unflatten(-1, self.image_shape))
+        return (wide @ self.basis.to(z.dtype)).unflatten(-1, self.image_shape) + self.std * fine
+
+    def _gather(self, x: Tensor) -> Tensor:
+        """Apply ``L^T``."""
+        fine = self._smooth(self.std * x).flatten(-3)
+        return torch.cat([x.flatten(-3) @ self.basis.to(x.dtype).mT, fine], -1)
+
+    def _smooth(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(x, norm="ortho") * self.spectrum.sqrt()
+        return torch.fft.irfft2(spectrum, s=x.shape[-2:], norm="ortho")
+
+
+def _widest(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the widest directions of centred rows, as columns, and their standard deviations."""
+    generator = torch.Generator().manual_seed(0)
+    wanted = min(count + OVER, rows.shape[1])
+    block = torch.randn(rows.shape[1], wanted, generator=generator).to(rows)
+    for _ in range(ROUNDS):
+        block = torch.linalg.qr(rows.mT @ (rows @ block)).Q
+    _, sizes, turn = torch.linalg.svd(rows @ block, full_matrices=False)
+    return (block @ turn.mT)[:, :count], sizes[:count] / len(rows) ** 0.5
+
+
+def _dtype(problem: Problem) -> torch.dtype:
+    dtype = problem.y.dtype
+    return dtype.to_real() if dtype.is_complex else dtype
