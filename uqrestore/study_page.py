@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -34,8 +35,9 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
         f"slices x {plan['draws']} draws where no fewer slices are said, seed {plan['seed']}, "
         f"{reports[0]['threads']} thread. PSNR and SSIM are of the mean of the draws, inside the "
         "mask, over the range -1 to 1. Gain is of that PSNR over the minimum-norm images of the "
-        "same slices, and so compares rows of different numbers of slices. Coverage is of 90 % "
-        f"intervals on pixels that were not measured; with {plan['draws']} draws a right sampler "
+        "same slices; rows of fewer slices, hollow in the picture, still differ by what is easy in "
+        "those. Coverage is of 90 % intervals on pixels that were not measured; with "
+        f"{plan['draws']} draws a right sampler "
         f"covers {covered:.0%}. Seconds are of work on the processor, for all draws of a slice. A "
         "product is a vector-Jacobian product, as costly as two calls.",
         "",
@@ -103,6 +105,7 @@ def draw_picture(reports: Sequence[Report], path: Path) -> Path:
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.9 * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharey=by_sweep).ravel()
+    looks = _looks(rows)
     for ax, (name, members) in zip(axes, panels.items(), strict=False):
         ax.set_title(name, fontsize=9)
         ax.set_ylabel("PSNR dB" if by_sweep else "gain over minimum norm, dB", fontsize=8)
@@ -111,9 +114,11 @@ def draw_picture(reports: Sequence[Report], path: Path) -> Path:
         if by_sweep:
             _lines(ax, chosen, [swept[i] for i in members])
         else:
-            _points(ax, chosen)
+            _points(ax, chosen, looks)
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
+    if not by_sweep:
+        figure.legend(handles=_handles(looks), loc="outside lower center", ncols=8, fontsize=7)
     figure.savefig(path, dpi=110)
     return path
 
@@ -128,16 +133,32 @@ def _lines(ax: "Axes", rows: Sequence[Row], swept: Sequence[Mapping[str, str]]) 
     ax.legend(fontsize=6)
 
 
-def _points(ax: "Axes", rows: Sequence[Row]) -> None:
+def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """Give every method a colour and a marker."""
+    methods = dict.fromkeys(row["method"] for row in rows)
+    return {name: (f"C{i % 10}", "os^Dv"[i // 10 % 5]) for i, name in enumerate(methods)}
+
+
+def _handles(looks: Mapping[str, tuple[str, str]]) -> "list[Line2D]":
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=colour, marker=marker, ls="", ms=4, label=name)
+        for name, (colour, marker) in looks.items()
+    ]
+
+
+def _points(ax: "Axes", rows: Sequence[Row], looks: Mapping[str, tuple[str, str]]) -> None:
     costs = [row["nfe"] + 2 * row["products"] for row in rows]
     ax.set_xscale("log")
-    ax.set_xlim(min(costs) / 1.3, 4 * max(costs))  # room for the names
+    ax.set_xlim(min(costs) / 1.5, 1.5 * max(costs))
     ticks = [at for at in _TICKS if min(costs) / 1.3 <= at <= 1.3 * max(costs)]
     ax.set_xticks(ticks, [str(at) for at in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel("calls, a product as two", fontsize=8)
-    ax.margins(y=0.2)
+    ax.margins(y=0.1)
+    most = max(row["slices"] for row in rows)
     for cost, row in zip(costs, rows, strict=True):
-        ax.plot(cost, row["gain"], "o", ms=3, color="tab:blue")
-        at = (cost, row["gain"])
-        ax.annotate(row["method"], at, (2, 2), textcoords="offset points", fontsize=5)
+        colour, marker = looks[row["method"]]
+        fill = colour if row["slices"] == most else "none"
+        ax.plot(cost, row["gain"], marker, ms=4, color=colour, markerfacecolor=fill)

@@ -52,8 +52,8 @@ Random-ellipse phantoms, 32x32, one network call at pure noise: PSNR (dB, peak 2
 mean over {count} held-out phantoms; {samples} training samples a network, one level of four layers
 of width 96. Dense matrices have 16 to 48 rows for 1024 pixels. A network blind to the operator
 sees `A^+ y` alone; the best linear estimate from that is in closed form (Haar moments). The best
-linear estimate that knows the matrix uses the covariance of {many} phantoms; the linear guess, which
-the network that is told it refines, 64 directions and a spectrum from 3000, and twelve steps.
+linear estimate that knows the matrix uses the covariance of {many} phantoms; the linear guess has
+64 directions and a spectrum from 3000 and makes twelve steps, and one network refines it.
 
 | estimate | dense matrix | patches | nothing measured |
 |---|---|---|---|

@@ -68,8 +68,8 @@ class Row:
         slices: How many are done.
         psnr: Of the mean of the draws, inside the mask, all slices pooled, in dB; None where
             nothing is wrong.
-        gain: Of that over the minimum-norm images of the same slices, in dB: it may be compared
-            between rows with different numbers of slices.
+        gain: Of that over the minimum-norm images of the same slices, in dB. Rows of different
+            slices still differ by what is easy in those.
         ssim: Mean over the mask.
         coverage: Mean over slices. A right sampler covers less than 90 % with fewer than 19
             draws: see ``evaluation.coverage.expected_coverage``.
