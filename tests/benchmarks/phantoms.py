@@ -59,10 +59,10 @@ linear estimate that knows the matrix uses the covariance of {many} phantoms; th
 |---|---|---|---|
 {rows}
 
-What the table says: the operator inside the attention ("chosen stack") is worth 2.7 dB over the blind
-Palette on dense matrices, 1.1 for patches; a linear guess at its input 3.6 dB more, and the network
-adds next to nothing to that guess in so few samples: 24.5 dB is the best linear estimate. "As
-published" was not run.
+What the table says: the operator inside the attention ("chosen stack") is worth 2.7 dB over the
+blind Palette on dense matrices, 1.1 for patches; a linear guess at its input 3.6 dB more, and the
+network adds next to nothing to that guess in so few samples: 24.5 dB is the best linear estimate.
+"As published" was not run.
 
     python -m tests.benchmarks.phantoms FOLDER
 """
