@@ -31,6 +31,8 @@ FIELD = {
         "joint": [True],
         "fdl_input": "projected",
         "guess": 12,
+        "guess_rank": 32,
+        "pass_guess": True,
     },
     "data": {"shape": SHAPE, "augment": "none"},
     "problem": {

@@ -4,19 +4,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.networks.test_linear_guess import BATCH, PIXELS, SHAPE, fitted, inpainting, matrix, randn
+from tests.networks.test_linear_guess import (
+    BATCH,
+    PIXELS,
+    SHAPE,
+    fitted,
+    inpainting,
+    lines,
+    matrix,
+    randn,
+)
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.networks import InvFussion
 from uqrestore.networks.linear_components import linear_components
 from uqrestore.networks.linear_guess import FLOOR
-from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Zero
+from uqrestore.operators import Inpainting, LinearOperator, Zero
 from uqrestore.problem import Problem, simulate
 
 COUNT = 3
-
-
-def lines() -> LinearOperator:
-    return MaskedFourier(randn(BATCH, *SHAPE[1:], seed=9) > 0, channels=1)
 
 
 def posterior(problem: Problem) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.networks.linear_guess import FLOOR, LinearGuess
-from uqrestore.operators import Inpainting, LinearOperator, Matrix, Zero
+from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Matrix, Zero
 from uqrestore.operators.families import RandomMatrix
 from uqrestore.problem import Problem, simulate
 
@@ -32,6 +32,10 @@ def matrix() -> LinearOperator:
     drawn = RandomMatrix(SHAPE, (4, 9)).draw(torch.Generator().manual_seed(4), BATCH)
     assert isinstance(drawn, Matrix)
     return Matrix(drawn.matrix.double(), SHAPE)
+
+
+def lines() -> LinearOperator:
+    return MaskedFourier(randn(BATCH, *SHAPE[1:], seed=9) > 0, channels=1)
 
 
 @pytest.mark.parametrize("make", [inpainting, matrix])

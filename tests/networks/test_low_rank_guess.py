@@ -1,15 +1,17 @@
 """The estimate under widest directions and a spectrum is the linear MMSE estimate of its law."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from tests.networks.test_linear_guess import BATCH, PIXELS, SHAPE, inpainting, matrix, randn
+from tests.networks.test_linear_guess import BATCH, PIXELS, SHAPE, inpainting, lines, matrix, randn
 from uqrestore.networks import InvFussion
 from uqrestore.networks.linear_components import linear_components
 from uqrestore.networks.linear_guess import LinearGuess
 from uqrestore.networks.low_rank_guess import FLOOR, LowRankGuess
-from uqrestore.operators import LinearOperator, MaskedFourier, Zero, mix
+from uqrestore.operators import LinearOperator, Zero, mix
 from uqrestore.problem import Problem
 
 RANK = 4
@@ -27,10 +29,6 @@ def fitted(iterations: int = 200, rank: int = RANK) -> LowRankGuess:
     made = LowRankGuess(SHAPE, iterations, rank).double()
     made.fit(images())
     return made
-
-
-def lines() -> LinearOperator:
-    return MaskedFourier(randn(BATCH, *SHAPE[1:], seed=9) > 0, channels=1)
 
 
 MAKE = {"inpainting": inpainting, "matrix": matrix, "lines": lines}
@@ -126,6 +124,8 @@ def test_its_steps_stay_out_of_autocast() -> None:
 def test_more_directions_than_there_can_be_are_refused() -> None:
     with pytest.raises(ValueError, match="guess_rank is 60 but images have 60 pixels"):
         LowRankGuess(SHAPE, 3, PIXELS)
+    with pytest.raises(ValueError, match="guess_rank is -1"):
+        LowRankGuess(SHAPE, 3, -1)
     with pytest.raises(ValueError, match="10 images cannot tell 4 directions"):
         LowRankGuess(SHAPE, 3, RANK).double().fit(images(10))
 
@@ -137,3 +137,10 @@ def test_a_network_may_be_given_it() -> None:
     )  # fmt: skip
     assert isinstance(made.linear_guess, LowRankGuess)
     assert made.state_dict()["linear_guess.basis"].shape == (RANK, PIXELS)
+
+
+@pytest.mark.parametrize("said", [{"guess_rank": RANK}, {"pass_guess": True}])
+def test_what_wants_a_guess_is_refused_without(said: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="guess is 0 but"):
+        InvFussion(SHAPE, patch=2, widths=(16,), depths=(1,), attention=("global",), joint=(True,),
+                   **said)  # fmt: skip

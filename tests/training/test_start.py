@@ -55,6 +55,22 @@ def test_what_only_a_conditional_network_has_stays_as_drawn(tmp_path: Path) -> N
     assert any("degrade" in name for name in fresh)
 
 
+def test_a_network_that_is_told_more_starts_as_the_one_that_is_told_less(tmp_path: Path) -> None:
+    said = {"joint": [True, True], "fdl_input": "projected", "guess": 3, "components": 2}
+    less = build_denoiser(config(network=conditional(**said)))
+    g = torch.Generator().manual_seed(3)
+    state = less.state_dict()
+    awake = {k: v + 0.05 * torch.randn(v.shape, generator=g) for k, v in state.items()}
+    less.load_state_dict(awake)
+    path = tmp_path / "less.safetensors"
+    save_tensors(path, awake)
+    more = build_denoiser(config(network=conditional(**said, pass_guess=True, component_rounds=2)))
+    assert start_from(more, path) == ["network.pass_guess.bias", "network.pass_guess.weight"]
+    x, sigma = torch.randn(4, *SHAPE, generator=g), torch.tensor(0.7)
+    problem = simulate(PatchInpainting(SHAPE).draw(g, 4), VAL[:4])
+    torch.testing.assert_close(more(x, sigma, problem), less(x, sigma, problem))
+
+
 NEW = ("degrade", "attention.norm", "attention.key", "attention.value", "direct", "measurement")
 
 

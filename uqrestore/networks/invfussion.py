@@ -211,8 +211,12 @@ class InvFussion(nn.Module):
             self.linear_guess = LowRankGuess(self.image_shape, guess, guess_rank)
         elif guess:
             self.linear_guess = LinearGuess(self.image_shape, guess)
-        if pass_guess and not guess:
-            raise ValueError("pass_guess is on but guess is 0: there is none to pass on.")
+        if not guess and (guess_rank or pass_guess):
+            raise ValueError(
+                f"guess is 0 but guess_rank is {guess_rank} and pass_guess {pass_guess}, which say "
+                "how the guess is made and used; give guess its steps, such as 12, or leave both "
+                "out."
+            )
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
         self.components, self.component_rounds = components, component_rounds
         if component_rounds and not (guess and components):
@@ -271,7 +275,7 @@ class InvFussion(nn.Module):
             change = told.std * (told.even + change)
         return torch.cat([clean, change], dim=1)
 
-    def _told_components(self, measurement: Measurement | None, x: Tensor) -> "_Told":
+    def _told_components(self, measurement: Measurement | None, x: Tensor) -> _Told:
         """Lay out the components of the law as channels; without a measurement they are zero."""
         rows = x.new_zeros(len(x), self.components, *self.image_shape)
         if measurement is not None and measurement.components is not None:

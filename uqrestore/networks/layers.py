@@ -12,8 +12,10 @@ Tokens = Float[Tensor, "_ _ _ _"]
 
 
 def zero_init(linear: nn.Linear) -> nn.Linear:
-    """Set the weights of a linear layer to zero, so that its residual branch starts as nothing."""
+    """Set a linear layer to zero, so that its residual branch starts as nothing."""
     nn.init.zeros_(linear.weight)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
     return linear
 
 

@@ -36,12 +36,10 @@ def linear_components(
     References:
         Golub & Underwood, "The block Lanczos method for computing eigenvalues", 1977.
     """
-    y, kind = problem.y, problem.y.device.type
-    batch, shape = problem.problem_shape, law.image_shape
-    dtype = y.dtype.to_real() if y.is_complex() else y.dtype
+    y, batch, shape = problem.y, problem.problem_shape, law.image_shape
     first = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
-    block = first.to(device=y.device, dtype=dtype)
-    with torch.autocast(kind, enabled=False):
+    block = first.to(device=y.device, dtype=y.dtype.to_real())
+    with torch.autocast(y.device.type, enabled=False):
         for _ in range(SMOOTH):
             block = law.covariance(block)
         block = block.reshape(count, *[1] * len(batch), *shape).expand(count, *batch, *shape)

@@ -2,20 +2,18 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.networks.spectral_law import DONE, SpectralLaw, filtered
+from uqrestore.operators.base import Shape
+from uqrestore.operators.cg import expand_to
 from uqrestore.problem import Problem
 
 FLOOR = 3e-3
 """Least variance of the noise, as a share of the unit: keeps the iteration from ringing."""
-FAINT = 0.02
-"""Least standard deviation of a pixel, as a share of the largest."""
-DONE = 10
-"""Residual, as a share of the first and in units of rounding, at which a problem is solved."""
 
 
-class LinearGuess(nn.Module):
+class LinearGuess(SpectralLaw):
     r"""Linear MMSE estimate under a simple Gaussian law, by a few conjugate gradients.
 
     The law has a mean image, a standard deviation for each pixel and one power spectrum of what
@@ -30,30 +28,15 @@ class LinearGuess(nn.Module):
         iterations: Conjugate gradient steps.
     """
 
-    mean: Tensor
-    std: Tensor
-    spectrum: Tensor
-    probe: Tensor
-
     def __init__(self, image_shape: Shape, iterations: int) -> None:
-        super().__init__()
-        self.image_shape, self.iterations = tuple(image_shape), iterations
-        channels, rows, columns = image_shape
-        self.register_buffer("mean", torch.zeros(image_shape))
-        self.register_buffer("std", torch.ones(image_shape))
-        self.register_buffer("spectrum", torch.ones(channels, rows, columns // 2 + 1))
-        probe = torch.randn(image_shape, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("probe", probe, persistent=False)
+        super().__init__(image_shape)
+        self.iterations = iterations
 
     @torch.no_grad()
     def fit(self, images: Float[Tensor, "image channel row column"]) -> None:
         """Take mean, standard deviations and spectrum from training images."""
         self.mean.copy_(images.mean(0))
-        centred = images - self.mean
-        std = centred.square().mean(0).sqrt()
-        self.std.copy_(std.clamp(min=FAINT * float(std.max())))
-        power = torch.fft.rfft2(centred / self.std, norm="ortho").abs().square().mean(0)
-        self.spectrum.copy_(power)
+        self.fit_spectrum(images - self.mean)
 
     @torch.no_grad()
     def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
@@ -62,7 +45,8 @@ class LinearGuess(nn.Module):
         seen = operator.pinv(problem.y)
         mean = self.mean.to(seen.dtype).expand(*problem.problem_shape, *self.image_shape)
         left = seen - operator.pinv(operator.forward(mean))
-        return mean + self.covariance(self._solve(problem, left))
+        with torch.autocast(left.device.type, enabled=False):
+            return mean + self.covariance(self._solve(problem, left))
 
     @torch.no_grad()
     def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
@@ -83,7 +67,10 @@ class LinearGuess(nn.Module):
     def _solve(self, problem: Problem, left: Tensor) -> Tensor:
         """Return ``u`` of ``(P C P + epsilon P) u = left``, about."""
         operator = problem.operator
-        epsilon = _noise(operator, problem.noise_std, self.probe.to(left))
+        # The variance of the noise as the pseudo-inverse lifts it, about.
+        strength = self.strength(operator, left.dtype).clamp(min=FLOOR)
+        std = torch.as_tensor(problem.noise_std, dtype=left.dtype, device=left.device)
+        epsilon = expand_to(FLOOR + std**2 / strength, 3)
         u, direction, power = torch.zeros_like(left), left, _dot(left, left)
         enough = (DONE * torch.finfo(left.dtype).eps) ** 2 * power
         for _ in range(self.iterations):
@@ -99,21 +86,7 @@ class LinearGuess(nn.Module):
 
     def covariance(self, x: Tensor) -> Tensor:
         """Apply ``C``."""
-        spectrum = torch.fft.rfft2(x * self.std, norm="ortho") * self.spectrum
-        return self.std * torch.fft.irfft2(spectrum, s=x.shape[-2:], norm="ortho")
-
-
-def _noise(operator: LinearOperator, noise_std: Tensor | float, probe: Tensor) -> Tensor:
-    """Return the variance of the noise as the pseudo-inverse lifts it, about."""
-    probes = probe.expand(*operator.problem_shape, *operator.in_shape)
-    dims = tuple(range(-len(operator.out_shape), 0))
-    rank = operator.rank()
-    pixels = torch.Size(operator.in_shape).numel()
-    rank = torch.full(operator.problem_shape, pixels) if rank is None else rank
-    strength = operator.forward(probes).square().sum(dims) / rank.clamp(min=1)
-    std = torch.as_tensor(noise_std, dtype=probe.dtype, device=probe.device)
-    variance = FLOOR + std**2 / strength.clamp(min=FLOOR)
-    return variance[..., None, None, None]
+        return self.std * filtered(x * self.std, self.spectrum)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -2,11 +2,11 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from uqrestore.networks.linear_guess import FAINT
+from uqrestore.networks.spectral_law import DONE, SpectralLaw, filtered
 from uqrestore.operators.base import Shape
-from uqrestore.operators.cg import conjugate_gradient
+from uqrestore.operators.cg import conjugate_gradient, expand_to
 from uqrestore.problem import Problem
 
 FLOOR = 3e-4
@@ -17,7 +17,7 @@ ROUNDS = 6
 """Subspace iterations of that search."""
 
 
-class LowRankGuess(nn.Module):
+class LowRankGuess(SpectralLaw):
     r"""Linear MMSE estimate under a Gaussian law of images, by a few conjugate gradients.
 
     The law has a mean image, its widest directions, and for what these leave a standard deviation
@@ -40,25 +40,18 @@ class LowRankGuess(nn.Module):
         ValueError: If there are more directions than pixels.
     """
 
-    mean: Tensor
     basis: Tensor
-    std: Tensor
-    spectrum: Tensor
-    probe: Tensor
 
     def __init__(self, image_shape: Shape, iterations: int, rank: int) -> None:
-        super().__init__()
-        self.image_shape, self.iterations, self.rank = tuple(image_shape), iterations, rank
-        channels, rows, columns = image_shape
-        pixels = channels * rows * columns
-        if rank >= pixels:
-            raise ValueError(f"guess_rank is {rank} but images have {pixels} pixels; lower it.")
-        self.register_buffer("mean", torch.zeros(image_shape))
+        super().__init__(image_shape)
+        self.iterations, self.rank = iterations, rank
+        pixels = self.mean.numel()
+        if not 0 <= rank < pixels:
+            raise ValueError(
+                f"guess_rank is {rank} but images have {pixels} pixels; give fewer directions than "
+                "that, and no negative number."
+            )
         self.register_buffer("basis", torch.zeros(rank, pixels))
-        self.register_buffer("std", torch.ones(image_shape))
-        self.register_buffer("spectrum", torch.ones(channels, rows, columns // 2 + 1))
-        probe = torch.randn(image_shape, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("probe", probe, persistent=False)
 
     @torch.no_grad()
     def fit(self, images: Float[Tensor, "image channel row column"]) -> None:
@@ -78,17 +71,15 @@ class LowRankGuess(nn.Module):
             widest, lengths = _widest(rest, self.rank)
             self.basis.copy_((widest * lengths).mT)
             rest = rest - rest @ widest @ widest.mT
-        rest = rest.unflatten(1, self.image_shape)
-        std = rest.square().mean(0).sqrt()
-        self.std.copy_(std.clamp(min=FAINT * float(std.max())))
-        power = torch.fft.rfft2(rest / self.std, norm="ortho").abs().square().mean(0)
-        self.spectrum.copy_(power)
+        self.fit_spectrum(rest.unflatten(1, self.image_shape))
 
     @torch.no_grad()
     def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
         """Estimate the images of a problem, shape ``(*batch, *in_shape)``."""
         operator = problem.operator
-        mean = self.mean.to(_dtype(problem)).expand(*problem.problem_shape, *self.image_shape)
+        mean = self.mean.to(problem.y.dtype.to_real()).expand(
+            *problem.problem_shape, *self.image_shape
+        )
         with torch.autocast(problem.y.device.type, enabled=False):
             left = operator.adjoint(problem.y - operator.forward(mean))
             return mean + self._spread(self._solve(problem, self._gather(left)))
@@ -116,43 +107,27 @@ class LowRankGuess(nn.Module):
     def _solve(self, problem: Problem, b: Tensor) -> Tensor:
         """Return ``z`` of ``(L^T A^T A L + v) z = b``, about."""
         operator = problem.operator
-        variance = self._variance(problem)[..., None].to(b.dtype)
+        std = torch.as_tensor(problem.noise_std, dtype=b.dtype, device=b.device)
+        variance = expand_to(std.square() + FLOOR * self.strength(operator, b.dtype), 1)
 
         def system(z: Tensor) -> Tensor:
             sent = operator.adjoint(operator.forward(self._spread(z)))
             return self._gather(sent) + variance * z
 
-        enough = 10 * torch.finfo(b.dtype).eps
+        enough = DONE * torch.finfo(b.dtype).eps
         found, _ = conjugate_gradient(system, b, dims=1, tol=enough, max_iter=self.iterations)
         return found
-
-    def _variance(self, problem: Problem) -> Tensor:
-        """Return the variance of the noise of each problem, never quite nothing."""
-        operator = problem.operator
-        probes = self.probe.to(_dtype(problem))
-        probes = probes.expand(*operator.problem_shape, *operator.in_shape)
-        dims = tuple(range(-len(operator.out_shape), 0))
-        rank = operator.rank()
-        pixels = torch.full(operator.problem_shape, self.probe.numel(), device=probes.device)
-        rank = (pixels if rank is None else rank.to(probes.device)).clamp(min=1)
-        strength = operator.forward(probes).abs().square().sum(dims) / rank
-        std = torch.as_tensor(problem.noise_std, dtype=probes.dtype, device=probes.device)
-        return std.square() + FLOOR * strength
 
     def _spread(self, z: Tensor) -> Tensor:
         """Apply ``L``."""
         wide, fine = z.tensor_split([self.rank], dim=-1)
-        fine = self._smooth(fine.unflatten(-1, self.image_shape))
+        fine = filtered(fine.unflatten(-1, self.image_shape), self.spectrum.sqrt())
         return (wide @ self.basis.to(z.dtype)).unflatten(-1, self.image_shape) + self.std * fine
 
     def _gather(self, x: Tensor) -> Tensor:
         """Apply ``L^T``."""
-        fine = self._smooth(self.std * x).flatten(-3)
+        fine = filtered(self.std * x, self.spectrum.sqrt()).flatten(-3)
         return torch.cat([x.flatten(-3) @ self.basis.to(x.dtype).mT, fine], -1)
-
-    def _smooth(self, x: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft2(x, norm="ortho") * self.spectrum.sqrt()
-        return torch.fft.irfft2(spectrum, s=x.shape[-2:], norm="ortho")
 
 
 def _widest(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -164,8 +139,3 @@ def _widest(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
         block = torch.linalg.qr(rows.mT @ (rows @ block)).Q
     _, sizes, turn = torch.linalg.svd(rows @ block, full_matrices=False)
     return (block @ turn.mT)[:, :count], sizes[:count] / len(rows) ** 0.5
-
-
-def _dtype(problem: Problem) -> torch.dtype:
-    dtype = problem.y.dtype
-    return dtype.to_real() if dtype.is_complex else dtype
