@@ -15,7 +15,8 @@ from torch import Tensor
 
 from tests.benchmarks.field_networks import COMPONENTS, FAMILIES, RUNS, SHAPE, field, trained
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import one_call
+from uqrestore.diffusion.one_call import OneCall, one_call
+from uqrestore.networks import InvFussion
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.mixed import mix
@@ -71,15 +72,20 @@ def operators(family: str, options: object) -> LinearOperator:
     return mix(kept)
 
 
-def measure(denoiser: NetworkDenoiser, prior: GaussianPrior, operator: LinearOperator) -> Fidelity:
-    """Ask the network once for every problem, and compare with the exact posterior."""
+def measure(
+    denoiser: NetworkDenoiser, prior: GaussianPrior, operator: LinearOperator, *, law: bool = False
+) -> Fidelity:
+    """Ask the network, or its linear law alone, for every problem; compare with what is exact."""
     count = range(PROBLEMS)
     truth = prior.draw(SampleNoise(5, [0], slices=count))[0]
     problem = simulate(operator.to(torch.float64), truth)
     posterior = prior.posterior(problem)
     assert isinstance(posterior, GaussianPrior)
     single = Problem(operator.to(torch.float32), problem.y.float())
-    told = one_call(denoiser, single, SampleNoise(0, [0], slices=count))
+    if law:
+        told = law_alone(denoiser, single)
+    else:
+        told = one_call(denoiser, single, SampleNoise(0, [0], slices=count))
     rows = told.directions.double().flatten(2)
     variance = _variance(posterior, rows)
     best = posterior.components(COMPONENTS)[1].square().sum(-1)
@@ -102,6 +108,18 @@ def measure(denoiser: NetworkDenoiser, prior: GaussianPrior, operator: LinearOpe
         shrunk_form=_each(shrinkage(posterior, rows).mean(0)),
         mean_excess=float((away / total).mean()),
     )
+
+
+def law_alone(denoiser: NetworkDenoiser, problem: Problem) -> OneCall:
+    """What the network starts from: estimate and components of the law of the training images."""
+    network = denoiser.network
+    assert isinstance(network, InvFussion)
+    assert network.linear_guess is not None
+    assert network.widest is not None
+    rows = network.widest(problem)
+    std = rows.flatten(2).norm(dim=2)
+    mean = problem.project(network.linear_guess(problem))
+    return OneCall(mean, rows / std[..., None, None, None], std)
 
 
 def shrinkage(posterior: GaussianPrior, rows: Tensor) -> Tensor:
@@ -174,7 +192,11 @@ def main() -> None:
             continue
         denoiser = trained(name, said.folder)
         for family, options in FAMILIES[run.families].items():
-            found[name, family] = measure(denoiser, prior, operators(family, options))
+            operator = operators(family, options)
+            found[name, family] = measure(denoiser, prior, operator)
+            if run.start is None and run.rounds:
+                alone = measure(denoiser, prior, operator, law=True)
+                found[f"the law that {name} starts from", family] = alone
     print(table(found))  # noqa: T201 - the command's answer
 
 

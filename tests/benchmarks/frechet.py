@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.benchmarks.brains import FAMILIES, SHAPE, kept, weights_key
-from tests.benchmarks.invfussion import psnr
+from tests.benchmarks.brains import SHAPE, kept, weights_key
+from tests.benchmarks.invfussion import FAMILIES, psnr
 from uqrestore.evaluation.features import Features, ScatteringFeatures, joint
 from uqrestore.evaluation.frechet import frechet_distance, kernel_distance
 from uqrestore.methods import METHODS
@@ -27,7 +27,7 @@ from uqrestore.training.labels import labels_source, load_labels
 from uqrestore.zoo import load_prior
 
 IMAGES, COUNT, BATCH = 512, 10, 32
-SHOWN: Mapping[str, Mapping[str, Any]] = FAMILIES | {"box_outpainting": {}, "nothing": {}}
+SHOWN: Mapping[str, Mapping[str, Any]] = {**FAMILIES, "nothing": {}}
 """Operators by law; no training saw the last but one, and the last measures nothing."""
 
 
@@ -77,17 +77,14 @@ def slices(data: Path, split: str, count: int, seed: int) -> Images:
 
 def measured(family: str, truth: Images) -> Problem:
     """Measure every slice by an operator of its own, without noise, the same in every run."""
-    law = LAWS[family](SHAPE, **SHOWN[family])  # type: ignore[arg-type]
-    return simulate(law.draw(step_generator(31, len(family)), len(truth)), truth)
+    law, number = LAWS[family](SHAPE, **SHOWN[family]), list(SHOWN).index(family)  # type: ignore[arg-type]
+    return simulate(law.draw(step_generator(31, number), len(truth)), truth)
 
 
 def draw(sampler: Sampler, problem: Problem, family: str, folder: Path) -> Images:
     """Draw once for every problem, some at a time; what is kept is not drawn again."""
-    network, folder = (
-        load_prior(sampler.weights),
-        folder / f"frechet-{weights_key(sampler.weights)}",
-    )
-    parts = []
+    network = load_prior(sampler.weights)
+    place, parts = folder / f"frechet-{weights_key(sampler.weights)}", []
     for first in range(0, len(problem.y), BATCH):
         rows = list(range(first, min(first + BATCH, len(problem.y))))
 
@@ -99,9 +96,8 @@ def draw(sampler: Sampler, problem: Problem, family: str, folder: Path) -> Image
                 )
             return found[0].float()
 
-        parts.append(
-            kept(folder / f"{sampler.method}-{sampler.calls}-{family}-{first:03d}.npy", make)
-        )
+        name = f"{sampler.method}-{sampler.calls}-{family}-{first:03d}.npy"
+        parts.append(kept(place / name, make))
     return torch.cat(parts)
 
 
@@ -109,23 +105,20 @@ def rows(
     family: str, truth: Images, others: Images, phi: ScatteringFeatures, folder: Path
 ) -> Iterator[str]:
     """Yield a row for true slices and one for every sampler."""
-    problem, far = measured(family, truth), measured(family, others)
+    problem, blank = measured(family, truth), family == "nothing"
 
-    def of(images: Images) -> Features:
-        return phi(images.numpy())
+    def seen(said: Problem) -> Features:
+        return phi(said.operator.pinv(said.y).numpy())
 
-    def beside(images: Images, said: Problem) -> Features:
-        return joint(of(images), of(said.operator.pinv(said.y)))
-
-    reference, both = of(others), beside(others, far)
-    blank = family == "nothing"
+    reference = phi(others.numpy())
+    both, told = joint(reference, seen(measured(family, others))), seen(problem)
 
     def row(name: str, calls: str, images: Images, quality: str) -> str:
-        plain = frechet_distance(of(images), reference).value
-        told = "" if blank else f"{frechet_distance(beside(images, problem), both).value:.2f}"
-        kernel = 1000 * kernel_distance(of(images), reference, permutations=1).value
-        found = f"{plain:.2f} | {told} | {kernel:.0f}"
-        return f"| {name} | {calls} | {found} | {quality} |"
+        found = phi(images.numpy())
+        plain = frechet_distance(found, reference).value
+        beside = "" if blank else f"{frechet_distance(joint(found, told), both).value:.2f}"
+        kernel = 1000 * kernel_distance(found, reference, permutations=1).value
+        return f"| {name} | {calls} | {plain:.2f} | {beside} | {kernel:.0f} | {quality} |"
 
     yield row("other slices", "", truth, "")
     for name, sampler in SAMPLERS.items():

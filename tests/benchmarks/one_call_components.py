@@ -81,7 +81,7 @@ def z_rows(components: ComponentPredictions, people: People, families: np.ndarra
     def row(name: str, chosen: np.ndarray) -> str:
         of = square[chosen]
         error = of.std(0, ddof=1) / np.sqrt(len(of))
-        each = " | ".join(f"{m:.2f} +- {e:.2f}" for m, e in zip(of.mean(0), error, strict=True))
+        each = " | ".join(f"{m:.3f} +- {e:.2f}" for m, e in zip(of.mean(0), error, strict=True))
         return f"| {name} | {len(of)} | {each} | {of.mean():.2f} |"
 
     yield row("all", np.ones(len(square), bool))

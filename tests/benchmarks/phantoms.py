@@ -15,6 +15,7 @@ from uqrestore.operators import Matrix
 from uqrestore.problem import Problem
 from uqrestore.training.data import Images, step_generator
 from uqrestore.training.phantoms import random_ellipses
+from uqrestore.training.trainer import GUESS_IMAGES
 
 HELD_OUT = 512
 MANY = 20_000
@@ -124,7 +125,7 @@ def phantoms(folder: Path, samples: int) -> Iterator[str]:
     known = linear_means(mean, covariance, measured["random_matrix"])
     rows.append(["best linear", f"{decibels((known - truth) ** 2):.2f}", "", ""])
     guess = LowRankGuess((1, 32, 32), GUESS["guess"], GUESS["guess_rank"])
-    guess.fit(many[:3000].float().reshape(-1, 1, 32, 32))
+    guess.fit(many[:GUESS_IMAGES].float().reshape(-1, 1, 32, 32))
     errors = [(p.project(guess(p)) - truth).square() for p in measured.values()]
     rows.append(["the linear guess", *(f"{decibels(error):.2f}" for error in errors)])
     for name, network in VARIANTS.items():

@@ -2,7 +2,7 @@
 
 import argparse
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -63,14 +63,27 @@ def mean_of(denoiser: NetworkDenoiser, problem: Problem) -> Images:
     return one_call(denoiser, problem, noise).mean
 
 
-def run(name: str, experiment: Callable[[Path, int], Iterator[str]], samples: int) -> None:
-    """Train, measure and write ``docs/benchmarks-NAME.md``, anew after every network."""
+def run(
+    name: str,
+    experiment: Callable[..., Iterator[str]],
+    samples: int,
+    paths: Sequence[str] = ("folder",),
+) -> None:
+    """Train, measure and write ``docs/benchmarks-NAME.md``, anew after every network.
+
+    Args:
+        name: Of the page.
+        experiment: Called with the paths and the samples; yields the page as it grows.
+        samples: To train on, unless the command says otherwise.
+        paths: Arguments of the command; ``folder`` keeps the runs, and a stopped one goes on.
+    """
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path, help="Keeps the runs; a stopped one goes on.")
+    for path in paths:
+        parser.add_argument(path, type=Path)
     parser.add_argument("--samples", type=int, default=samples)
     said = parser.parse_args()
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped run saves
-    for page in experiment(said.folder, said.samples):
+    for page in experiment(*(vars(said)[path] for path in paths), said.samples):
         (DOCS / f"benchmarks-{name}.md").write_text(page)
         print(page)  # noqa: T201 - the command's answer
