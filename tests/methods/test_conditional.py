@@ -5,7 +5,7 @@ from torch import Tensor
 
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
-from uqrestore.operators import Inpainting
+from uqrestore.operators import Inpainting, Zero
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
 
@@ -64,3 +64,22 @@ def test_the_right_denoiser_is_left_as_it_is() -> None:
     prior, problem = setting()
     with_it, without = (draw(prior, problem, project=p) for p in (True, False))
     torch.testing.assert_close(with_it, without, rtol=1e-7, atol=1e-9)
+
+
+def test_leaving_noise_behind_widens_draws_as_the_closed_form_says() -> None:
+    root = 0.2 * randn(PIXELS, PIXELS, seed=1)
+    prior = GaussianPrior.from_covariance(torch.zeros(SHAPE, dtype=torch.float64), root @ root.mT)
+    problem = Problem(Zero(SHAPE), torch.zeros(SHAPE, dtype=torch.float64))
+    scale, start = 1.02, 20.0
+    said = {"sigma_max": start, "sigma_min": 1e-4, "steps": 400, "project": False}
+    plain, wide = (
+        METHODS["conditional"](
+            problem, prior, SampleNoise(0, range(2)), epsilon_scale=s, **said
+        ).flatten(1)
+        for s in (1.0, scale)
+    )
+    variances, directions = torch.linalg.eigh(root @ root.mT)
+    widest = slice(PIXELS // 2, None)  # far above the lowest noise level
+    variances, directions = variances[widest], directions[:, widest]
+    wider = ((variances + start**2) / variances) ** ((1 - 1 / scale) / 2)
+    torch.testing.assert_close(wide @ directions, wider * (plain @ directions), rtol=1e-3, atol=0)

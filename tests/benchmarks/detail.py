@@ -1,0 +1,73 @@
+"""Do single draws have the detail of true slices, and how much noise must be left for that?
+
+``python -m tests.benchmarks.detail DATA`` prints a table of ``docs/benchmarks-uncertainty.md``; of
+DATA, the folder of the training data, only the validation people are read.
+"""
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tests.benchmarks.brains import FAMILIES, measure, validation_slices
+from uqrestore.methods import METHODS
+from uqrestore.noise import SampleNoise
+from uqrestore.training.data import Images
+from uqrestore.zoo import load_prior
+
+NETWORK, SLICES, DRAWS, STEPS = "brain64-invfussion", 40, 2, 20
+SCALES = (1.0, 1.003, 1.006, 1.01)
+BANDS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.5)
+"""Edges, in cycles a pixel."""
+
+
+def power(images: Images) -> Tensor:
+    """Return the mean power in every band."""
+    frequency = torch.fft.fftfreq(images.shape[-1])
+    radius = torch.hypot(frequency[:, None], frequency)
+    spectrum = torch.fft.fft2(images).abs().square().flatten(0, -3).mean(0)
+    bands = itertools.pairwise(BANDS)
+    return torch.stack([spectrum[(radius >= a) & (radius < b)].mean() for a, b in bands])
+
+
+def rows(truth: Images, families: tuple[str, ...]) -> Iterator[str]:
+    """Yield a row for every operator and scale."""
+    network = load_prior(NETWORK)
+    noise = SampleNoise(1, range(DRAWS), slices=range(len(truth)))
+    for family in families:
+        problem = measure(truth, (family,))
+        for scale in SCALES:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                draws = METHODS["conditional"](
+                    problem, network, noise, steps=STEPS, sampler="dpmpp_2m", epsilon_scale=scale
+                ).float()
+            error = (draws - truth).square().mean()
+            apart = (draws[0] - draws[1]).square().mean()
+            shares = " | ".join(f"{share:.2f}" for share in power(draws) / power(truth))
+            yield (
+                f"| {family.replace('_', ' ')} | {scale:g} | {apart / error:.2f} "
+                f"| {error - apart / 2:.4f} | {shares} |"
+            )
+
+
+def main() -> None:
+    """Draw and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    said = parser.parse_args()
+    torch.set_num_threads(1)
+    edges = " | ".join(f"{a:g} to {b:g}" for a, b in itertools.pairwise(BANDS))
+    print(  # noqa: T201 - the command's answer
+        f"| operator | epsilon_scale | two draws apart over error | error of the mean | {edges} |\n"
+        f"|{'---|' * (len(BANDS) + 3)}",
+        flush=True,
+    )
+    for row in rows(validation_slices(said.data, SLICES), tuple(FAMILIES)):
+        print(row, flush=True)  # noqa: T201 - the command's answer
+
+
+if __name__ == "__main__":
+    main()
