@@ -7,9 +7,8 @@ groups ``test`` are read. FOLDER keeps the draws, so that a stopped run goes on.
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,8 +34,7 @@ from uqrestore.problem import Problem
 from uqrestore.zoo import load_prior
 
 NETWORK = "brain64-invfussion"
-DRAWS, AT_ONCE = 19, 4
-SAMPLER: Mapping[str, Any] = {"steps": 20, "sampler": "dpmpp_2m", "epsilon_scale": 1.008}
+DRAWS, STEPS, AT_ONCE = 19, 20, 4
 ALPHA, SPLITS = 0.1, 50
 
 
@@ -56,7 +54,7 @@ def draw(problem: Problem, folder: Path, finished: bool) -> tuple[Tensor, np.nda
     # Slices of one family stand AT_ONCE families apart, and run together.
     order = [at for first in range(len(FAMILIES)) for at in range(first, count, len(FAMILIES))]
     draws, done = torch.empty(DRAWS, count, *problem.in_shape), []
-    folder = folder / f"{weights_key(NETWORK)}-{SAMPLER['epsilon_scale']:g}"
+    folder = folder / weights_key(NETWORK)
     # All families alike, however early it is stopped.
     starts = sorted(range(0, count, AT_ONCE), key=lambda start: start % (count // len(FAMILIES)))
     for start in starts:
@@ -70,7 +68,9 @@ def draw(problem: Problem, folder: Path, finished: bool) -> tuple[Tensor, np.nda
         def make(some: Problem = some, streams: SampleNoise = streams) -> Tensor:
             # Operators leave autocast; the network is trained under it.
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                return METHODS["conditional"](some, network, streams, **SAMPLER)
+                return METHODS["conditional"](
+                    some, network, streams, steps=STEPS, sampler="dpmpp_2m"
+                )
 
         draws[:, at] = kept(path, make)
         done += at

@@ -70,6 +70,12 @@ def validation_slices(data: Path, count: int = 100) -> Images:
     return 2 * images[torch.linspace(0, len(images) - 1, count).round().long()].clamp(0, 1) - 1
 
 
+def real_validation_slices(data: Path) -> Images:
+    """Take the slices of the one real scan of the validation group, averaged down to 3 mm."""
+    images, _ = _read(data / "brain_slices_128.h5", "val")
+    return 2 * F.avg_pool2d(images, 2).clamp(0, 1) - 1
+
+
 def _read(path: Path, split: str) -> tuple[Images, np.ndarray]:
     with h5py.File(path) as file:
         group: Any = file[split]

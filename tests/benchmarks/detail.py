@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.benchmarks.brains import FAMILIES, measure, validation_slices
+from tests.benchmarks.brains import FAMILIES, measure, real_validation_slices, validation_slices
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
@@ -49,8 +49,8 @@ def row(name: str, truth: Images, problem: Problem, *, half: bool = True, **opti
     return f"| {name} | {scale:g} | {apart / error:.2f} | {error - apart / 2:.4f} | {shares} |"
 
 
-def rows(truth: Images) -> Iterator[str]:
-    """Yield a row for every operator and scale, then what else might be to blame."""
+def rows(truth: Images, real: Images) -> Iterator[str]:
+    """Yield a row for every operator and scale, then what else might be to blame, then a scan."""
     measured = {family: measure(truth, (family,)) for family in FAMILIES}
     for family, problem in measured.items():
         for scale in SCALES:
@@ -58,6 +58,11 @@ def rows(truth: Images) -> Iterator[str]:
     lines = measured["cartesian_kspace"]
     yield row("cartesian kspace, Heun in 63 calls", truth, lines, steps=32, sampler="heun")
     yield row("cartesian kspace, float32", truth, lines, half=False)
+    for family in ("cartesian_kspace", "random_matrix"):
+        problem = measure(real, (family,))
+        for scale in SCALES[::3]:
+            name = f"{family.replace('_', ' ')}, real scan"
+            yield row(name, real, problem, epsilon_scale=scale)
 
 
 def main() -> None:
@@ -72,7 +77,8 @@ def main() -> None:
         f"|{'---|' * (len(BANDS) + 3)}",
         flush=True,
     )
-    for line in rows(validation_slices(said.data, SLICES)):
+    truth, real = validation_slices(said.data, SLICES), real_validation_slices(said.data)
+    for line in rows(truth, real):
         print(line, flush=True)  # noqa: T201 - the command's answer
 
 
