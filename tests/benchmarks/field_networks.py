@@ -125,7 +125,7 @@ def field_source(prior: GaussianPrior) -> Source:
 
     def draw(count: int, generator: torch.Generator) -> Images:
         white = torch.randn(count, root.shape[1], generator=generator)
-        return (white @ root.mT).reshape(count, *SHAPE)
+        return (white @ root.mT).reshape(count, *prior.in_shape)
 
     return draw
 
