@@ -59,6 +59,10 @@ ends exactly on its measurement, so these are the distances that the paper calls
 Distances say nothing of spread; the battery does. They are not FID: no Inception network is behind
 them.
 
+What the tables say: draws of InvFussion are the nearest on every operator, on dense matrices, blur
+and k-space at a third to three fifths of Palette's distance. None is near chance, so draws can be
+told from slices by their texture, as the battery says too.
+
 {tables}
 
     python -m tests.benchmarks.frechet DATA FOLDER
