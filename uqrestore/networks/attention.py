@@ -8,17 +8,18 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from uqrestore.networks.joint_heads import JointHeads
 from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_init
 from uqrestore.networks.neighborhood import (
-    dense_mask,
+    as_bias,
+    dense_bias,
     join_tiles,
     key_halos,
     query_tiles,
-    tile_mask,
+    tile_bias,
     tile_side,
 )
 
@@ -155,26 +156,22 @@ def softmax_attention(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    mask: Tensor | None = None,
+    bias: Tensor | None = None,
     exchange: Exchange | None = None,
 ) -> Tensor:
-    """Softmax of ``q k^T`` (logit scale 1) times ``v``; ``mask`` is True where a key is seen.
+    """Softmax of ``q k^T`` (logit scale 1) plus ``bias``, of the same precision, times ``v``.
 
     On the CPU, in bfloat16 or over few keys, two plain products beat torch's fused kernel (its
     backward pass three- to sevenfold), at the price of storing the attention map.
     """
-    plain = q.dtype == torch.bfloat16 or (mask is not None and mask.ndim > 2)
+    plain = q.dtype == torch.bfloat16 or (bias is not None and bias.ndim > 2)
     if exchange is not None or (plain and q.device.type == "cpu"):
         logits = q @ k.transpose(-1, -2)
-        if mask is not None:
-            logits = logits + _log_mask(mask, logits.dtype)
+        if bias is not None:
+            logits = logits + bias
         weights = logits.softmax(dim=-1)
         return (weights if exchange is None else exchange(weights)) @ v
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-
-
-def _log_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -1e4)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
 
 
 def _attend_neighborhood(
@@ -187,10 +184,11 @@ def _attend_neighborhood(
         )
     streams, tile = k.shape[2] // q.shape[2], tile_side(grid)
     if tile is None:
-        return softmax_attention(q, k, v, dense_mask(grid, size, streams, q.device), exchange)
-    mask = tile_mask(grid, size, tile, streams, q.device)
+        bias = dense_bias(grid, size, streams, q.device, q.dtype)
+        return softmax_attention(q, k, v, bias, exchange)
+    bias = tile_bias(grid, size, tile, streams, q.device, q.dtype)
     keys, values = (key_halos(t, grid, tile, size) for t in (k, v))
-    out = softmax_attention(query_tiles(q, grid, tile), keys, values, mask, exchange)
+    out = softmax_attention(query_tiles(q, grid, tile), keys, values, bias, exchange)
     return join_tiles(out, grid, tile)
 
 
@@ -216,8 +214,8 @@ def _attend_windows(
             [_to_windows(part, grid, size, roll) for part in t.split(q.shape[2], dim=2)], dim=3
         )
 
-    mask = _seam_mask(grid, size, roll, streams, q.device) if roll else None
-    out = softmax_attention(windows(q), windows(k), windows(v), mask, exchange)
+    bias = _seam_bias(grid, size, roll, streams, q.device, q.dtype) if roll else None
+    out = softmax_attention(windows(q), windows(k), windows(v), bias, exchange)
     return _from_windows(out, grid, size, roll)
 
 
@@ -240,9 +238,14 @@ def _from_windows(t: Tensor, grid: tuple[int, int], size: int, roll: int) -> Hea
 
 
 @lru_cache(maxsize=32)
-def _seam_mask(
-    grid: tuple[int, int], size: int, roll: int, streams: int, device: torch.device
-) -> Bool[Tensor, "window 1 token key"]:
+def _seam_bias(
+    grid: tuple[int, int],
+    size: int,
+    roll: int,
+    streams: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Float[Tensor, "window 1 token key"]:
     """Forbid meetings across the seam that the roll wrapped around."""
 
     def side(n: int) -> Tensor:
@@ -251,7 +254,7 @@ def _seam_mask(
     part = side(grid[0])[:, None] * 2 + side(grid[1])[None]
     part = part.reshape(grid[0] // size, size, grid[1] // size, size).transpose(1, 2)
     part = part.reshape(-1, size * size)
-    return (part[:, :, None] == part.repeat(1, streams)[:, None, :])[:, None]
+    return as_bias((part[:, :, None] == part.repeat(1, streams)[:, None, :])[:, None], dtype)
 
 
 def rotate(t: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -35,10 +35,18 @@ def dense_mask(
 
 
 @lru_cache(maxsize=32)
-def tile_mask(
-    grid: Grid, size: int, tile: int, streams: int, device: torch.device
-) -> Bool[Tensor, "tile 1 token key"]:
-    """Which keys of its tile's halo each query sees."""
+def dense_bias(
+    grid: Grid, size: int, streams: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "token key"]:
+    """What :func:`dense_mask` adds to the logits."""
+    return as_bias(dense_mask(grid, size, streams, device), dtype)
+
+
+@lru_cache(maxsize=32)
+def tile_bias(
+    grid: Grid, size: int, tile: int, streams: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "tile 1 token key"]:
+    """What is added to the logits of each query for the keys of its tile's halo."""
 
     def side(n: int) -> Tensor:
         first = torch.arange(0, n, tile, device=device)[:, None] - size // 2
@@ -49,7 +57,12 @@ def tile_mask(
     rows, columns = side(grid[0]), side(grid[1])
     mask = rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
     mask = mask.reshape(len(rows) * len(columns), 1, tile * tile, -1)
-    return mask.repeat(1, 1, 1, streams)
+    return as_bias(mask.repeat(1, 1, 1, streams), dtype)
+
+
+def as_bias(mask: Bool[Tensor, "..."], dtype: torch.dtype) -> Float[Tensor, "..."]:
+    """Return 0 where a key is seen, and elsewhere what leaves a softmax nothing of it."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -1e4)
 
 
 def _near(n: int, keys: Tensor, size: int) -> Bool[Tensor, "query key"]:
