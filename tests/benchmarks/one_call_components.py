@@ -27,6 +27,8 @@ from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.one_call import OneCall, one_call
 from uqrestore.evaluation.component_box import ComponentPredictions, box_widths
 from uqrestore.methods import METHODS
+from uqrestore.networks import InvFussion
+from uqrestore.networks.linear_components import linear_components
 from uqrestore.noise import SampleNoise
 from uqrestore.posterior.components import principal_components
 from uqrestore.problem import Problem
@@ -209,6 +211,23 @@ def _error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
+def law_row(truth: Images, problem: Problem, told: OneCall) -> str:
+    """Return what five components of the law behind the linear guess capture of the same error."""
+    denoiser = load_prior(PREDICTOR)
+    assert isinstance(denoiser, NetworkDenoiser)
+    network = denoiser.network
+    assert isinstance(network, InvFussion)
+    assert network.linear_guess is not None
+    law = linear_components(network.linear_guess, problem, COMPONENTS, 2)
+    law = law / law.flatten(2).norm(dim=2).clamp(min=1e-12)[..., None, None, None]
+    error = truth - told.mean
+    ours, alone = (
+        np.mean([captured(rows[i], error[i])[-1] for i in range(len(truth))])
+        for rows in (told.directions, law)
+    )
+    return f"validation slices, captured by five: {ours:.3f}, by those of the law alone {alone:.3f}"
+
+
 def table(found: dict[int, np.ndarray]) -> str:
     """Return the captured shares as rows, with the paired difference from one call."""
     rows = []
@@ -238,7 +257,9 @@ def main() -> None:
     problem, families = measure(people.images), np.arange(len(people.images)) % len(FAMILIES)
     others = validation_slices(said.data)
     kinds = np.arange(len(others)) % len(FAMILIES)
-    residual = left_out(others, ask(measure(others)), kinds)
+    watched = measure(others)
+    told_others = ask(watched)
+    residual = left_out(others, told_others, kinds)
     told = ask(problem)
     components = predictions(people.images, told, families, residual)
     numbers = " | ".join(str(k + 1) for k in range(COMPONENTS))
@@ -247,6 +268,7 @@ def main() -> None:
     print("\n".join(z_rows(components, people, families)))  # noqa: T201
     print("\n| box | slices inside | 5 to 95 % |\n|---|---|---|")  # noqa: T201
     print("\n".join(box_rows(components, people)))  # noqa: T201
+    print(f"\n{law_row(others, watched, told_others)}")  # noqa: T201
     if said.no_draws:
         return
     pick = torch.linspace(0, len(people.images) - 1, FIGURE_SLICES).round().long()
