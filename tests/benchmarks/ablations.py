@@ -209,6 +209,7 @@ def ablations(data: Path, folder: Path, samples: int) -> Iterator[str]:
     source = halved(open_data(data, FULL)[0])
     truth = held_out(data)
     families = {**FAMILIES, **NEVER_SEEN}
+    kinds = [k for k in families if k != "nothing"]
     said = {**BRAINS, "problem": {"families": families}}
     measured = problems(said, truth.images, 0.0)
     measured["random_matrix, noise 0.1"] = problems(said, truth.images, NOISE)["random_matrix"]
@@ -220,12 +221,11 @@ def ablations(data: Path, folder: Path, samples: int) -> Iterator[str]:
         denoiser = trained(variant.config(samples), source, folder / place)
         found[variant.name] = {k: means(denoiser, p, truth.images) for k, p in measured.items()}
         if "regression" not in variant.config(samples)["loss"]:
-            images = {k: drawn(denoiser, measured[k]) for k in families if k != "nothing"}
+            images = {k: drawn(denoiser, measured[k]) for k in kinds}
             few = truth.images[:DRAWN]
             draws[variant.name] = [f"{psnr(one, few).mean():.2f}" for one in images.values()]
         if "labels" in variant.network:
             labels = "\n".join(label_rows(denoiser, measured, truth, source))
-        kinds = [k for k in families if k != "nothing"]
         yield PAGE.format(
             samples=samples, count=HELD_OUT, drawn=DRAWN, base=BASE, labels=labels,
             means=table(list(measured), {k: cells(v, found) for k, v in found.items()}),

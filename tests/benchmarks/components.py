@@ -17,6 +17,7 @@ from tests.benchmarks.field_networks import COMPONENTS, FAMILIES, RUNS, SHAPE, f
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.one_call import OneCall, one_call
 from uqrestore.networks import InvFussion
+from uqrestore.networks.linear_components import linear_components
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.mixed import mix
@@ -26,6 +27,8 @@ from uqrestore.training.data import step_generator
 from uqrestore.training.problems import build_law
 
 PROBLEMS = 150
+ROUNDS = 2
+"""Of the search for the components of the law alone, as in the networks that start from it."""
 OPEN = 16
 """Least directions that a measurement must leave open to be counted here."""
 DRAWS = 64
@@ -115,9 +118,8 @@ def law_alone(denoiser: NetworkDenoiser, problem: Problem) -> OneCall:
     network = denoiser.network
     assert isinstance(network, InvFussion)
     assert network.linear_guess is not None
-    assert network.widest is not None
-    rows = network.widest(problem)
-    std = rows.flatten(2).norm(dim=2)
+    rows = linear_components(network.linear_guess, problem, COMPONENTS, ROUNDS)
+    std = rows.flatten(2).norm(dim=2).clamp(min=torch.finfo(rows.dtype).tiny)
     mean = problem.project(network.linear_guess(problem))
     return OneCall(mean, rows / std[..., None, None, None], std)
 

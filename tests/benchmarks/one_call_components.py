@@ -23,12 +23,11 @@ from tests.benchmarks.brains import (
     validation_slices,
     weights_key,
 )
+from tests.benchmarks.components import law_alone
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.one_call import OneCall, one_call
 from uqrestore.evaluation.component_box import ComponentPredictions, box_widths
 from uqrestore.methods import METHODS
-from uqrestore.networks import InvFussion
-from uqrestore.networks.linear_components import linear_components
 from uqrestore.noise import SampleNoise
 from uqrestore.posterior.components import principal_components
 from uqrestore.problem import Problem
@@ -213,13 +212,9 @@ def _error(values: np.ndarray) -> float:
 
 def law_row(truth: Images, problem: Problem, told: OneCall) -> str:
     """Return what five components of the law behind the linear guess capture of the same error."""
-    denoiser = load_prior(PREDICTOR)
-    assert isinstance(denoiser, NetworkDenoiser)
-    network = denoiser.network
-    assert isinstance(network, InvFussion)
-    assert network.linear_guess is not None
-    law = linear_components(network.linear_guess, problem, COMPONENTS, 2)
-    law = law / law.flatten(2).norm(dim=2).clamp(min=1e-12)[..., None, None, None]
+    network = load_prior(PREDICTOR)
+    assert isinstance(network, NetworkDenoiser)
+    law = law_alone(network, problem).directions
     error = truth - told.mean
     ours, alone = (
         np.mean([captured(rows[i], error[i])[-1] for i in range(len(truth))])

@@ -7,10 +7,12 @@ from torch import Tensor
 from uqrestore.networks.attention import (
     AttentionSpec,
     SelfAttention,
+    _rope_table,
+    _seam_bias,
     attend,
     rotate,
 )
-from uqrestore.networks.neighborhood import dense_mask
+from uqrestore.networks.neighborhood import dense_bias, dense_mask, tile_bias
 
 
 def heads(seed: int, tokens: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
@@ -166,3 +168,27 @@ def test_an_unknown_kind_is_named() -> None:
 def test_a_width_that_does_not_fit_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="nearest widths are 96 and 128"):
         SelfAttention(100, 8, head_width=32, spec=AttentionSpec())
+
+
+@pytest.mark.parametrize(
+    ("grid", "spec"),
+    [
+        ((7, 9), AttentionSpec("neighborhood", 5)),
+        ((24, 20), AttentionSpec("neighborhood", 5)),
+        ((9, 6), AttentionSpec("shifted-window", 3)),
+    ],
+)
+def test_training_follows_a_call_in_inference_mode(
+    grid: tuple[int, int], spec: AttentionSpec
+) -> None:
+    for kept in (dense_bias, tile_bias, _seam_bias, _rope_table):
+        kept.cache_clear()
+    layer = SelfAttention(16, 4, head_width=8, spec=spec, shift=True).double()
+    torch.nn.init.ones_(layer.out.weight)
+    x, cond = heads(8, grid[0] * grid[1])[0][:, 0].reshape(2, *grid, 8), torch.zeros(2, 4)
+    x, cond = torch.cat([x, -x], -1), cond.double()
+    with torch.inference_mode():
+        seen = layer(x, cond)
+    out = layer(x, cond)
+    out.sum().backward()
+    torch.testing.assert_close(out.detach(), seen.clone())

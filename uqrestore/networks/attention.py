@@ -238,6 +238,7 @@ def _from_windows(t: Tensor, grid: tuple[int, int], size: int, roll: int) -> Hea
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
 def _seam_bias(
     grid: tuple[int, int],
     size: int,
@@ -271,6 +272,7 @@ def _rope(
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
 def _rope_table(
     grid: tuple[int, int], heads: int, head_width: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:

@@ -66,6 +66,8 @@ class LinearGuess(SpectralLaw):
 
     def _solve(self, problem: Problem, left: Tensor) -> Tensor:
         """Return ``u`` of ``(P C P + epsilon P) u = left``, about."""
+        # Its own loop, not that of operators.cg: on blurs, which its few steps leave unfinished,
+        # the order of rounding shows, and the weights that ship were trained on this one.
         operator = problem.operator
         # The variance of the noise as the pseudo-inverse lifts it, about.
         strength = self.strength(operator, left.dtype).clamp(min=FLOOR)

@@ -24,7 +24,6 @@ def tile_side(grid: Grid) -> int | None:
     return next((t for t in (8, 4) if grid[0] % t == 0 and grid[1] % t == 0), None)
 
 
-@lru_cache(maxsize=32)
 def dense_mask(
     grid: Grid, size: int, streams: int, device: torch.device
 ) -> Bool[Tensor, "token key"]:
@@ -34,7 +33,9 @@ def dense_mask(
     return mask.flatten(2).flatten(0, 1).repeat(1, streams)
 
 
+# What is kept from call to call is made outside of inference mode, or no training could use it.
 @lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
 def dense_bias(
     grid: Grid, size: int, streams: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, "token key"]:
@@ -43,6 +44,7 @@ def dense_bias(
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
 def tile_bias(
     grid: Grid, size: int, tile: int, streams: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, "tile 1 token key"]:
