@@ -22,6 +22,7 @@ from uqrestore.problem import Problem, simulate
 from uqrestore.training.config import DataConfig
 from uqrestore.training.data import Images, step_generator, to_network
 from uqrestore.training.stored import load_slices
+from uqrestore.training.validation import EXACT_DB
 from uqrestore.zoo import load_card, load_prior
 
 SHAPE = (1, 64, 64)
@@ -47,8 +48,6 @@ ZERO_SHOT: Sequence[tuple[str, Mapping[str, object], str]] = (
 """Methods of the unconditional prior, their options and calls, the second of products."""
 ALL_METHODS = ("random_matrix", "strided_motion_blur")
 """Where all of them are drawn; elsewhere only the first."""
-EXACT_DB = 60.0
-"""PSNR at which an image counts as exact: a mask that happens to show everything."""
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks-invfussion.md"
 
 

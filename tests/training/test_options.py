@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.test_start import PROBLEM, conditional
 from tests.training.test_training import SHAPE, VAL, config, source
@@ -80,3 +81,36 @@ def test_the_network_is_compiled_where_wanted(
     assert calls == ["inductor"]
     state = made.denoiser.state_dict()
     assert all(torch.equal(state[k], v) for k, v in plain.denoiser.state_dict().items())
+
+
+class Shifted:
+    """A network whose answers are all off by the same image."""
+
+    def __init__(self, network: Callable[..., tuple[Tensor, Tensor]], by: Tensor) -> None:
+        self.network, self.by = network, by
+
+    def __call__(self, *args: object) -> tuple[Tensor, Tensor]:
+        clean, raw = self.network(*args)
+        return clean + self.by, raw
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_a_projected_loss_asks_nothing_of_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: bool
+) -> None:
+    said = config(
+        network=conditional(joint=[True, True], fdl_input="projected"),
+        problem=PROBLEM,
+        loss=LossConfig(project=project),
+    )
+    draw = operators_of(PROBLEM, SHAPE)
+    batch = draw_batch(said, source(), draw, step_generator(said.seed, 1, 0))
+    assert batch.problem is not None
+    seen = batch.truth - batch.problem.project_null(batch.truth)
+    losses = []
+    for shift in (0.0, 3.0):
+        trainer = Trainer(said, source(), VAL, tmp_path / str(shift), draw_operator=draw)
+        monkeypatch.setattr(trainer, "network", Shifted(trainer.network, shift * seen))
+        losses.append(trainer.step())
+    assert losses[0] > 0
+    assert (losses[1] == pytest.approx(losses[0], rel=1e-4)) is project

@@ -134,6 +134,8 @@ class LossConfig(Part):
         choose_pure_noise: Choose that level from the training images, ten times the root of their
             largest variance (:func:`uqrestore.training.drowning.drowning_level`).
         components: How the components of a network that puts some out are trained.
+        project: Bring what the network says to the measurement before it is compared, where that
+            has no noise, as samplers do: what the measurement leaves open is all that is learned.
         regression: Train the posterior mean alone, by the plain squared error of one call at pure
             noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
     """
@@ -145,6 +147,7 @@ class LossConfig(Part):
     pure_noise_sigma: Positive = 100.0
     choose_pure_noise: bool = False
     components: ComponentsConfig = ComponentsConfig()
+    project: bool = False
     regression: bool = False
 
 
