@@ -84,21 +84,14 @@ class NetworkDenoiser(nn.Module):
         """How many principal components of the posterior the network puts out."""
         return getattr(self.network, "components", 0)
 
-    @property
-    def self_condition(self) -> bool:
-        """Whether the network can go on from an estimate of its own."""
-        return getattr(self.network, "self_condition", False)
-
     def forward(
         self,
         x_t: Tensor,
         sigma: Tensor,
         problem: Problem | None = None,
         label: Tensor | None = None,
-        *,
-        estimate: Tensor | None = None,
     ) -> Tensor:
-        return self.with_components(x_t, sigma, problem, label, estimate=estimate)[0]
+        return self.with_components(x_t, sigma, problem, label)[0]
 
     def with_components(
         self,
@@ -107,8 +100,6 @@ class NetworkDenoiser(nn.Module):
         problem: Problem | None = None,
         label: Tensor | None = None,
         augment: Tensor | None = None,
-        *,
-        estimate: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return clean images, and the raw components ``(*batch, component, *in_shape)``.
 
@@ -118,8 +109,6 @@ class NetworkDenoiser(nn.Module):
             problem: Likewise.
             label: Likewise.
             augment: How training images were changed, ``(*batch, 9)``; None: not at all.
-            estimate: What the network said of these images before, shaped as ``x_t``, to go on
-                from in place of the linear guess, if it is trained for that.
         """
         batch = tuple(x_t.shape[: x_t.ndim - 3])
         x = x_t.reshape(-1, *self.in_shape)
@@ -130,8 +119,6 @@ class NetworkDenoiser(nn.Module):
             label = label.expand(batch).reshape(-1)
         scaled = c_in[:, None, None, None] * x
         told = [] if problem is None else [self._measurement(problem, batch)]
-        if estimate is not None:
-            told = [m.going_on_from(estimate.reshape(len(x), *self.in_shape)) for m in told]
         more = {} if augment is None else {"augment": augment.reshape(len(x), -1)}
         out = self.network(scaled, c_noise, label, *told, **more)
         raw, further = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)

@@ -43,7 +43,6 @@ def one_call(
     *,
     sigma: float = DROWNED,
     base: Denoiser | None = None,
-    calls: int = 1,
 ) -> OneCall:
     r"""Ask a conditional denoiser for the posterior mean, from pure noise.
 
@@ -60,29 +59,15 @@ def one_call(
         sigma: Noise level of the call, in network intensity.
         base: What puts out the mean, in a second call, where the components of ``denoiser`` were
             trained to describe the error of a frozen one.
-        calls: Of a network that can go on from its own estimate (``self_condition``), how often it
-            is asked; each call begins where the last one ended.
-
-    Raises:
-        ValueError: If several calls are asked of a network that cannot go on.
 
     References:
         Elata et al., "InvFussion", 2025, arXiv:2504.01689, section 4, for the mean;
         Nehme et al., NeurIPS 2023, arXiv:2309.15533, for the components.
     """
-    if calls < 1 or (calls > 1 and not getattr(denoiser, "self_condition", False)):
-        raise ValueError(
-            f"{calls} calls are asked of a denoiser that says all it can in one; give calls=1, or "
-            "a network trained with self_condition."
-        )
     pure = noise.normal(problem.in_shape, problem.y)[0]
     level = torch.tensor(sigma, dtype=pure.dtype, device=pure.device)
     if isinstance(denoiser, NetworkDenoiser):
         mean, raw = denoiser.with_components(sigma * pure, level, problem)
-        for _ in range(1, calls):
-            mean, raw = denoiser.with_components(
-                sigma * pure, level, problem, estimate=problem.project(mean)
-            )
     else:
         mean = denoiser(sigma * pure, level, problem)
         raw = mean.new_zeros(*mean.shape[: len(problem.problem_shape)], 0, *problem.in_shape)

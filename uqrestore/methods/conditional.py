@@ -37,8 +37,7 @@ def conditional(
     r"""Draw from the posterior that a conditional denoiser describes.
 
     Calls ``denoiser(x_t, sigma, problem)``: a network trained for it, or a closed-form prior. At
-    the default, 63 calls; a network that can (``self_condition``) goes on from its last estimate.
-    A direction of posterior variance :math:`\lambda` keeps :math:`\sigma_0^2
+    the default, 63 calls. A direction of posterior variance :math:`\lambda` keeps :math:`\sigma_0^2
     / (\lambda + \sigma_0^2)` of it and loses the share :math:`\sqrt{\lambda / (\lambda +
     \sigma_0^2)}` of its mean, so start at ten times the largest standard deviation or more.
 
@@ -88,19 +87,9 @@ def conditional(
     told = Checked(denoiser, "conditional", problem)
     projects = project and problem.operator.exact_pinv
 
-    goes_on = getattr(denoiser, "self_condition", False)
-    last: dict[str, Tensor] = {}
-
-    def brought(clean: Tensor) -> Tensor:
-        return problem.project(clean) if projects else clean
-
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        clean = brought(told(x, sigma, **last))
-        if goes_on:
-            last["estimate"] = clean
-        if epsilon_scale == 1:
-            return clean
-        return brought(clean / epsilon_scale + (1 - 1 / epsilon_scale) * x)
+        clean = told(x, sigma) / epsilon_scale + (1 - 1 / epsilon_scale) * x
+        return problem.project(clean) if projects else clean
 
     x = levels[0] * noise.normal(problem.in_shape, problem.y)
     if start == "mean":

@@ -43,13 +43,8 @@ class Checked:
         self._denoiser, self._method, self._problem = denoiser, method, problem
         self.calls = 0
 
-    def __call__(self, x: Tensor, sigma: float, **more: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the network's estimate of the clean image.
-
-        Args:
-            x: Noisy images.
-            sigma: Their noise level.
-            more: What else a conditional denoiser takes.
 
         Raises:
             FloatingPointError: If it holds NaN or infinity.
@@ -60,7 +55,7 @@ class Checked:
         if self._problem is None:
             clean = self._denoiser(x, level)
         else:
-            clean = self._denoiser(x, level, self._problem, **more)
+            clean = self._denoiser(x, level, self._problem)
         if not torch.isfinite(clean).all():
             bad = int((~torch.isfinite(clean)).sum())
             raise FloatingPointError(

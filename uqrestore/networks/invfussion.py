@@ -141,9 +141,6 @@ class InvFussion(nn.Module):
             (:class:`uqrestore.networks.low_rank_guess.LowRankGuess`); 0: :class:`LinearGuess`.
         pass_guess: Add the guess to what is put out as well, times a factor learned for each noise
             level that starts at zero, so that the network has only to change it.
-        self_condition: Whether the network is also trained to be given, in place of the guess, what
-            it said itself a call before: a further call then goes on from there, and a sampler's
-            calls build on each other (Chen et al., "Analog Bits", ICLR 2023, arXiv:2208.04202).
         components: Principal components of the posterior to put out after the image, each of the
             channels of the image (:mod:`uqrestore.diffusion.nppc`).
         component_rounds: With a guess, the components of its law (:func:`linear_components`, so
@@ -173,7 +170,6 @@ class InvFussion(nn.Module):
         guess: int = 0,
         guess_rank: int = 0,
         pass_guess: bool = False,
-        self_condition: bool = False,
         components: int = 0,
         component_rounds: int = 0,
         head_width: int = 32,
@@ -215,13 +211,12 @@ class InvFussion(nn.Module):
             self.linear_guess = LowRankGuess(self.image_shape, guess, guess_rank)
         elif guess:
             self.linear_guess = LinearGuess(self.image_shape, guess)
-        if not guess and (guess_rank or pass_guess or self_condition):
+        if not guess and (guess_rank or pass_guess):
             raise ValueError(
-                f"guess is 0 but guess_rank is {guess_rank}, pass_guess {pass_guess} and "
-                f"self_condition {self_condition}, which say how the guess is made and used; give "
-                "guess its steps, such as 12, or leave them out."
+                f"guess is 0 but guess_rank is {guess_rank} and pass_guess {pass_guess}, which say "
+                "how the guess is made and used; give guess its steps, such as 12, or leave both "
+                "out."
             )
-        self.self_condition = self_condition
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
         self.components, self.component_rounds = components, component_rounds
         if component_rounds and not (guess and components):

@@ -1,6 +1,5 @@
 """What a network with the operator inside is told about the measurement."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,10 +107,6 @@ class Measurement:
     def places(self) -> Tensor | None:
         """Where each image of the batch stands in the sorted one."""
         return None if self.order is None else self.order.argsort()
-
-    def going_on_from(self, estimate: Tensor) -> "Measurement":
-        """Put an estimate ``(flat batch, *in_shape)`` in the place of the guess."""
-        return dataclasses.replace(self, guess=estimate)
 
     @classmethod
     def of(

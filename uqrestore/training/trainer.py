@@ -11,7 +11,7 @@ from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import load_tensors, save_tensors
-from uqrestore.training.batch import Batch, draw_batch
+from uqrestore.training.batch import draw_batch
 from uqrestore.training.components import ComponentsLoss, FrozenBase
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Images, Source, step_generator
@@ -199,10 +199,9 @@ class Trainer:
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             told = batch.told if self.tells_changes else None
-            seen = (batch.x_t, batch.sigma, batch.problem, batch.label, told)
-            more = self._last_estimate(batch, seen)
-            clean, raw = self.network(*seen, **more)
-        clean = self._projected(clean, batch)
+            clean, raw = self.network(batch.x_t, batch.sigma, batch.problem, batch.label, told)
+        if config.loss.project and batch.problem is not None:
+            clean = batch.problem.project(clean)
         if config.loss.regression:
             per_image = (clean - batch.truth).square().flatten(1).mean(1)
             loss = per_image.mean()
@@ -235,21 +234,6 @@ class Trainer:
         mean = per_image.detach().mean()
         self.world.mean([mean])
         return float(mean)
-
-    def _projected(self, clean: Images, batch: Batch) -> Images:
-        """Bring estimates to the measurement, where that is asked for."""
-        if not self.config.loss.project or batch.problem is None:
-            return clean
-        return batch.problem.project(clean)
-
-    @torch.no_grad()
-    def _last_estimate(self, batch: Batch, seen: tuple) -> dict[str, Tensor]:
-        """Ask a network that is to go on from its own estimate for one, in every other step."""
-        if not self.denoiser.self_condition or batch.problem is None:
-            return {}
-        if torch.rand((), generator=step_generator(self.config.seed, 8, self.seen)) < 0.5:
-            return {}
-        return {"estimate": self._projected(self.network(*seen)[0], batch)}
 
     @torch.no_grad()
     def _average(self) -> None:
