@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from tests.training.test_training import VAL, config, source
 from uqrestore.cli import app
-from uqrestore.networks.weights import WeightsError, load_tensors
+from uqrestore.networks.weights import WeightsError, load_tensors, save_tensors
 from uqrestore.train import run_averaging
 from uqrestore.training.config import PowerEmaConfig
+from uqrestore.training.export import mean_weights
 from uqrestore.training.loop import train
 from uqrestore.training.power_ema import (
     FOLDER,
@@ -129,3 +130,14 @@ def test_a_run_without_snapshots_says_so(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_mean_of_runs_is_that_of_their_weights(tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in "abc"]
+    for k, run in enumerate(runs):
+        save_tensors(run / "ema.safetensors", {"w": torch.tensor([1.0, k, k * k])})
+    found = mean_weights(runs)["w"]
+    torch.testing.assert_close(found, torch.tensor([1.0, 1.0, 5 / 3]))
+    save_tensors(runs[1] / "ema.safetensors", {"w": torch.ones(2)})
+    with pytest.raises(WeightsError, match=r"b: its network differs from that of .*a"):
+        mean_weights(runs)

@@ -1,14 +1,21 @@
 """From a training run to what ships: averaged weights in half precision, and their card."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from uqrestore.networks.weights import load_json, load_tensors, save_json, save_tensors, sha256
+from uqrestore.networks.weights import (
+    WeightsError,
+    load_json,
+    load_tensors,
+    save_json,
+    save_tensors,
+    sha256,
+)
 from uqrestore.training.config import TrainConfig
 
 MEASURED = ("val_", "mmse_psnr_")
@@ -16,6 +23,34 @@ MEASURED = ("val_", "mmse_psnr_")
 
 FEATURE_DEGRADATION = "pinv; adjoint / s_max^2 where the pseudo-inverse has no closed form"
 """How measurements come back to the activations of a conditional network."""
+
+
+def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
+    """Average the averaged weights of several runs of one network, each begun where one ended.
+
+    Such a mean is flatter than any of them: here it is better than the last run on images like
+    those of the training, and keeps on a real scan what the last run had lost.
+
+    Args:
+        runs: Folders of the runs.
+
+    Raises:
+        WeightsError: If their networks differ.
+
+    References:
+        Wortsman et al., "Model soups", ICML 2022. arXiv:2203.05482
+    """
+    first, *others = (load_tensors(run / "ema.safetensors") for run in runs)
+    shapes = {name: tensor.shape for name, tensor in first.items()}
+    for run, tensors in zip(runs[1:], others, strict=True):
+        if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+            raise WeightsError(
+                f"{run}: its network differs from that of {runs[0]}; average runs of one network."
+            )
+    return {
+        name: torch.stack([value.double(), *(o[name].double() for o in others)]).mean(0).to(value)
+        for name, value in first.items()
+    }
 
 
 def export(
@@ -32,7 +67,8 @@ def export(
         name: Name of the model.
         folder: Where the two files go.
         facts: What the run cannot know: title, data and licences, contrast, known limits.
-        average: Weights to write; by default the running average of the training.
+        average: Weights to write, such as :func:`mean_weights`; by default the running average of
+            the training.
 
     Returns:
         The file of weights.
