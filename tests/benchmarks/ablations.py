@@ -116,8 +116,8 @@ and cannot draw.
 {tables}
 
 What the tables say: after 250 000 slices the operator inside is worth 2.7 dB on dense matrices, 0.9
-on patches, 0.8 on blur and 1.2 on boxes, more than after 32 000 (2.3, 0.9, 0.6, 0.7). The fine level
-alone learns fastest, the inner one alone ends ahead of it, 0.1 dB behind both. A stack chosen by a
+on patches, 0.8 on blur and 1.2 on boxes, more than after 32 000 (2.3, 0.9, 0.6, 0.7). The fine
+level alone learns fastest, the inner one ends ahead of it, 0.1 dB behind both. A stack chosen by a
 learned map (`fdl_input: projected`) is 0.7 dB ahead of the published one on matrices (1.1 after
 32 000), a linear guess in the input 0.8 dB more (1.7): what both give is mostly time. A network for
 the mean alone is 0.1 to 0.3 dB better at it, and cannot draw.
