@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tests.benchmarks.brains import real_validation_slices
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.one_call import OneCall, one_call
 from uqrestore.methods import METHODS
@@ -109,13 +110,13 @@ def main() -> None:
     config = DataConfig(files=("brain_synth_64.h5",), shape=SHAPE)
     test = to_network(load_slices(said.data, config, "test"))
     truth = test[torch.linspace(0, len(test) - 1, said.slices).long()]
-    text = report(truth)
+    text = report(truth, real_validation_slices(said.data))
     PAGE.write_text(text)
     print(text)  # noqa: T201 - the command's answer
 
 
-def report(truth: Images) -> str:
-    """Return the page."""
+def report(truth: Images, real: Images) -> str:
+    """Return the page of synthetic slices and of those of a real scan."""
     count = len(truth)
     networks = {n: _network(n) for n in ("brain64-palette", "brain64-invfussion", "brain64-nppc")}
     linear, plain = load_prior("brain64-gaussian"), _network("brain64-prior")
@@ -151,7 +152,26 @@ def report(truth: Images) -> str:
         count=count, few=FEW, draws=DRAWS, blind=seen["brain64-palette"],
         ours=seen["brain64-invfussion"], paired="\n".join(paired),
     )  # fmt: skip
+    tables.append(real_scan(real, linear, networks))
     return "\n\n".join([head, *tables, COMPONENTS + "\n".join(component_lines)]) + "\n"
+
+
+def real_scan(
+    real: Images, linear: LowRankGaussian, networks: Mapping[str, NetworkDenoiser]
+) -> str:
+    """Return a table of one call on the slices of a real scan."""
+    lines = [f"| measured by | linear MMSE | {' | '.join(networks)} |"]
+    lines.append("|---|" + "---|" * (1 + len(networks)))
+    for family in FAMILIES:
+        problem = measure(family, real)
+        base = psnr(linear_means(linear, problem, len(real)), real)
+        cells = [f"{base.mean():.2f}"]
+        for network in networks.values():
+            found = psnr(ask(network, problem, len(real)).mean, real)
+            gain, error = summary(found - base)
+            cells.append(f"{found.mean():.2f} ({gain:+.2f} +- {error:.2f})")
+        lines.append(f"| {family.replace('_', ' ')} | {' | '.join(cells)} |")
+    return REAL.format(count=len(real)) + "\n".join(lines)
 
 
 def _network(name: str) -> NetworkDenoiser:
@@ -229,7 +249,15 @@ for boxes they are a fifth too narrow. `brain64-nppc` began from the weights aft
 
 Since 355 072 slices what the network says is compared after projection (`loss: {project: true}`),
 as it is used; Palette was trained without. That, 80 096 slices more and the mean of four runs'
-weights gave one call 0.34 dB on k-space, 0.12 on blur and 0.02 to 0.06 on the others."""
+weights gave one call 0.34 dB on k-space, 0.12 on blur and 0.02 to 0.06 on the others. [On a real
+scan](#a-real-scan) one call is ahead of the linear MMSE by 0.2 to 1.9 dB, of Palette by 0.6 to 3.9."""
+
+REAL = """## A real scan
+
+{count} slices of the real scan of a person whom no training saw: PSNR of one call, dB; in brackets
+the paired difference from the linear MMSE.
+
+"""
 
 COMPONENTS = """## Principal components in one call
 
