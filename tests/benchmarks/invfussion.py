@@ -250,7 +250,8 @@ for boxes they are a fifth too narrow. `brain64-nppc` began from the weights aft
 Since 355 072 slices what the network says is compared after projection (`loss: {project: true}`),
 as it is used; Palette was trained without. That, 80 096 slices more and the mean of four runs'
 weights gave one call 0.34 dB on k-space, 0.12 on blur and 0.02 to 0.06 on the others. [On a real
-scan](#a-real-scan) one call is ahead of the linear MMSE by 0.2 to 1.9 dB, of Palette by 0.6 to 3.9."""
+scan](#a-real-scan) one call is ahead of the linear MMSE by 0.2 to 1.9 dB, of Palette by 0.6 to
+3.9."""
 
 REAL = """## A real scan
 
