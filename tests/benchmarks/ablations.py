@@ -99,8 +99,7 @@ VARIANTS = (
     Variant("MONAI U-Net, joint", UNET | {"joint": [False, True, True], "fdl_input": "raw"}, {}),
 )
 BASE = "both levels"
-LONG = VARIANTS[:7]
-BUDGETS: Mapping[int, Sequence[Variant]] = {250_000: LONG, 32_000: VARIANTS}
+BUDGETS: Mapping[int, Sequence[Variant]] = {250_000: VARIANTS[:7], 32_000: VARIANTS}
 """Slices that networks see; the longer the training, the fewer of them."""
 PAGE = """# What each part is worth: small networks that differ in one thing
 
@@ -228,8 +227,8 @@ def ablations(data: Path, folder: Path, samples: int) -> Iterator[str]:
     measured["random_matrix, noise 0.1"] = problems(said, truth.images, NOISE)["random_matrix"]
     tables: dict[int, str] = {}
     labels = ""
-    for budget, variants in BUDGETS.items():
-        seen = min(budget, samples)
+    # Fewer samples than the smallest budget leave one table, of every network.
+    for seen, variants in {min(budget, samples): v for budget, v in BUDGETS.items()}.items():
         found: dict[str, dict[str, np.ndarray]] = {}
         draws: dict[str, list[str]] = {}
         for variant in variants:
@@ -242,7 +241,7 @@ def ablations(data: Path, folder: Path, samples: int) -> Iterator[str]:
                 draws[variant.name] = [f"{psnr(one, few).mean():.2f}" for one in images.values()]
             if "labels" in variant.network:
                 labels = "\n".join(label_rows(denoiser, measured, truth, source))
-            tables[budget] = TABLES.format(
+            tables[seen] = TABLES.format(
                 seen=f"{seen:,}".replace(",", " "),
                 means=table(list(measured), {k: cells(v, found) for k, v in found.items()}),
                 draws=table(kinds, draws),

@@ -141,3 +141,5 @@ def test_the_mean_of_runs_is_that_of_their_weights(tmp_path: Path) -> None:
     save_tensors(runs[1] / "ema.safetensors", {"w": torch.ones(2)})
     with pytest.raises(WeightsError, match=r"b: its network differs from that of .*a"):
         mean_weights(runs)
+    with pytest.raises(WeightsError, match="no runs to average"):
+        mean_weights([])

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from uqrestore.networks.weights import (
     sha256,
 )
 from uqrestore.training.config import TrainConfig
+from uqrestore.training.power_ema import combine
 
 MEASURED = ("val_", "mmse_psnr_")
 """Columns of the log that the card keeps."""
@@ -35,22 +37,22 @@ def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
         runs: Folders of the runs.
 
     Raises:
-        WeightsError: If their networks differ.
+        WeightsError: If there is no run, or their networks differ.
 
     References:
         Wortsman et al., "Model soups", ICML 2022. arXiv:2203.05482
     """
-    first, *others = (load_tensors(run / "ema.safetensors") for run in runs)
-    shapes = {name: tensor.shape for name, tensor in first.items()}
-    for run, tensors in zip(runs[1:], others, strict=True):
-        if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+    if not runs:
+        raise WeightsError("there are no runs to average; name at least one folder.")
+    parts = [load_tensors(run / "ema.safetensors") for run in runs]
+    first, *others = ({name: tensor.shape for name, tensor in part.items()} for part in parts)
+    for run, shapes in zip(runs[1:], others, strict=True):
+        if shapes != first:
             raise WeightsError(
                 f"{run}: its network differs from that of {runs[0]}; average runs of one network."
             )
-    return {
-        name: torch.stack([value.double(), *(o[name].double() for o in others)]).mean(0).to(value)
-        for name, value in first.items()
-    }
+    mean = combine(parts, np.full(len(parts), 1 / len(parts)))
+    return {name: value.to(parts[0][name].dtype) for name, value in mean.items()}
 
 
 def export(

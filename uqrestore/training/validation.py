@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
@@ -17,6 +18,12 @@ PROBES = 64
 
 EXACT_DB = 60.0
 """PSNR at which an image counts as exact: a mask may happen to show everything."""
+
+
+def image_psnr(estimate: Images, truth: Images) -> Float[Tensor, " image"]:
+    """Return the PSNR (dB, peak 2) of each image, at most :data:`EXACT_DB`."""
+    error = (estimate - truth).square().flatten(1).mean(1)
+    return (10 * torch.log10(4 / error)).clamp(max=EXACT_DB)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +66,5 @@ class Probes:
         for name, problem in self.problems.items():
             problem = problem.to(device)
             mean = problem.project(denoiser(sigma * noise, level, problem))
-            error = (mean - truth).square().flatten(1).mean(1)
-            found[f"mmse_psnr_{name}"] = float(
-                (10 * torch.log10(4 / error)).clamp(max=EXACT_DB).mean()
-            )
+            found[f"mmse_psnr_{name}"] = float(image_psnr(mean, truth).mean())
         return found
