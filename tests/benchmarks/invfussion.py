@@ -229,7 +229,7 @@ Every estimate meets the same operators, drawn anew for each slice. Box out-pain
 to any network. Samples are of {few} slices, {draws} draws each.
 
 `brain64-palette` is the same network without the operator, blind to all but `A^+ y`, trained on the
-same slices, operators and loss from the same prior ({blind} slices; `brain64-invfussion` {ours}).
+same slices and operators from the same prior ({blind} slices; `brain64-invfussion` {ours}).
 Ours has a linear guess in its input and output, which the paper has not, so the gap is that of the
 whole design and not of the attention alone. One call each:
 
