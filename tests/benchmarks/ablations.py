@@ -99,7 +99,7 @@ VARIANTS = (
     Variant("MONAI U-Net, joint", UNET | {"joint": [False, True, True], "fdl_input": "raw"}, {}),
 )
 BASE = "both levels"
-BUDGETS: Mapping[int, Sequence[Variant]] = {250_000: VARIANTS[:7], 32_000: VARIANTS}
+BUDGETS: Mapping[int, Sequence[Variant]] = {250_000: VARIANTS[:9], 32_000: VARIANTS}
 """Slices that networks see; the longer the training, the fewer of them."""
 PAGE = """# What each part is worth: small networks that differ in one thing
 
@@ -239,7 +239,7 @@ def ablations(data: Path, folder: Path, samples: int) -> Iterator[str]:
                 images = {k: drawn(denoiser, measured[k]) for k in kinds}
                 few = truth.images[:DRAWN]
                 draws[variant.name] = [f"{psnr(one, few).mean():.2f}" for one in images.values()]
-            if "labels" in variant.network:
+            if "labels" in variant.network and not labels:  # of the longest training alone
                 labels = "\n".join(label_rows(denoiser, measured, truth, source))
             tables[seen] = TABLES.format(
                 seen=f"{seen:,}".replace(",", " "),

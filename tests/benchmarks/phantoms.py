@@ -17,7 +17,6 @@ from uqrestore.operators import Matrix
 from uqrestore.problem import Problem
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.phantoms import random_ellipses
-from uqrestore.training.trainer import GUESS_IMAGES
 
 HELD_OUT = 512
 MANY = 20_000
@@ -132,7 +131,7 @@ def phantoms(folder: Path, samples: int) -> Iterator[str]:
     measured = problems(PHANTOMS, truth, 0.0)
     rows = known_rows(truth, many.mean(0), torch.cov(many.T), measured["random_matrix"])
     guess = LowRankGuess((1, 32, 32), GUESS["guess"], GUESS["guess_rank"])
-    guess.fit(many[:GUESS_IMAGES].float().reshape(-1, 1, 32, 32))
+    guess.fit(many[: guess.images].float().reshape(-1, 1, 32, 32))
     errors = [(p.project(guess(p)) - truth).square() for p in measured.values()]
     rows.append(["the linear guess", *(f"{decibels(error):.2f}" for error in errors)])
     of_field: list[list[str]] = []

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from tests.networks.test_linear_guess import BATCH, PIXELS, SHAPE, inpainting, lines, matrix, randn
 from uqrestore.networks import InvFussion
+from uqrestore.networks.gaussian_law import FLOOR
 from uqrestore.networks.linear_components import linear_components
 from uqrestore.networks.linear_guess import LinearGuess
-from uqrestore.networks.low_rank_guess import FLOOR, LowRankGuess
+from uqrestore.networks.low_rank_guess import LowRankGuess
+from uqrestore.networks.spectral_law import strength
 from uqrestore.operators import LinearOperator, Zero, mix
 from uqrestore.problem import Problem
 
@@ -63,14 +65,12 @@ def test_it_is_the_linear_estimate_and_leaves_its_covariance(kind: str, std: flo
     y = operator.forward(randn(BATCH, *SHAPE, seed=5))
     problem = Problem(operator, y, std)
     covariance, a = made.covariance(eye()).flatten(1), dense(operator)
-    strength = (
-        operator.forward(made.probe.double().expand(BATCH, *SHAPE)).square().flatten(1).sum(1)
-    )
-    rank = operator.rank()
-    assert rank is not None
-    v = std**2 + FLOOR * strength / rank
-    system = a @ covariance @ a.mT + v[:, None, None] * torch.eye(a.shape[1], dtype=a.dtype)
-    gain = covariance @ a.mT @ torch.linalg.inv(system)
+    noise = torch.eye(a.shape[1], dtype=a.dtype).expand(BATCH, -1, -1)
+    noise = (std**2 + FLOOR * strength(operator, made.mean))[:, None, None] * noise
+    if not std:
+        noise = FLOOR * a @ a.mT  # white in the image
+    system = a @ covariance @ a.mT + noise
+    gain = covariance @ a.mT @ torch.linalg.pinv(system, rtol=1e-10, hermitian=True)
     mean = made.mean.flatten()
     wanted = mean + (gain @ (y.flatten(1) - a @ mean)[..., None])[..., 0]
     torch.testing.assert_close(made(problem).flatten(1), wanted, rtol=1e-5, atol=1e-6)

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.feature_degradation import FdlInput, FeatureDegradation
+from uqrestore.networks.guess import make_guess
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
 from uqrestore.networks.linear_components import linear_components
-from uqrestore.networks.linear_guess import LinearGuess
-from uqrestore.networks.low_rank_guess import LowRankGuess
 from uqrestore.networks.measurement import Measurement
 from uqrestore.problem import Problem
 
@@ -128,8 +127,8 @@ class InvFussion(nn.Module):
     ``A^+ y`` joins the input channels; where ``joint`` is set, every layer also sends its
     activations through the operator (:class:`FeatureDegradation`). With ``joint`` off everywhere
     this is the Palette baseline: the same network, blind to the operator. With ``guess``, a linear
-    estimate (:class:`LinearGuess`) joins the input as well; it knows the operator, so Palette goes
-    without.
+    estimate (:mod:`uqrestore.networks.guess`) joins the input as well; it knows the operator, so
+    Palette goes without.
 
     Args:
         image_shape: ``(channel, row, column)`` of the images.
@@ -137,8 +136,9 @@ class InvFussion(nn.Module):
         fdl_input: See :class:`JointAttention`.
         measurement_noise: Whether the network is told the noise level of the measurement.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
-        guess_rank: Widest directions of the law behind the guess
-            (:class:`uqrestore.networks.low_rank_guess.LowRankGuess`); 0: :class:`LinearGuess`.
+        guess_rank: Widest directions of the law behind the guess; see
+            :func:`uqrestore.networks.guess.make_guess`.
+        guess_classes: Classes of images, each with a law of its own.
         pass_guess: Add the guess to what is put out as well, times a factor learned for each noise
             level that starts at zero, so that the network has only to change it.
         components: Principal components of the posterior to put out after the image, each of the
@@ -169,6 +169,7 @@ class InvFussion(nn.Module):
         measurement_noise: bool = True,
         guess: int = 0,
         guess_rank: int = 0,
+        guess_classes: int = 0,
         pass_guess: bool = False,
         components: int = 0,
         component_rounds: int = 0,
@@ -206,16 +207,10 @@ class InvFussion(nn.Module):
             measurement_noise=measurement_noise,
             augment=augment_labels,
         )
-        self.linear_guess: LinearGuess | LowRankGuess | None = None
-        if guess and guess_rank:
-            self.linear_guess = LowRankGuess(self.image_shape, guess, guess_rank)
-        elif guess:
-            self.linear_guess = LinearGuess(self.image_shape, guess)
-        if not guess and (guess_rank or pass_guess):
+        self.linear_guess = make_guess(self.image_shape, guess, guess_rank, guess_classes)
+        if pass_guess and not guess:
             raise ValueError(
-                f"guess is 0 but guess_rank is {guess_rank} and pass_guess {pass_guess}, which say "
-                "how the guess is made and used; give guess its steps, such as 12, or leave both "
-                "out."
+                "guess is 0 but pass_guess adds it to the output; give guess its steps, such as 18."
             )
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
         self.components, self.component_rounds = components, component_rounds

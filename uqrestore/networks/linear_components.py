@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.networks.linear_guess import LinearGuess
-from uqrestore.networks.low_rank_guess import LowRankGuess
+from uqrestore.networks.guess import Guess
 from uqrestore.problem import Problem
 
 SMOOTH = 2
@@ -14,7 +13,7 @@ SMOOTH = 2
 
 @torch.no_grad()
 def linear_components(
-    law: LinearGuess | LowRankGuess, problem: Problem, count: int, rounds: int
+    law: Guess, problem: Problem, count: int, rounds: int
 ) -> Float[Tensor, "*batch component channel row column"]:
     """Find the widest directions of a linear law after a measurement, by a block Krylov method.
 

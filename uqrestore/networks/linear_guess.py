@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.networks.spectral_law import DONE, SpectralLaw, filtered
+from uqrestore.networks.spectral_law import DONE, SpectralLaw, filtered, strength
 from uqrestore.operators.base import Shape
 from uqrestore.operators.cg import expand_to
 from uqrestore.problem import Problem
@@ -70,9 +70,9 @@ class LinearGuess(SpectralLaw):
         # the order of rounding shows, and the weights that ship were trained on this one.
         operator = problem.operator
         # The variance of the noise as the pseudo-inverse lifts it, about.
-        strength = self.strength(operator, left.dtype).clamp(min=FLOOR)
+        power_of = strength(operator, left).clamp(min=FLOOR)
         std = torch.as_tensor(problem.noise_std, dtype=left.dtype, device=left.device)
-        epsilon = expand_to(FLOOR + std**2 / strength, 3)
+        epsilon = expand_to(FLOOR + std**2 / power_of, 3)
         u, direction, power = torch.zeros_like(left), left, _dot(left, left)
         enough = (DONE * torch.finfo(left.dtype).eps) ** 2 * power
         for _ in range(self.iterations):

@@ -4,13 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.networks.spectral_law import DONE, SpectralLaw, filtered
+from uqrestore.networks.gaussian_law import GaussianLaw, linear_estimate, seen, solve
+from uqrestore.networks.spectral_law import SpectralLaw
 from uqrestore.operators.base import Shape
-from uqrestore.operators.cg import conjugate_gradient, expand_to
 from uqrestore.problem import Problem
 
-FLOOR = 3e-4
-"""Least variance of the noise, as a share of what a unit image is measured as."""
 OVER = 12
 """Directions sought beyond those that are kept, so that the last of these are right too."""
 ROUNDS = 6
@@ -26,10 +24,10 @@ class LowRankGuess(SpectralLaw):
 
     .. math:: \|A L z - (y - A \mu)\|^2 / v + \|z\|^2,
 
-    with :math:`v` the variance of the noise. Every step brings :math:`z` nearer to the minimum, so
-    few are of use; only :math:`A` and :math:`A^T` are needed, and noise enters as it was measured.
+    with :math:`v` the variance of the noise (:func:`uqrestore.networks.gaussian_law.solve` says
+    what it is where there is none). Only :math:`A`, :math:`A^T` and :math:`A^+` are needed.
     :class:`uqrestore.networks.linear_guess.LinearGuess` is its forerunner: without the directions,
-    and in the units of :math:`A^+ y`, where the noise of a blur is anything but white.
+    and in the units of :math:`A^+ y` at every noise.
 
     Args:
         image_shape: ``(channel, row, column)``.
@@ -52,6 +50,11 @@ class LowRankGuess(SpectralLaw):
                 "that, and no negative number."
             )
         self.register_buffer("basis", torch.zeros(rank, pixels))
+
+    @property
+    def law(self) -> GaussianLaw:
+        """What is known of the images."""
+        return GaussianLaw(self.mean, self.basis, self.std, self.spectrum)
 
     @torch.no_grad()
     def fit(self, images: Float[Tensor, "image channel row column"]) -> None:
@@ -76,17 +79,12 @@ class LowRankGuess(SpectralLaw):
     @torch.no_grad()
     def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
         """Estimate the images of a problem, shape ``(*batch, *in_shape)``."""
-        operator = problem.operator
-        mean = self.mean.to(problem.y.dtype.to_real()).expand(
-            *problem.problem_shape, *self.image_shape
-        )
         with torch.autocast(problem.y.device.type, enabled=False):
-            left = operator.adjoint(problem.y - operator.forward(mean))
-            return mean + self._spread(self._solve(problem, self._gather(left)))
+            return linear_estimate(self.law, problem, problem.y, self.iterations)
 
     def covariance(self, x: Tensor) -> Tensor:
         """Apply ``C``."""
-        return self._spread(self._gather(x))
+        return self.law.spread(self.law.gather(x))
 
     @torch.no_grad()
     def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
@@ -98,36 +96,13 @@ class LowRankGuess(SpectralLaw):
             problem: A problem or a batch of problems.
             x: Images ``(*more, *problem_batch, channel, row, column)``.
         """
+        law = self.law
         with torch.autocast(problem.y.device.type, enabled=False):
-            wide = self._gather(problem.project_null(x))
-            seen = problem.operator.adjoint(problem.operator.forward(self._spread(wide)))
-            known = self._solve(problem, self._gather(seen))
-            return problem.project_null(self._spread(wide - known))
-
-    def _solve(self, problem: Problem, b: Tensor) -> Tensor:
-        """Return ``z`` of ``(L^T A^T A L + v) z = b``, about."""
-        operator = problem.operator
-        std = torch.as_tensor(problem.noise_std, dtype=b.dtype, device=b.device)
-        variance = expand_to(std.square() + FLOOR * self.strength(operator, b.dtype), 1)
-
-        def system(z: Tensor) -> Tensor:
-            sent = operator.adjoint(operator.forward(self._spread(z)))
-            return self._gather(sent) + variance * z
-
-        enough = DONE * torch.finfo(b.dtype).eps
-        found, _ = conjugate_gradient(system, b, dims=1, tol=enough, max_iter=self.iterations)
-        return found
-
-    def _spread(self, z: Tensor) -> Tensor:
-        """Apply ``L``."""
-        wide, fine = z.tensor_split([self.rank], dim=-1)
-        fine = filtered(fine.unflatten(-1, self.image_shape), self.spectrum.sqrt())
-        return (wide @ self.basis.to(z.dtype)).unflatten(-1, self.image_shape) + self.std * fine
-
-    def _gather(self, x: Tensor) -> Tensor:
-        """Apply ``L^T``."""
-        fine = filtered(self.std * x, self.spectrum.sqrt()).flatten(-3)
-        return torch.cat([x.flatten(-3) @ self.basis.to(x.dtype).mT, fine], -1)
+            wide = law.gather(problem.project_null(x))
+            known = solve(
+                law, problem, law.gather(seen(problem, law.spread(wide))), self.iterations
+            )
+            return problem.project_null(law.spread(wide - known))
 
 
 def _widest(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -21,10 +21,12 @@ class SpectralLaw(nn.Module):
         image_shape: ``(channel, row, column)``.
     """
 
+    images = 3000
+    """How many training images to fit it to."""
+
     mean: Tensor
     std: Tensor
     spectrum: Tensor
-    probe: Tensor
 
     def __init__(self, image_shape: Shape) -> None:
         super().__init__()
@@ -33,8 +35,6 @@ class SpectralLaw(nn.Module):
         self.register_buffer("mean", torch.zeros(image_shape))
         self.register_buffer("std", torch.ones(image_shape))
         self.register_buffer("spectrum", torch.ones(channels, rows, columns // 2 + 1))
-        probe = torch.randn(image_shape, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("probe", probe, persistent=False)
 
     def fit_spectrum(self, centred: Float[Tensor, "image channel row column"]) -> None:
         """Take standard deviations and spectrum from images about their mean."""
@@ -43,15 +43,16 @@ class SpectralLaw(nn.Module):
         power = torch.fft.rfft2(centred / self.std, norm="ortho").abs().square().mean(0)
         self.spectrum.copy_(power)
 
-    def strength(self, operator: LinearOperator, dtype: torch.dtype) -> Float[Tensor, " *problem"]:
-        """Return the mean square of the singular values of each problem, about."""
-        probes = self.probe.to(dtype).expand(*operator.problem_shape, *operator.in_shape)
-        dims = tuple(range(-len(operator.out_shape), 0))
-        rank = operator.rank()
-        if rank is None:
-            rank = torch.full(operator.problem_shape, self.probe.numel())
-        rank = rank.to(probes.device).clamp(min=1)
-        return operator.forward(probes).abs().square().sum(dims) / rank
+
+def strength(operator: LinearOperator, like: Tensor) -> Float[Tensor, " *problem"]:
+    """Return the mean square of the singular values of each problem, about."""
+    probe = torch.randn(operator.in_shape, generator=torch.Generator().manual_seed(0)).to(like)
+    dims = tuple(range(-len(operator.out_shape), 0))
+    rank = operator.rank()
+    if rank is None:
+        rank = torch.full(operator.problem_shape, probe.numel())
+    seen = operator.forward(probe.expand(*operator.problem_shape, *operator.in_shape))
+    return seen.abs().square().sum(dims) / rank.to(probe.device).clamp(min=1)
 
 
 def filtered(x: Float[Tensor, "*batch channel row column"], gain: Tensor) -> Tensor:

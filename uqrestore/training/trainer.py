@@ -21,8 +21,6 @@ from uqrestore.training.problems import DrawOperator
 from uqrestore.training.start import start_from
 from uqrestore.training.validation import Probes
 
-GUESS_IMAGES = 3000
-"""Images from which the law behind a linear guess is taken."""
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -163,8 +161,10 @@ class Trainer:
         """Give the linear estimate of the network, if it wants one, the law of the images."""
         guess = getattr(self.denoiser.network, "linear_guess", None)
         if guess is not None:
-            drawn = Drawn.of(self.source(GUESS_IMAGES, step_generator(self.config.seed, 6)))
-            guess.fit(drawn.images.to(self.device))
+            generator = step_generator(self.config.seed, 6)
+            # A few at a time: painting and augmenting want much more room than images do.
+            parts = (Drawn.of(self.source(500, generator)) for _ in range(0, guess.images, 500))
+            guess.fit(torch.cat([part.images for part in parts]).to(self.device))
 
     def save(self) -> None:
         """Write the full state and the averaged weights; one process does it for all."""
