@@ -135,9 +135,13 @@ def test_a_run_without_snapshots_says_so(tmp_path: Path) -> None:
 def test_the_mean_of_runs_is_that_of_their_weights(tmp_path: Path) -> None:
     runs = [tmp_path / name for name in "abc"]
     for k, run in enumerate(runs):
-        save_tensors(run / "ema.safetensors", {"w": torch.tensor([1.0, k, k * k])})
-    found = mean_weights(runs)["w"]
-    torch.testing.assert_close(found, torch.tensor([1.0, 1.0, 5 / 3]))
+        law = torch.tensor([float(k)])
+        weights = {"w": torch.tensor([1.0, k, k * k]), "network.linear_guess.mean": law}
+        save_tensors(run / "ema.safetensors", weights)
+    found = mean_weights(runs)
+    torch.testing.assert_close(found["w"], torch.tensor([1.0, 1.0, 5 / 3]))
+    # Fitted, not trained: classes and directions of two laws have no common order.
+    assert found["network.linear_guess.mean"] == 2
     save_tensors(runs[1] / "ema.safetensors", {"w": torch.ones(2)})
     with pytest.raises(WeightsError, match=r"b: its network differs from that of .*a"):
         mean_weights(runs)

@@ -80,6 +80,25 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         start_from(build_denoiser(other), prior(tmp_path))
 
 
+def test_the_law_of_a_guess_comes_with_the_weights(tmp_path: Path) -> None:
+    network = conditional(
+        joint=[True, True], fdl_input="projected", guess=3, guess_rank=4, guess_classes=2
+    )
+    said = config(network=network, problem=PROBLEM, samples=16)
+    draw = operators_of(PROBLEM, SHAPE)
+    first = Trainer(said, source(), VAL, tmp_path / "first", draw_operator=draw)
+    first.save()
+    start = str(tmp_path / "first" / "ema.safetensors")
+    said = said.model_copy(update={"start": start, "seed": 5})
+    then = Trainer(said, source(), VAL, tmp_path / "then", draw_operator=draw)
+    law = [trainer.denoiser.get_buffer(LAW) for trainer in (first, then)]
+    assert float(law[0].std()) > 0
+    assert torch.equal(*law)
+
+
+LAW = "network.linear_guess.class_means"
+
+
 def test_a_run_starts_once_and_then_goes_on_from_its_own_state(tmp_path: Path) -> None:
     path = prior(tmp_path)
     network = conditional(joint=[True, True], fdl_input="projected", guess=3)

@@ -5,6 +5,9 @@ from uqrestore.networks.linear_guess import LinearGuess
 from uqrestore.networks.low_rank_guess import LowRankGuess
 from uqrestore.operators.base import Shape
 
+IN_STATE = "linear_guess."
+"""In the names of its tensors among those of a network: fitted to images, not trained."""
+
 Guess = LinearGuess | LowRankGuess | ClassGuess
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uqrestore.networks.guess import IN_STATE
 from uqrestore.networks.weights import (
     WeightsError,
     load_json,
@@ -31,7 +32,8 @@ def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
     """Average the averaged weights of several runs of one network, each begun where one ended.
 
     Such a mean is flatter than any of them: here it is better than the last run on images like
-    those of the training, and keeps on a real scan what the last run had lost.
+    those of the training, and keeps on a real scan what the last run had lost. The law behind a
+    linear guess is that of the last run.
 
     Args:
         runs: Folders of the runs.
@@ -52,7 +54,9 @@ def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
                 f"{run}: its network differs from that of {runs[0]}; average runs of one network."
             )
     mean = combine(parts, np.full(len(parts), 1 / len(parts)))
-    return {name: value.to(parts[0][name].dtype) for name, value in mean.items()}
+    # The law behind a guess is fitted, not trained: classes and directions of two have no order.
+    mean |= {name: value for name, value in parts[-1].items() if IN_STATE in name}
+    return {name: value.to(parts[-1][name].dtype) for name, value in mean.items()}
 
 
 def export(

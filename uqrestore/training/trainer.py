@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
 from uqrestore.networks import BACKBONES
+from uqrestore.networks.guess import IN_STATE
 from uqrestore.networks.weights import load_tensors, save_tensors
 from uqrestore.training.batch import draw_batch
 from uqrestore.training.components import ComponentsLoss, FrozenBase
@@ -112,10 +113,12 @@ class Trainer:
         """Load the state of the folder; without one, the weights to start from, if any."""
         path = self.folder / "state.safetensors"
         if not path.exists():
+            drawn = list(self.denoiser.state_dict())
             if self.config.start is not None:
-                start_from(self.denoiser, Path(self.config.start))
+                drawn = start_from(self.denoiser, Path(self.config.start))
             self._freeze_base(self.denoiser.state_dict())
-            self._fit_guess()
+            if any(IN_STATE in name for name in drawn):  # else it came with the weights
+                self._fit_guess()
             self.ema.load_state_dict(self.denoiser.state_dict())
             self._start_power_ema()
             return
@@ -158,7 +161,7 @@ class Trainer:
             self.power_ema = PowerEma(self.config.power_ema, self.denoiser)
 
     def _fit_guess(self) -> None:
-        """Give the linear estimate of the network, if it wants one, the law of the images."""
+        """Give the linear estimate of the network the law of the images."""
         guess = getattr(self.denoiser.network, "linear_guess", None)
         if guess is not None:
             generator = step_generator(self.config.seed, 6)
