@@ -246,7 +246,7 @@ on k-space 1.0 dB under DDNM. The mean of its draws is ahead of DDNM's on every 
 calls: 4.7, 0.3, 1.0, 1.0 and 2.2 dB. Its draws are as wide as they should be to 13 % in variance;
 for boxes they are a fifth too narrow. `brain64-nppc` began from the weights after 224 320.
 
-Since 355 072 slices what the network says is compared after projection (`loss: {project: true}`),
+Since 355 072 slices what the network says is compared after projection (`loss: {{project: true}}`),
 as it is used; Palette was trained without. That, 80 096 slices more and the mean of four runs'
 weights gave one call 0.34 dB on k-space, 0.12 on blur and 0.02 to 0.06 on the others. [On a real
 scan](#a-real-scan) one call is ahead of the linear MMSE by 0.2 to 1.9 dB, of Palette by 0.6 to
