@@ -60,7 +60,7 @@ Distances say nothing of spread; the battery does. They are not FID: no Inceptio
 them.
 
 What the tables say: draws of InvFussion are the nearest on every operator, on dense matrices, blur
-and k-space at a third to a half of Palette's distance. None is near chance, so draws can be
+and k-space at a quarter to two fifths of Palette's distance. None is near chance, so draws can be
 told from slices by their texture, as the battery says too.
 
 {tables}

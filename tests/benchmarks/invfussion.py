@@ -251,7 +251,7 @@ Since 355 072 slices what the network says is compared after projection (`loss: 
 as it is used; Palette was trained without. The last 65 152 slices, in two runs whose weights are
 averaged, have a guess whose law depends on the classes of images that the measurement leaves
 possible, and one nearer to the linear estimate under it: one call gained 0.62 dB on k-space, 0.31
-on blur, 0.24 on matrices and boxes and 0.08 on patches. [On a real scan](#a-real-scan) one call is
+on blur, 0.2 on matrices and boxes and 0.08 on patches. [On a real scan](#a-real-scan) one call is
 ahead of the linear MMSE by 0.1 to 2.3 dB, of Palette by 0.8 to 4.1; the last step gained it 0.1 to
 0.3 dB, and cost it 0.1 on boxes."""
 
