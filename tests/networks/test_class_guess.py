@@ -166,7 +166,7 @@ def test_what_cannot_be_is_refused() -> None:
         ClassGuess(SHAPE, 3, RANK, 1)
     with pytest.raises(ValueError, match="guess_classes is 3 but guess_rank is 0"):
         network(guess=4, guess_classes=3)
-    with pytest.raises(ValueError, match="guess is 0 but guess_rank is 0, guess_classes 3"):
+    with pytest.raises(ValueError, match="guess is 0 but guess_rank is 0 and guess_classes 3"):
         network(guess_classes=3)
     with pytest.raises(ValueError, match="30 images cannot make 31 classes"):
         ClassGuess(SHAPE, 3, 2, 31).double().fit(images(15))
