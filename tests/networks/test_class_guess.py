@@ -105,6 +105,14 @@ def test_classes_share_what_cannot_be_told() -> None:
     assert float(shares.sum()) == pytest.approx(1)
 
 
+def test_noise_hides_the_class() -> None:
+    made, everything = fitted(), Inpainting(torch.ones(SHAPE, dtype=torch.float64))
+    between = 0.7 * made.class_means[0] + 0.3 * made.class_means[1]
+    y = everything.forward(between)
+    assert made.shares(Problem(everything, y)).tolist() == [1.0, 0.0]
+    assert 0 < float(made.shares(Problem(everything, y, 5.0))[1]) < 0.5
+
+
 @pytest.mark.parametrize("std", [0.0, 0.2])
 def test_nothing_measured_gives_the_mean_exactly(std: float) -> None:
     made, zero = fitted(), Zero(SHAPE)
