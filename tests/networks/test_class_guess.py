@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.networks.test_linear_guess import BATCH, SHAPE, inpainting, lines, matrix, randn
 from tests.networks.test_low_rank_guess import RANK, dense, eye
 from uqrestore.networks import InvFussion
-from uqrestore.networks.class_guess import POOLED, ClassGuess
+from uqrestore.networks.class_guess import NARROW, POOLED, ClassGuess
 from uqrestore.networks.gaussian_law import FLOOR
 from uqrestore.networks.spectral_law import strength
 from uqrestore.operators import Inpainting, Zero, mix
@@ -54,6 +54,7 @@ def test_it_finds_the_classes_and_their_moments() -> None:
         shares = torch.eye(2, dtype=torch.float64)[place]
         torch.testing.assert_close(made.law_of(shares).mean, parts[k].mean(0))
         wanted = (EACH * own[k] + POOLED * (own[0] + own[1]) / 2) / (EACH + POOLED)
+        wanted = wanted + NARROW * made.first.basis.mT @ made.first.basis
         torch.testing.assert_close(covariance_of(made, shares), wanted, rtol=0.0, atol=0.01)
 
 
@@ -62,6 +63,7 @@ def test_all_classes_in_their_shares_are_the_law_of_all() -> None:
     shares = torch.tensor([0.5, 0.5], dtype=torch.float64)
     torch.testing.assert_close(made.law_of(shares).mean, seen.mean(0))
     wanted = torch.cov(seen.flatten(1).mT, correction=0)
+    wanted = wanted + NARROW * made.first.basis.mT @ made.first.basis
     torch.testing.assert_close(covariance_of(made, shares), wanted, rtol=0.0, atol=0.01)
 
 
@@ -91,7 +93,7 @@ def test_it_beats_the_one_law_where_little_is_measured() -> None:
         problem = Problem(operator, operator.forward(some))
         left["classes"].append(float((made(problem) - some).square().mean()))
         left["one law"].append(float((made.first(problem) - some).square().mean()))
-    assert sum(left["classes"]) < 0.8 * sum(left["one law"])
+    assert sum(left["classes"]) < 0.9 * sum(left["one law"])
 
 
 def test_classes_share_what_cannot_be_told() -> None:
@@ -153,6 +155,15 @@ def test_half_precision_does_it_no_harm() -> None:
     problem = Problem(operator, operator.forward(images()[:BATCH].float()))
     plain = made(problem)
     torch.testing.assert_close(made.half().float()(problem), plain, rtol=0.0, atol=0.05)
+
+
+def test_few_different_images_leave_it_regular() -> None:
+    """Three images, many times: classes that nobody is in, and directions without any length."""
+    made = ClassGuess(SHAPE, 20, 8, 5)
+    made.fit(images()[[0, 1, EACH]].float().repeat(40, 1, 1, 1))
+    problem = Problem(matrix().to(torch.float32), matrix().forward(images()[:BATCH]).float())
+    for guess in (made, made.half().float()):
+        assert torch.isfinite(guess(problem)).all()
 
 
 def network(guess: int = 0, guess_rank: int = 0, guess_classes: int = 0) -> InvFussion:

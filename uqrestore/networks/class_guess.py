@@ -22,6 +22,9 @@ ROUNDS = 25
 """Rounds of k-means."""
 POOLED = 300
 """How many images' worth of the covariance of all classes is mixed into that of each."""
+NARROW = 1e-3
+"""Least variance along a direction in a class, as a share of that in all: what half precision and
+a direction in which no image differs leave regular."""
 
 
 class ClassGuess(nn.Module):
@@ -94,18 +97,25 @@ class ClassGuess(nn.Module):
         self.centres.copy_(centres)
         basis = self.first.basis
         lengths = basis.square().sum(1)
+        lengths = lengths.clamp(min=NARROW**2 * float(lengths.max()))
         shift = (images - self.first.mean).flatten(1)
         # In units of the law of all, whose coefficients are white: half precision does no harm.
         white = shift @ basis.mT / lengths
-        for k in range(len(centres)):
+        # A class that no image is in has the law of all.
+        self.class_means[:] = self.mean
+        self.class_coefficients.zero_()
+        self.class_covariances[:] = torch.eye(len(basis))
+        taken = [k for k in range(len(centres)) if (of == k).any()]
+        for k in taken:
             self.class_means[k] = images[of == k].mean(0)
             self.class_coefficients[k] = white[of == k].mean(0)
         inside = white - self.class_coefficients[of]
         within = inside.mT @ inside / len(images)
-        for k in range(len(centres)):
+        least = NARROW * torch.eye(len(basis)).to(within)
+        for k in taken:
             own = inside[of == k]
             pooled = own.mT @ own + POOLED * within
-            self.class_covariances[k] = pooled / (len(own) + POOLED)
+            self.class_covariances[k] = pooled / (len(own) + POOLED) + least
         left = (images - self.class_means[of]).flatten(1) - inside @ basis
         self.rest.fit_spectrum(left.unflatten(1, self.image_shape))
 
