@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import uqrestore.training.trainer as trainer_module
 from tests.training.test_training import SHAPE, VAL, config, source
 from uqrestore.networks.weights import WeightsError, save_tensors
 from uqrestore.operators.families import PatchInpainting
 from uqrestore.problem import simulate
 from uqrestore.training.config import FamilyConfig, NetworkConfig, ProblemConfig
+from uqrestore.training.data import Drawn
 from uqrestore.training.pictures import save_picture
 from uqrestore.training.problems import operators_of
 from uqrestore.training.start import start_from
@@ -94,6 +96,22 @@ def test_the_law_of_a_guess_comes_with_the_weights(tmp_path: Path) -> None:
     law = [trainer.denoiser.get_buffer(LAW) for trainer in (first, then)]
     assert float(law[0].std()) > 0
     assert torch.equal(*law)
+
+
+def test_a_guess_of_large_images_is_fitted_to_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counted(count: int, generator: torch.Generator) -> Drawn:
+        asked.append(count)
+        return Drawn.of(source()(count, generator))
+
+    monkeypatch.setattr(trainer_module, "FIT_PIXELS", 700 * VAL[0].numel())
+    network = conditional(joint=[True, True], fdl_input="projected", guess=3)
+    said = config(network=network, problem=PROBLEM, samples=16)
+    Trainer(said, counted, VAL, tmp_path, draw_operator=operators_of(PROBLEM, SHAPE))
+    assert asked == [500, 200]
 
 
 LAW = "network.linear_guess.class_means"

@@ -22,6 +22,8 @@ from uqrestore.training.problems import DrawOperator
 from uqrestore.training.start import start_from
 from uqrestore.training.validation import Probes
 
+FIT_PIXELS = 200_000_000
+"""Most pixels that a guess is fitted to: 0.8 GB, of which a fit makes some copies."""
 VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -165,9 +167,11 @@ class Trainer:
         guess = getattr(self.denoiser.network, "linear_guess", None)
         if guess is not None:
             generator = step_generator(self.config.seed, 6)
+            count = min(guess.images, FIT_PIXELS // self.val[0].numel())
             # A few at a time: painting and augmenting want much more room than images do.
-            parts = (Drawn.of(self.source(500, generator)) for _ in range(0, guess.images, 500))
-            guess.fit(torch.cat([part.images for part in parts]).to(self.device))
+            blocks = (min(500, count - at) for at in range(0, count, 500))
+            parts = [Drawn.of(self.source(block, generator)).images for block in blocks]
+            guess.fit(torch.cat(parts).to(self.device))
 
     def save(self) -> None:
         """Write the full state and the averaged weights; one process does it for all."""
