@@ -147,7 +147,8 @@ class ClassGuess(nn.Module):
         white, noise = probes.tensor_split([law.coefficients], dim=-1)
         drawn = law.mean + law.spread(white.expand(PROBES, *own, -1).contiguous())
         noise = noise.unflatten(-1, self.image_shape)
-        measured = problem.operator.forward(drawn + self._loudness(problem, drawn) * noise)
+        images = drawn + self._loudness(problem, drawn) * noise if problem.is_noisy else drawn
+        measured = problem.operator.forward(images)
         found = linear_estimate(law, problem, torch.cat([y[None], measured]), FIRST)
         found, errors = found[:1], drawn - found[1:]
         possible = _coarse(torch.cat([found + errors, found - errors]))

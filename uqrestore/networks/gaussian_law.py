@@ -108,9 +108,12 @@ def _back(problem: Problem, y: Tensor) -> Tensor:
 
 
 def _variance(problem: Problem, like: Tensor) -> Tensor:
+    quiet = _quiet(problem, like)
+    if quiet.all():
+        return like.new_tensor(FLOOR)
     std = torch.as_tensor(problem.noise_std, dtype=like.dtype, device=like.device)
     noisy = std.square() + FLOOR * strength(problem.operator, like)
-    return expand_to(torch.where(_quiet(problem, like), FLOOR, noisy), 1)
+    return expand_to(torch.where(quiet, FLOOR, noisy), 1)
 
 
 def _quiet(problem: Problem, like: Tensor) -> Tensor:

@@ -99,9 +99,8 @@ class LowRankGuess(SpectralLaw):
         law = self.law
         with torch.autocast(problem.y.device.type, enabled=False):
             wide = law.gather(problem.project_null(x))
-            known = solve(
-                law, problem, law.gather(seen(problem, law.spread(wide))), self.iterations
-            )
+            left = law.gather(seen(problem, law.spread(wide)))
+            known = solve(law, problem, left, self.iterations)
             return problem.project_null(law.spread(wide - known))
 
 
