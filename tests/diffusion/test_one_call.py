@@ -99,3 +99,16 @@ def test_a_network_without_components_gives_the_mean_alone() -> None:
     found = one_call(network(0), problem, SampleNoise(0, [0], slices=range(BATCH)))
     assert found.directions.shape == (BATCH, 0, *SHAPE)
     assert found.std.shape == (BATCH, 0)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_images_of_another_shape_are_refused(factor: float) -> None:
+    """Half the sides: four of them have the numbers of one image, but are none."""
+    channels, *sides = SHAPE
+    shape = (channels, *(int(factor * side) for side in sides))
+    operator = Inpainting(torch.ones(4, *shape, dtype=torch.float64))
+    problem = Problem(operator, operator.forward(randn(4, *shape)))
+    with pytest.raises(ValueError, match=r"the network makes images .* inpainting measures images"):
+        one_call(network(), problem, NOISE)
+    with pytest.raises(ValueError, match=r"was given x_t of shape \(4, "):
+        network()(randn(4, *shape), torch.tensor(1.0))

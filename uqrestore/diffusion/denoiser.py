@@ -111,6 +111,12 @@ class NetworkDenoiser(nn.Module):
             augment: How training images were changed, ``(*batch, 9)``; None: not at all.
         """
         batch = tuple(x_t.shape[: x_t.ndim - 3])
+        told = [] if problem is None else [self._measurement(problem, batch)]
+        if tuple(x_t.shape[-3:]) != self.in_shape:
+            raise ValueError(
+                f"the network makes images of shape {self.in_shape} but was given x_t of shape "
+                f"{tuple(x_t.shape)}; its last three sizes must be those of an image."
+            )
         x = x_t.reshape(-1, *self.in_shape)
         sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         sigma = sigma.expand(batch).reshape(-1)
@@ -118,7 +124,6 @@ class NetworkDenoiser(nn.Module):
         if label is not None:
             label = label.expand(batch).reshape(-1)
         scaled = c_in[:, None, None, None] * x
-        told = [] if problem is None else [self._measurement(problem, batch)]
         more = {} if augment is None else {"augment": augment.reshape(len(x), -1)}
         out = self.network(scaled, c_noise, label, *told, **more)
         raw, further = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
