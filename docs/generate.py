@@ -34,7 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "Networks": (
         "uqrestore.diffusion.denoiser",
-        "uqrestore.diffusion.one_call",
+        "uqrestore.diffusion.posterior_mean",
         "uqrestore.networks.hdit",
         "uqrestore.networks.invfussion",
         "uqrestore.networks.feature_degradation",
@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "uqrestore.networks.unet",
     ),
     "Training": (
-        "uqrestore.train",
+        "uqrestore.training.run",
         "uqrestore.training.config",
         "uqrestore.training.loop",
         "uqrestore.training.sources",
@@ -64,7 +64,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "local_gaussian",
         )
     ),
-    "Scans": ("uqrestore.scans.scan", "uqrestore.scans.fit", "uqrestore.scans.scope"),
+    "Scans": ("uqrestore.scans.scan", "uqrestore.scans.slices", "uqrestore.scans.scope"),
     "Posterior files": (
         "uqrestore.posterior.plan",
         "uqrestore.posterior.writer",
@@ -74,16 +74,20 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "uqrestore.posterior.export",
     ),
     "Evaluation": (
-        "uqrestore.evaluation.scenes",
-        "uqrestore.evaluation.battery",
-        "uqrestore.evaluation.coverage",
-        "uqrestore.evaluation.guarantee",
-        "uqrestore.evaluation.component_box",
-        "uqrestore.evaluation.heldout",
-        "uqrestore.evaluation.examination",
-        "uqrestore.evaluation.metrics",
+        "uqrestore.diagnostics.scenes",
+        "uqrestore.diagnostics.battery",
+        "uqrestore.diagnostics.coverage",
+        "uqrestore.conformal.guarantee",
+        "uqrestore.conformal.component_box",
+        "uqrestore.diagnostics.heldout",
+        "uqrestore.diagnostics.evaluate",
+        "uqrestore.metrics.image",
     ),
-    "Restoring": ("uqrestore.restore", "uqrestore.sampling", "uqrestore.acquisition"),
+    "Restoring": (
+        "uqrestore.restoration.restore",
+        "uqrestore.restoration.draw",
+        "uqrestore.restoration.acquisition",
+    ),
     "Looking": (
         "uqrestore.explorer.opened",
         "uqrestore.report.page",
@@ -122,7 +126,7 @@ def commands() -> dict[str, Command]:
     """Return the commands by name."""
     import typer
 
-    from uqrestore.cli import app
+    from uqrestore.cli.app import app
 
     group: Any = typer.main.get_command(app)
     return dict(group.commands)

@@ -109,5 +109,5 @@ def read(path: Path, name: str) -> np.ndarray:
 
 def use_prior(monkeypatch: pytest.MonkeyPatch, prior: object, **card: object) -> None:
     """Make ``tiny`` a prior of the zoo, some keys of its card changed."""
-    monkeypatch.setattr("uqrestore.sampling.load_prior", lambda _: prior)
-    monkeypatch.setattr("uqrestore.sampling.load_card", lambda _: CARD | card)
+    monkeypatch.setattr("uqrestore.restoration.draw.load_prior", lambda _: prior)
+    monkeypatch.setattr("uqrestore.restoration.draw.load_card", lambda _: CARD | card)

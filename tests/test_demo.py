@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from uqrestore.cli import app
+from uqrestore.cli.app import app
 from uqrestore.demo import PIPELINE, DemoResult, demo_files, run_demo
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import PosteriorError, validate

@@ -1,5 +1,5 @@
 """``python -m uqrestore`` is the command ``uqrestore``."""
 
-from uqrestore.cli import main
+from uqrestore.cli.app import main
 
 main()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import PosteriorError, open_posterior
-from uqrestore.report.figures import draw_summary
 from uqrestore.report.page import write_report
-from uqrestore.restore import Progress, restore
+from uqrestore.report.summary_figure import draw_summary
+from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import demo_scan_path, read_scan
 
 PIPELINE = "brain-cs4-invfussion"

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from uqrestore.noise import SampleNoise
+from uqrestore.operators._checks import Index
 from uqrestore.operators.base import LinearOperator, Shape
-from uqrestore.operators.checks import Index
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.batch.scene import pipeline, write_scans
-from uqrestore.batch import Job, Record, Task, engines, find_tasks
+from uqrestore.batch import Job, Record, Task, find_tasks
+from uqrestore.batch import executors as engines
 
 SCANS = 16
 HEAVY = {"method": {"name": "ddnm", "steps": 200}, "draws": 16, "batch_size": 16}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uqrestore.batch import job
-from uqrestore.posterior import part
+from uqrestore.posterior import _partial as part
 
 _read, _reserve = job.read_input, part.reserve
 

@@ -20,7 +20,6 @@ from uqrestore.batch import (
     BatchError,
     Job,
     Task,
-    engines,
     find_tasks,
     job,
     open_posteriors,
@@ -29,8 +28,9 @@ from uqrestore.batch import (
     run_batch,
     write_catalogue,
 )
+from uqrestore.batch import executors as engines
 from uqrestore.batch.tasks import safe_name
-from uqrestore.cli import app
+from uqrestore.cli.app import app
 from uqrestore.posterior import export_dicom
 from uqrestore.report.page import write_report
 from uqrestore.scans import ScanError, read_scan
@@ -142,7 +142,7 @@ def test_a_changed_scan_is_not_done_and_never_silently_replaced(work: Job, tmp_p
 def test_a_prior_is_loaded_once_for_all_scans(
     work: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uqrestore import sampling
+    from uqrestore.restoration import draw as sampling
 
     loaded = []
     real = sampling.load_prior

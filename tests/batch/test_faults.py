@@ -19,14 +19,14 @@ from tests.front import read
 from uqrestore.batch import open_posteriors
 from uqrestore.batch.catalogue import catalogue_rows
 from uqrestore.posterior import validate
-from uqrestore.restore import restore
+from uqrestore.restoration.restore import restore
 from uqrestore.scans import read_scan
 
 GOOD = [f"site-{i % 2}/scan-{i:02d}" for i in range(22)]
 NAMES = [*GOOD, "z-poison", "full"]
 SLOW = {"method": {"name": "ddnm", "steps": 20}, "draws": 8, "batch_size": 4}
 MARK = "UQRESTORE_TEST_RUN"
-COMMAND = [sys.executable, "-c", "from uqrestore.cli import main; main()", "batch"]
+COMMAND = [sys.executable, "-c", "from uqrestore.cli.app import main; main()", "batch"]
 
 
 class Batch:

@@ -20,7 +20,7 @@ from torch import Tensor
 from tests.benchmarks.invfussion import psnr, summary
 from tests.benchmarks.small import NETWORK, problems, run, trained
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import one_call
+from uqrestore.diffusion.posterior_mean import one_call
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem

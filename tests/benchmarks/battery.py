@@ -22,12 +22,12 @@ from tests.benchmarks.brains import (
     measure,
     weights_key,
 )
-from uqrestore.evaluation.battery import Battery, run_battery
-from uqrestore.evaluation.conformal import WIDTHS, conformal_risk_control, control_risk
-from uqrestore.evaluation.coverage import measure_coverage
-from uqrestore.evaluation.predictions import Predictions
-from uqrestore.evaluation.scenes import Scenes, scenes_of
-from uqrestore.evaluation.spread import spread_skill, three_decibels
+from uqrestore.conformal.predictions import Predictions
+from uqrestore.conformal.widths import WIDTHS, conformal_risk_control, control_risk
+from uqrestore.diagnostics.battery import Battery, run_battery
+from uqrestore.diagnostics.coverage import measure_coverage
+from uqrestore.diagnostics.scenes import Scenes, scenes_of
+from uqrestore.diagnostics.spread import spread_skill, three_decibels
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem

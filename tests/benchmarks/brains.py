@@ -14,8 +14,8 @@ from torch import Tensor
 
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.families import LAWS
 from uqrestore.operators.mixed import mix
+from uqrestore.operators.random.mixture import LAWS
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import Images, step_generator
 from uqrestore.zoo import locate

@@ -15,16 +15,16 @@ from torch import Tensor
 
 from tests.benchmarks.field_networks import COMPONENTS, FAMILIES, RUNS, SHAPE, field, trained
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import OneCall, one_call
+from uqrestore.diffusion.posterior_mean import OneCall, one_call
 from uqrestore.networks import InvFussion
-from uqrestore.networks.linear_components import linear_components
+from uqrestore.networks.linear.components import linear_components
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.mixed import mix
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
+from uqrestore.training.batch import build_law
 from uqrestore.training.data import step_generator
-from uqrestore.training.problems import build_law
 
 PROBLEMS = 150
 ROUNDS = 2

@@ -20,11 +20,11 @@ from torch import Tensor
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.losses import denoising_loss
 from uqrestore.networks import BACKBONES
+from uqrestore.networks._neighborhood import dense_mask
 from uqrestore.networks.attention import AttentionSpec, attend
-from uqrestore.networks.class_guess import ClassGuess
+from uqrestore.networks.linear.classes import ClassGuess
 from uqrestore.networks.measurement import Measurement
-from uqrestore.networks.neighborhood import dense_mask
-from uqrestore.operators.families import LAWS
+from uqrestore.operators.random.mixture import LAWS
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import step_generator
 from uqrestore.training.phantoms import random_ellipses

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from tests.front import read
-from uqrestore.evaluation.coverage import expected_coverage
+from uqrestore.diagnostics.coverage import expected_coverage
 from uqrestore.operators import Radon
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import read_operator
-from uqrestore.restore import restore
+from uqrestore.restoration.restore import restore
 from uqrestore.scans import Scan, Source, scan_from_array
 from uqrestore.zoo import load_card
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 
+from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.evaluation.bench import gaussian_field
 from uqrestore.networks.weights import load_tensors
 from uqrestore.priors import GaussianPrior
+from uqrestore.training.batch import operators_of
 from uqrestore.training.config import (
     ComponentsConfig,
     DataConfig,
@@ -27,7 +28,6 @@ from uqrestore.training.config import (
 )
 from uqrestore.training.data import Images, Source
 from uqrestore.training.loop import train
-from uqrestore.training.problems import operators_of
 from uqrestore.training.trainer import build_denoiser
 
 SHAPE = (1, 16, 16)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from tests.benchmarks.brains import SHAPE, kept, weights_key
 from tests.benchmarks.invfussion import FAMILIES, psnr
-from uqrestore.evaluation.features import Features, ScatteringFeatures, joint
-from uqrestore.evaluation.frechet import frechet_distance, kernel_distance
 from uqrestore.methods import METHODS
+from uqrestore.metrics.features import Features, ScatteringFeatures, joint
+from uqrestore.metrics.frechet import frechet_distance, kernel_distance
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.families import LAWS
+from uqrestore.operators.random.mixture import LAWS
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import Drawn, Images, step_generator
 from uqrestore.training.labels import labels_source, load_labels

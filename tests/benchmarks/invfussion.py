@@ -14,10 +14,10 @@ from torch import Tensor
 
 from tests.benchmarks.brains import real_validation_slices
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import OneCall, one_call
+from uqrestore.diffusion.posterior_mean import OneCall, one_call
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.families import LAWS
+from uqrestore.operators.random.mixture import LAWS
 from uqrestore.priors import LowRankGaussian
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.config import DataConfig

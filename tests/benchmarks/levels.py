@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.brains import FAMILIES, held_out_people, measure
-from uqrestore.evaluation.bench import OPERATORS, gaussian_field
-from uqrestore.evaluation.levels import ErrorLevels, error_levels
+from uqrestore.benchmarks.error_budget import ErrorLevels, error_levels
+from uqrestore.benchmarks.exact import OPERATORS, gaussian_field
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import stack_operators

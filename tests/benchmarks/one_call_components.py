@@ -24,9 +24,9 @@ from tests.benchmarks.brains import (
     weights_key,
 )
 from tests.benchmarks.components import law_alone
+from uqrestore.conformal.component_box import ComponentPredictions, box_widths
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import OneCall, one_call
-from uqrestore.evaluation.component_box import ComponentPredictions, box_widths
+from uqrestore.diffusion.posterior_mean import OneCall, one_call
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.posterior.components import principal_components

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tests.benchmarks.field_networks import field_source
 from tests.benchmarks.small import NETWORK, mean_of, problems, run, trained
-from uqrestore.evaluation.bench import gaussian_field
-from uqrestore.networks.low_rank_guess import LowRankGuess
+from uqrestore.benchmarks.exact import gaussian_field
+from uqrestore.networks.linear.low_rank import LowRankGuess
 from uqrestore.operators import Matrix
 from uqrestore.problem import Problem
 from uqrestore.training.data import Drawn, Images, Source, step_generator

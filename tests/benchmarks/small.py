@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import one_call
+from uqrestore.diffusion.posterior_mean import one_call
 from uqrestore.networks.weights import load_tensors
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem, simulate
+from uqrestore.training.batch import build_law, operators_of
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.loop import Progress, train
-from uqrestore.training.problems import build_law, operators_of
 from uqrestore.training.trainer import build_denoiser
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -9,8 +9,8 @@ from torch import Tensor
 from tests.networks.cases import awake
 from uqrestore.diffusion.ddpm import DiscreteDenoiser, make_betas
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.schedules import ddpm_table
 from uqrestore.methods import METHODS
-from uqrestore.methods.grids import ddpm_table
 from uqrestore.networks import UNet
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.networks.cases import SHAPE, awake
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.one_call import one_call
+from uqrestore.diffusion.posterior_mean import one_call
 from uqrestore.networks import InvFussion
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting

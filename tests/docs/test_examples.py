@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from uqrestore.cli import app
+from uqrestore.cli.app import app
 from uqrestore.report.example import write_example
 
 ROOT = Path(__file__).parents[2]

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.evaluation.bench import gaussian_field
+from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.methods import METHODS
-from uqrestore.methods.discrepancy import meet_discrepancy
+from uqrestore.methods._discrepancy import meet_discrepancy
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.families import LAWS
 from uqrestore.operators.mixed import mix
+from uqrestore.operators.random.mixture import LAWS
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
 

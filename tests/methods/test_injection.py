@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from tests.networks.cases import CASES, SHAPE, awake
+from uqrestore.benchmarks.counting import Counting
+from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.evaluation.bench import gaussian_field
-from uqrestore.evaluation.counting import Counting
+from uqrestore.diffusion.schedules import ddpm_table
 from uqrestore.methods import METHODS
-from uqrestore.methods.grids import ddpm_table
-from uqrestore.methods.injection import network_of
+from uqrestore.methods._injection import network_of
 from uqrestore.methods.ssd import shortcut
-from uqrestore.networks.tape import AttentionTape
+from uqrestore.networks.attention_tape import AttentionTape
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
 from uqrestore.problem import Problem
@@ -77,7 +77,7 @@ def test_every_recorded_map_is_injected_once(
             depths.append(len(self))
             return super().inject()
 
-    monkeypatch.setattr("uqrestore.methods.injection.AttentionTape", Watched)
+    monkeypatch.setattr("uqrestore.methods._injection.AttentionTape", Watched)
     counting, noise = Counting(network(name)), SampleNoise(0, range(2))
     images = METHODS[method](problem(), counting, noise, injection=2, **OPTIONS)
     plain = METHODS[method](problem(), counting, SampleNoise(0, range(2)), **OPTIONS)

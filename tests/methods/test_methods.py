@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 import uqrestore.zoo
+from tests.benchmarks.card_plans import PLANS
+from tests.benchmarks.cards import as_page, fits, summary_page, verdict
 from tests.methods.tapes import Walled
-from uqrestore.evaluation.bench import exact_draws, gaussian_field, measure, prior_draws
-from uqrestore.evaluation.card_plans import PLANS
-from uqrestore.evaluation.cards import as_page, fits, summary_page, verdict
-from uqrestore.evaluation.counting import Counting
+from uqrestore.benchmarks.counting import Counting
+from uqrestore.benchmarks.exact import exact_draws, gaussian_field, measure, prior_draws
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting, MaskedFourier

@@ -13,15 +13,14 @@ import torch
 from torch import Tensor
 
 from tests.methods.tapes import Given, Walled, Zeros, law
-from uqrestore.evaluation.counting import count
+from uqrestore.benchmarks.counting import count
+from uqrestore.diffusion.ddim import Checked
+from uqrestore.diffusion.samplers import sample
 from uqrestore.methods import METHODS
+from uqrestore.methods._moments import Moments, linearise
 from uqrestore.methods.dps import unit_residual
-from uqrestore.methods.moments import Moments
 from uqrestore.methods.pigdm import fit, guide
-from uqrestore.methods.products import linearise
-from uqrestore.methods.samplers import sample
 from uqrestore.methods.ssd import shortcut
-from uqrestore.methods.step import Checked
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting, Matrix
 from uqrestore.operators.base import LinearOperator

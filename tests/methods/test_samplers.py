@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from uqrestore.diffusion.samplers import Sampler, sample
 from uqrestore.diffusion.schedules import karras_sigmas
-from uqrestore.methods.samplers import Sampler, sample
 from uqrestore.noise import SampleNoise
 
 VARIANCE = torch.logspace(-4, 1, 40, dtype=torch.float64)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.methods.grids import ddpm_sigmas, ddpm_table
+from uqrestore.diffusion.ddim import Checked, effective_eta
+from uqrestore.diffusion.schedules import ddpm_sigmas, ddpm_table
 from uqrestore.methods.ssd import invert, shortcut, stop_index
-from uqrestore.methods.step import Checked, effective_eta
 from uqrestore.noise import SampleNoise
 from uqrestore.priors.gaussian import GaussianPrior
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from uqrestore.networks._neighborhood import dense_bias, dense_mask, tile_bias
 from uqrestore.networks.attention import (
     AttentionSpec,
     SelfAttention,
@@ -12,7 +13,6 @@ from uqrestore.networks.attention import (
     attend,
     rotate,
 )
-from uqrestore.networks.neighborhood import dense_bias, dense_mask, tile_bias
 
 
 def heads(seed: int, tokens: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:

@@ -7,9 +7,8 @@ from torch import Tensor
 from tests.networks.test_linear_guess import BATCH, SHAPE, inpainting, lines, matrix, randn
 from tests.networks.test_low_rank_guess import RANK, dense, eye
 from uqrestore.networks import InvFussion
-from uqrestore.networks.class_guess import NARROW, POOLED, ClassGuess
-from uqrestore.networks.gaussian_law import FLOOR
-from uqrestore.networks.spectral_law import strength
+from uqrestore.networks.linear.classes import NARROW, POOLED, ClassGuess
+from uqrestore.networks.linear.gaussian import FLOOR, strength
 from uqrestore.operators import Inpainting, Zero, mix
 from uqrestore.problem import Problem
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from uqrestore.networks._joint_heads import JointHeads, turn
 from uqrestore.networks.attention import AttentionSpec, SelfAttention
-from uqrestore.networks.joint_heads import JointHeads, turn
 
 GRID, HEADS, WIDTH, BATCH = (3, 4), 2, 8, 2
 TOKENS = GRID[0] * GRID[1]

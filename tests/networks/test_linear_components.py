@@ -16,8 +16,8 @@ from tests.networks.test_linear_guess import (
 )
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.networks import InvFussion
-from uqrestore.networks.linear_components import linear_components
-from uqrestore.networks.linear_guess import FLOOR
+from uqrestore.networks.linear.components import linear_components
+from uqrestore.networks.linear.spectral import FLOOR
 from uqrestore.operators import Inpainting, LinearOperator, Zero
 from uqrestore.problem import Problem, simulate
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.networks.linear_guess import FLOOR, LinearGuess
+from uqrestore.networks.linear.spectral import FLOOR, LinearGuess
 from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Matrix, Zero
-from uqrestore.operators.families import RandomMatrix
+from uqrestore.operators.random.mixture import RandomMatrix
 from uqrestore.problem import Problem, simulate
 
 SHAPE, PIXELS, BATCH = (1, 6, 10), 60, 3

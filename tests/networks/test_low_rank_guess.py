@@ -8,11 +8,10 @@ from torch import Tensor
 
 from tests.networks.test_linear_guess import BATCH, PIXELS, SHAPE, inpainting, lines, matrix, randn
 from uqrestore.networks import InvFussion
-from uqrestore.networks.gaussian_law import FLOOR
-from uqrestore.networks.linear_components import linear_components
-from uqrestore.networks.linear_guess import LinearGuess
-from uqrestore.networks.low_rank_guess import LowRankGuess
-from uqrestore.networks.spectral_law import strength
+from uqrestore.networks.linear.components import linear_components
+from uqrestore.networks.linear.gaussian import FLOOR, strength
+from uqrestore.networks.linear.low_rank import LowRankGuess
+from uqrestore.networks.linear.spectral import LinearGuess
 from uqrestore.operators import LinearOperator, Zero, mix
 from uqrestore.problem import Problem
 

@@ -6,7 +6,7 @@ import torch
 from tests.networks.cases import CASES, SHAPE, awake
 from uqrestore.networks import HDiT
 from uqrestore.networks.attention import SelfAttention
-from uqrestore.networks.tape import AttentionTape, decoder_attention
+from uqrestore.networks.attention_tape import AttentionTape, decoder_attention
 
 
 @pytest.fixture(params=sorted(CASES))

@@ -13,12 +13,12 @@ from tests.training.test_training import SHAPE as TRAINED
 from tests.training.test_training import VAL, config, source
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.networks import UNet
-from uqrestore.networks.joint_unet import JointSpatialAttention
+from uqrestore.networks._joint_unet import JointSpatialAttention
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators import Inpainting
 from uqrestore.problem import Problem, simulate
+from uqrestore.training.batch import operators_of
 from uqrestore.training.config import NetworkConfig
-from uqrestore.training.problems import operators_of
 from uqrestore.training.trainer import Trainer
 
 SMALL: dict[str, Any] = {"widths": (8, 16), "head_width": 8, "groups": 4}

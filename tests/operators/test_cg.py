@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from uqrestore.operators.cg import conjugate_gradient, inner
+from uqrestore.operators._cg import conjugate_gradient, inner
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Generator
 
 from uqrestore.operators import LinearOperator, Mixed, Padded
-from uqrestore.operators.families import (
+from uqrestore.operators.random.base import Law
+from uqrestore.operators.random.mixture import (
     LAWS,
     AdditiveNoise,
     BoxOutpainting,
@@ -23,7 +24,6 @@ from uqrestore.operators.families import (
     SuperResolution,
     invfusion_mixture,
 )
-from uqrestore.operators.law import Law
 
 SHAPE = (1, 16, 24)
 CASES: dict[str, Callable[[], Law]] = {

@@ -5,7 +5,7 @@ import torch
 from torch import Generator
 
 from uqrestore.operators import MaskedFourier
-from uqrestore.operators.fourier import reflect
+from uqrestore.operators._fourier import reflect
 
 SHAPES = [(7, 6), (8, 6), (6, 4), (5, 9)]
 

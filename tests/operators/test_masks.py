@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from uqrestore.operators.fourier import reflect
+from uqrestore.operators._fourier import reflect
 from uqrestore.operators.masks import (
     box_mask,
     cartesian_mask,

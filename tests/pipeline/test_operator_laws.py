@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from uqrestore.operators import OPERATORS, Radon
+from uqrestore.operators.factories import OPERATOR_LAWS
 from uqrestore.pipeline.build import build_operator
 from uqrestore.pipeline.kinds import BenchmarkPipeline
-from uqrestore.pipeline.operator_laws import OPERATOR_LAWS
 from uqrestore.pipeline.parts import OperatorPart
 
 SHAPE = (1, 12, 8)

@@ -14,8 +14,8 @@ from uqrestore.pipeline import (
     load_pipeline,
     read_pipeline,
 )
+from uqrestore.pipeline.check import NameFault, typed_options
 from uqrestore.pipeline.kinds import KINDS
-from uqrestore.pipeline.registries import NameFault, typed_options
 
 
 def method(

@@ -13,7 +13,7 @@ from uqrestore.pipeline import (
     list_pipelines,
     read_pipeline,
 )
-from uqrestore.pipeline.shelf import pipelines_folder
+from uqrestore.pipeline.find import pipelines_folder
 
 
 def test_every_pipeline_that_ships_can_be_read() -> None:

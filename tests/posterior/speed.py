@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from uqrestore.posterior import PosteriorWriter, Storage
+from uqrestore.posterior._layout import FILTERS
 from uqrestore.posterior.example import example_plan
-from uqrestore.posterior.layout import FILTERS
 
 DRAWS, SLICES, SIDE = 32, 24, 128
 TURNS = 5

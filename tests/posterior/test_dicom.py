@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.scans.scenes import affines
 from tests.scans.series import write_series
-from uqrestore.cli import app
+from uqrestore.cli.app import app
 from uqrestore.posterior import PosteriorError, PosteriorPlan, PosteriorWriter, export_dicom
 from uqrestore.scans import Scan, fit_to_model, read_scan, write_nifti
 from uqrestore.scans.grid import Grid

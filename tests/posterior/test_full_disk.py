@@ -14,13 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.posterior.runs import assert_same, conclude, finished, write_rest
-from uqrestore.posterior import (
-    PosteriorPlan,
-    PosteriorWriteError,
-    PosteriorWriter,
-    sink,
-    validate,
-)
+from uqrestore.posterior import PosteriorPlan, PosteriorWriteError, PosteriorWriter, validate
+from uqrestore.posterior import _bytes as sink
 from uqrestore.posterior.example import example_plan
 
 
@@ -68,7 +63,7 @@ def test_a_disk_that_fills_while_drawing_keeps_what_was_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = large()
-    monkeypatch.setattr("uqrestore.posterior.part.reserve", lambda *_: None)
+    monkeypatch.setattr("uqrestore.posterior._partial.reserve", lambda *_: None)
     writer = PosteriorWriter(tmp_path / "a.h5", of)
     with (
         writer,
@@ -115,7 +110,7 @@ def test_ctrl_c_while_finishing_keeps_the_draws(
     with PosteriorWriter(tmp_path / "a.h5", of) as writer:
         write_rest(writer)
         summary = writer.summarise(components=2)
-        monkeypatch.setattr("uqrestore.posterior.sink.write_all", interrupted)
+        monkeypatch.setattr("uqrestore.posterior._bytes.write_all", interrupted)
         with pytest.raises(KeyboardInterrupt):
             writer.finish(summary)
     monkeypatch.undo()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from uqrestore.diffusion.samplers import sample
 from uqrestore.diffusion.schedules import karras_sigmas
-from uqrestore.methods.samplers import sample
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Matrix
 from uqrestore.priors import ClosedForm, GaussianMixture, GaussianPrior, LowRankGaussian

@@ -18,8 +18,8 @@ from tests.report.chromium import launch
 from uqrestore.posterior import PosteriorWriter
 from uqrestore.posterior.example import example_plan
 from uqrestore.report.page import write_report
-from uqrestore.scans.fit import Placement
 from uqrestore.scans.grid import Grid
+from uqrestore.scans.slices import Placement
 
 SHAPE, DRAWS, COMPONENTS = (64, 64, 40), 16, 5
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from uqrestore.posterior import PosteriorError, read_operator
-from uqrestore.posterior.reading import reading
+from uqrestore.posterior._hdf5 import reading
 from uqrestore.report import embed as embedding
-from uqrestore.report.calibration import expected_coverage, find_calibration
 from uqrestore.report.contents import Contents
 from uqrestore.report.data_fit import DataFit, measure_data_fit
 from uqrestore.report.embed import choose, component_scores, embed, pack
 from uqrestore.report.example import write_example
 from uqrestore.report.findings import find
+from uqrestore.report.method_card import expected_coverage, find_calibration
 from uqrestore.report.read import read_contents
 from uqrestore.report.regions import labelled_regions, measure_regions
 

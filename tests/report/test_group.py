@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.report.cases import HOSTILE, hostile_plan, write_plain
-from uqrestore.cli import app
+from uqrestore.cli.app import app
 from uqrestore.report.example import write_example
 from uqrestore.report.group import write_reports
 

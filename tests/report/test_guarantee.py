@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from uqrestore.evaluation.guarantee import Guarantee
-from uqrestore.evaluation.scope import Scope
+from uqrestore.conformal.guarantee import Guarantee
+from uqrestore.conformal.scope import Scope, setting_of
 from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter
 from uqrestore.posterior.example import example_plan
 from uqrestore.report.findings import find
 from uqrestore.report.page import write_report
-from uqrestore.setting import setting_of
 
 PROVENANCE: dict[str, Any] = {
     "pipeline": {"method": {"name": "exact"}, "operator": {}, "noise_std": 0.1, "draws": 5},

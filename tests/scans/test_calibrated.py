@@ -7,7 +7,7 @@ import pytest
 
 from tests.front import exact_inpainting, read, tiny_prior, use_prior
 from uqrestore.posterior import open_posterior, validate
-from uqrestore.restore import restore
+from uqrestore.restoration.restore import restore
 from uqrestore.scans import Scan, ScanError, Source, on_fixed_scale, scan_from_array
 
 HU = {"low": -1000.0, "high": 1000.0, "unit": "HU"}

@@ -9,9 +9,9 @@ import torch
 
 from tests.training.test_training import SHAPE, config, slices
 from uqrestore.pipeline import TrainPipeline
-from uqrestore.train import SKIPPED, run_training
 from uqrestore.training.config import DataConfig
 from uqrestore.training.data import DataError
+from uqrestore.training.run import SKIPPED, run_training
 from uqrestore.training.sources import open_data
 from uqrestore.training.stored import load_stored
 from uqrestore.zoo import load_card
@@ -56,7 +56,7 @@ def test_a_run_goes_on_without_them_and_its_card_counts_them(tmp_path: Path) -> 
     write(tmp_path / "a.h5", bad=(5,))
     said = config(samples=16, data=CONFIG, validate_every=16).model_dump()
     pipeline = TrainPipeline(kind="train", title="small", **said)
-    weights = run_training(pipeline, "small", tmp_path, tmp_path / "run")
+    weights = run_training(pipeline.config, pipeline.title, "small", tmp_path, tmp_path / "run")
     assert (tmp_path / "run" / SKIPPED).read_text() == (
         "a.h5: train/brain[5]: holds NaN or infinity\na.h5: val/brain[5]: holds NaN or infinity\n"
     )

@@ -7,16 +7,16 @@ import torch
 
 from tests.training.test_start import PROBLEM, conditional
 from tests.training.test_training import SHAPE, VAL, config, source
-from uqrestore.diffusion.one_call import one_call
+from uqrestore.diffusion.posterior_mean import one_call
 from uqrestore.networks.weights import load_tensors, save_tensors
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.families import Nothing, PatchInpainting
 from uqrestore.operators.mixed import mix
+from uqrestore.operators.random.mixture import Nothing, PatchInpainting
 from uqrestore.problem import simulate
+from uqrestore.training.batch import operators_of
 from uqrestore.training.components import kinds
 from uqrestore.training.config import ComponentsConfig, LossConfig, TrainConfig
 from uqrestore.training.loop import train
-from uqrestore.training.problems import operators_of
 from uqrestore.training.trainer import Trainer
 
 HEAD = "network.trunk.more_out.weight"

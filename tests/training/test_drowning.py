@@ -9,10 +9,10 @@ import torch
 from tests.training.test_training import SHAPE, config, slices
 from uqrestore.networks.weights import load_json
 from uqrestore.pipeline import TrainPipeline
-from uqrestore.train import run_training
 from uqrestore.training.config import DataConfig, LossConfig
 from uqrestore.training.data import to_network
-from uqrestore.training.drowning import drowning_level
+from uqrestore.training.run import run_training
+from uqrestore.training.sources import drowning_level
 
 
 def test_it_is_ten_times_the_root_of_the_largest_variance() -> None:
@@ -37,7 +37,7 @@ def test_a_run_chooses_its_level_once(tmp_path: Path) -> None:
     for samples in (8, 16):  # the second goes on with the first
         said = config(samples=samples, data=data, loss=loss, validate_every=8).model_dump()
         pipeline = TrainPipeline(kind="train", title="small", **said)
-        run_training(pipeline, "small", tmp_path, tmp_path / "run")
+        run_training(pipeline.config, pipeline.title, "small", tmp_path, tmp_path / "run")
     chosen = load_json(tmp_path / "run" / "config.json")["loss"]["pure_noise_sigma"]
     assert abs(chosen - drowning_level(to_network(slices()))) <= 3
     assert chosen != 100

@@ -10,10 +10,10 @@ from torch.multiprocessing.spawn import spawn
 from tests.training.test_start import PROBLEM, conditional
 from tests.training.test_training import SHAPE, VAL, config, source
 from uqrestore.networks.weights import load_tensors
+from uqrestore.training.batch import operators_of
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.loop import train
 from uqrestore.training.parallel import World
-from uqrestore.training.problems import operators_of
 
 
 def said() -> TrainConfig:

@@ -9,9 +9,8 @@ from torch import nn
 from typer.testing import CliRunner
 
 from tests.training.test_training import VAL, config, source
-from uqrestore.cli import app
+from uqrestore.cli.app import app
 from uqrestore.networks.weights import WeightsError, load_tensors, save_tensors
-from uqrestore.train import run_averaging
 from uqrestore.training.config import PowerEmaConfig
 from uqrestore.training.export import mean_weights
 from uqrestore.training.loop import train
@@ -23,6 +22,7 @@ from uqrestore.training.power_ema import (
     solve,
     synthesise,
 )
+from uqrestore.training.run import run_averaging
 from uqrestore.zoo import load_card, load_prior
 
 SNAPSHOTS = PowerEmaConfig(every=32)

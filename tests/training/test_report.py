@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from uqrestore.evaluation.bench import gaussian_field
+from tests.benchmarks.denoising_table import denoising_table
+from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.noise import SampleNoise
-from uqrestore.training.report import denoising_table
 
 
 def test_no_denoiser_beats_the_ideal_one() -> None:

@@ -8,14 +8,14 @@ import torch
 import uqrestore.training.trainer as trainer_module
 from tests.training.test_training import SHAPE, VAL, config, source
 from uqrestore.networks.weights import WeightsError, save_tensors
-from uqrestore.operators.families import PatchInpainting
+from uqrestore.operators.random.mixture import PatchInpainting
 from uqrestore.problem import simulate
+from uqrestore.training.batch import operators_of
 from uqrestore.training.config import FamilyConfig, NetworkConfig, ProblemConfig
 from uqrestore.training.data import Drawn
-from uqrestore.training.pictures import save_picture
-from uqrestore.training.problems import operators_of
-from uqrestore.training.start import start_from
 from uqrestore.training.trainer import Trainer, build_denoiser
+from uqrestore.training.validation import save_picture
+from uqrestore.training.warm_start import start_from
 
 PROBLEM = ProblemConfig(families={"patch_inpainting": FamilyConfig(share=1.0)})
 

@@ -20,10 +20,10 @@ from uqrestore.posterior import (
     remove_leftovers,
 )
 from uqrestore.posterior.integrity import intact
-from uqrestore.restore import Progress, restore
-from uqrestore.sampling import Shelf
+from uqrestore.restoration.draw import Shelf
+from uqrestore.restoration.prepare import fingerprint
+from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import ScanError, input_identity, read_input
-from uqrestore.work import fingerprint
 
 Status = Literal["done", "skipped", "failed", "failed before"]
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uqrestore.batch import engines
+from uqrestore.batch import executors as engines
 from uqrestore.batch.catalogue import write_catalogue
 from uqrestore.batch.job import Job, Record
 from uqrestore.batch.tasks import BatchError, Task, find_tasks

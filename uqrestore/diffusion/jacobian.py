@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.one_call import OneCall
+from uqrestore.diffusion.posterior_mean import OneCall
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import Shape
 from uqrestore.priors.dense import top_eigenpairs

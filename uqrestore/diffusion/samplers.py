@@ -1,16 +1,17 @@
 """Samplers: each turns noise and a denoiser into images; none knows an operator."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import DenoiseFn, effective_eta, move
 from uqrestore.diffusion.schedules import check_decreasing
-
-DenoiseFn: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""``(x_t, sigma) -> E[x0 | x_t]``; ``sigma`` is a 0-dim tensor in the units of the image."""
+from uqrestore.noise import SampleNoise
 
 
 @torch.no_grad()
@@ -52,4 +53,102 @@ def sample_heun(
             slope_next = (x_next - denoise(x_next, sigma_next)) / sigma_next
             x_next = x + (sigma_next - sigma) * (slope + slope_next) / 2
         x = x_next
+    return x
+
+
+Sampler: TypeAlias = Literal["heun", "dpmpp_2m", "dpmpp_3m", "euler"]
+
+
+def sample(
+    denoise: DenoiseFn,
+    x: Tensor,
+    sigmas: Sequence[float],
+    noise: SampleNoise,
+    *,
+    sampler: Sampler,
+    eta: float = 0.0,
+) -> Tensor:
+    r"""Follow a denoiser down a grid.
+
+    Args:
+        denoise: :math:`E[x_0 \mid x_t]`, or :math:`E[x_0 \mid x_t, y]` to draw from a posterior.
+        x: State at ``sigmas[0]``.
+        sigmas: Falling levels.
+        noise: Streams of fresh noise; only ``euler`` with ``eta > 0`` reads them.
+        sampler: ``heun`` (second order, two calls a step), ``dpmpp_2m`` and ``dpmpp_3m`` (second
+            and third order, one call) or ``euler`` (first order, stochastic).
+        eta: Share of fresh noise of ``euler``: 0 deterministic, 1 ancestral.
+
+    Raises:
+        ValueError: If a deterministic sampler is given ``eta``.
+    """
+    if sampler == "euler":
+        for sigma, sigma_next in pairwise(sigmas):
+            clean = denoise(x, sigma)
+            share = effective_eta(eta, "consistent", sigma, sigma_next)
+            x = move(clean, (x - clean) / sigma, sigma_next, share, noise)
+        return x
+    if eta != 0:
+        raise ValueError(f"sampler {sampler!r} is deterministic but eta={eta:g}; use 'euler'.")
+    if sampler == "heun":
+        grid = torch.as_tensor(sigmas, dtype=torch.float64, device=x.device)
+        return sample_heun(lambda u, sigma: denoise(u, float(sigma)), x / sigmas[0], grid)
+    if sampler == "dpmpp_2m":
+        return _dpmpp_2m(denoise, x, sigmas)
+    if sampler == "dpmpp_3m":
+        return _dpmpp_3m(denoise, x, sigmas)
+    raise ValueError(f"there is no sampler {sampler!r}; it can be {', '.join(get_args(Sampler))}.")
+
+
+def _dpmpp_2m(denoise: DenoiseFn, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    r"""DPM-Solver++(2M) in variance-exploding form, :math:`\lambda = -\log \sigma`.
+
+    References:
+        Lu et al., "DPM-Solver++", 2022, Algorithm 2. arXiv:2211.01095
+    """
+    before: Tensor | None = None
+    width_before = 0.0
+    for sigma, sigma_next in pairwise(sigmas):
+        clean = denoise(x, sigma)
+        if sigma_next == 0:
+            return clean
+        width = math.log(sigma / sigma_next)
+        ahead = clean if before is None else clean + width / (2 * width_before) * (clean - before)
+        x = sigma_next / sigma * x + (1 - sigma_next / sigma) * ahead
+        before, width_before = clean, width
+    return x
+
+
+def _dpmpp_3m(denoise: DenoiseFn, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    r"""Third order: the clean image as a parabola in :math:`\lambda` through the last three calls.
+
+    .. math:: x(\lambda + h) = e^{-h} x(\lambda) + \int_0^h e^{u - h} D(\lambda + u) du
+
+    solves the probability flow exactly but for :math:`D`. Best with levels about evenly spaced
+    in :math:`\lambda` (a large ``rho``).
+
+    References:
+        Lu et al., "DPM-Solver++", 2022, section 5; Zhang & Chen, "Fast Sampling of Diffusion
+        Models with Exponential Integrator", ICLR 2023. arXiv:2211.01095, arXiv:2204.13902
+    """
+    known: list[tuple[float, Tensor]] = []
+    for sigma, sigma_next in pairwise(sigmas):
+        clean = denoise(x, sigma)
+        if sigma_next == 0:
+            return clean
+        known = [(-math.log(sigma), clean), *known[:2]]
+        h = math.log(sigma / sigma_next)
+        # Integrals of e^(u - h) times 1, u, u^2.
+        once = -math.expm1(-h)
+        ramp = h - once
+        bend = h * h - 2 * ramp
+        x = math.exp(-h) * x + once * clean
+        if len(known) > 1:
+            (at, _), (before, earlier) = known[:2]
+            slope = (clean - earlier) / (at - before)
+            x = x + ramp * slope
+            if len(known) > 2:
+                first, earliest = known[2]
+                curve = (slope - (earlier - earliest) / (before - first)) / (at - first)
+                x = x + (bend + (at - before) * ramp) * curve
     return x

@@ -1,7 +1,12 @@
 """Grids of noise levels, falling to 0."""
 
+import itertools
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -43,3 +48,87 @@ def check_decreasing(sigmas: Tensor) -> Tensor:
             f"more, got {[round(s, 6) for s in sigmas.flatten().tolist()]}."
         )
     return sigmas
+
+
+TIMES = 1000
+"""Length of the DDPM schedule that the published methods index."""
+
+Grid: TypeAlias = Literal["karras", "ddpm", "quadratic", "geometric"]
+
+
+def ddpm_table() -> Float[Tensor, " time"]:
+    r"""Noise level of each DDPM time, :math:`\sigma_t = \sqrt{(1 - \bar\alpha_t) / \bar\alpha_t}`.
+
+    The linear schedule (beta from 1e-4 to 0.02 over 1000 steps) of Ho et al., NeurIPS 2020,
+    section 4. arXiv:2006.11239
+    """
+    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, TIMES, dtype=torch.float64), 0)
+    return ((1 - alpha_bar) / alpha_bar).sqrt()
+
+
+def ddpm_sigmas(steps: int) -> Float[Tensor, " steps_plus_1"]:
+    """Times 0, s, 2 s, ... with stride ``1000 // steps``, from the noisiest down, then 0."""
+    if not 1 <= steps <= TIMES:
+        raise ValueError(f"a DDPM grid has 1 to {TIMES} steps, got steps={steps}.")
+    times = torch.arange(steps) * (TIMES // steps)
+    return _to_zero(ddpm_table()[times.flip(0)])
+
+
+def quadratic_sigmas(steps: int) -> Float[Tensor, " steps_plus_1"]:
+    """Times ``999 - floor(sqrt(linspace(0, 1000^2, steps)))``: dense at low noise (DiffPIR)."""
+    if not 2 <= steps <= TIMES:
+        raise ValueError(f"a quadratic grid has 2 to {TIMES} steps, got steps={steps}.")
+    index = torch.linspace(0, TIMES**2, steps, dtype=torch.float64).sqrt().floor().long()
+    times = (TIMES - 1 - index).clamp(min=0).unique().flip(0)
+    return _to_zero(ddpm_table()[times])
+
+
+def geometric_sigmas(
+    steps: int, sigma_max: float = 100.0, sigma_min: float = 0.01
+) -> Float[Tensor, " steps_plus_1"]:
+    """Levels in equal ratios, then 0 (InverseBench)."""
+    levels = torch.logspace(np.log10(sigma_max), np.log10(sigma_min), steps, dtype=torch.float64)
+    return _to_zero(levels)
+
+
+def noise_levels(
+    steps: int, grid: Grid = "ddpm", sigmas: Sequence[float] | None = None
+) -> list[float]:
+    """Return falling noise levels, the last one 0 for every named grid.
+
+    Args:
+        steps: Network calls of a first-order sampler.
+        grid: ``karras`` (80 to 0.002), ``ddpm``, ``quadratic`` or ``geometric`` (100 to 0.01).
+        sigmas: Explicit levels instead, in network intensity.
+
+    Raises:
+        ValueError: If there is no step, or explicit levels do not fall.
+    """
+    if sigmas is not None:
+        return check_decreasing(torch.as_tensor(sigmas, dtype=torch.float64)).tolist()
+    if steps < 1:
+        raise ValueError(f"a sampler needs at least one step, got steps={steps}.")
+    makers = {
+        "karras": karras_sigmas,
+        "ddpm": ddpm_sigmas,
+        "quadratic": quadratic_sigmas,
+        "geometric": geometric_sigmas,
+    }
+    if grid not in makers:
+        raise ValueError(f"there is no grid {grid!r}; it can be {', '.join(makers)}.")
+    return makers[grid](steps).tolist()
+
+
+def shortcut_times(t0: int, count: int) -> Int[Tensor, " count"]:
+    """Times 0 to ``t0 - 1`` in ``count`` equal steps, both ends included (SSD's two grids)."""
+    if not 1 < t0 <= TIMES or not 2 <= count <= t0:
+        raise ValueError(
+            f"a shortcut needs t0 from 2 to {TIMES} and 2 to t0 points, got t0={t0} and {count}."
+        )
+    # Added up one stride after the other, as published: sums that end in .5 round as theirs do.
+    stride = (t0 - 1) / (count - 1)
+    return torch.tensor([round(t) for t in itertools.accumulate([0.0] + [stride] * (count - 1))])
+
+
+def _to_zero(sigmas: Tensor) -> Tensor:
+    return torch.cat([sigmas, sigmas.new_zeros(1)])

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from uqrestore.methods._method import Method
 from uqrestore.methods.conditional import conditional, exact
 from uqrestore.methods.daps import daps
 from uqrestore.methods.ddnm import ddnm
 from uqrestore.methods.ddrm import ddnm_plus, ddrm
 from uqrestore.methods.diffpir import diffpir
 from uqrestore.methods.dps import dps
-from uqrestore.methods.entry import Method
 from uqrestore.methods.local_gaussian import local_gaussian
 from uqrestore.methods.moment_matching import moment_matching
 from uqrestore.methods.pigdm import pigdm

@@ -6,13 +6,12 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import Checked
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.schedules import karras_sigmas
-from uqrestore.methods.discrepancy import meet_discrepancy
-from uqrestore.methods.entry import method, require_range
-from uqrestore.methods.grids import noise_levels
-from uqrestore.methods.samplers import Sampler, sample
-from uqrestore.methods.step import Checked
+from uqrestore.diffusion.samplers import Sampler, sample
+from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.methods._discrepancy import meet_discrepancy
+from uqrestore.methods._method import method, require_range
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
@@ -61,7 +60,7 @@ def conditional(
             an exact pseudo-inverse. The right conditional denoiser is there already, at every
             noise level; a network is only near, and comes nearer to the truth. Where the
             measurement has noise, bring the draws as near to it as the truth is
-            (:func:`uqrestore.methods.discrepancy.meet_discrepancy`).
+            (:func:`uqrestore.methods._discrepancy.meet_discrepancy`).
         epsilon_scale: What the noise that the denoiser finds is divided by, :math:`s`. A network
             that smooths what it has not learnt draws too little detail; a little above 1 gives it
             back. Exact denoisers want 1: a direction of posterior variance :math:`\lambda` comes

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import Checked
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.schedules import karras_sigmas
-from uqrestore.methods.entry import method, require_range
-from uqrestore.methods.grids import noise_levels
-from uqrestore.methods.langevin import Langevin
-from uqrestore.methods.step import Checked
+from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.methods._langevin import Langevin
+from uqrestore.methods._method import method, require_range
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import Checked, EtaMode, effective_eta, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.methods._method import method, require_range
+from uqrestore.methods._spectral import Measured
 from uqrestore.methods.ddnm import travel
-from uqrestore.methods.entry import method, require_range
-from uqrestore.methods.grids import Grid, noise_levels
-from uqrestore.methods.measured import Measured
-from uqrestore.methods.step import Checked, EtaMode, effective_eta, unit_start
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import Checked, EtaMode, anneal
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.methods.entry import method, require_range
-from uqrestore.methods.grids import Grid, noise_levels
+from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.methods._method import method, require_range
 from uqrestore.methods.pigdm import fit
-from uqrestore.methods.step import Checked, EtaMode, anneal
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

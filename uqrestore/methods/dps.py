@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import Checked, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.methods.entry import method, require_range
-from uqrestore.methods.grids import Grid, noise_levels
-from uqrestore.methods.products import linearise
-from uqrestore.methods.step import Checked, unit_start
+from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.methods._method import method, require_range
+from uqrestore.methods._moments import linearise
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

@@ -6,11 +6,11 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import Checked, move
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.methods.entry import method, require_range
-from uqrestore.methods.grids import noise_levels
-from uqrestore.methods.moments import Moments
-from uqrestore.methods.step import Checked, move
+from uqrestore.diffusion.schedules import noise_levels
+from uqrestore.methods._method import method, require_range
+from uqrestore.methods._moments import Moments
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

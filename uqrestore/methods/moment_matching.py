@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion.ddim import Checked
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.schedules import karras_sigmas
-from uqrestore.methods.entry import method, require_range
-from uqrestore.methods.grids import noise_levels
-from uqrestore.methods.moments import Moments
-from uqrestore.methods.samplers import Sampler, sample
-from uqrestore.methods.step import Checked
+from uqrestore.diffusion.samplers import Sampler, sample
+from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.methods._method import method, require_range
+from uqrestore.methods._moments import Moments
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

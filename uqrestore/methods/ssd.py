@@ -9,12 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.methods.entry import method, require_noise_free, require_range
-from uqrestore.methods.grids import ddpm_table, shortcut_times
-from uqrestore.methods.injection import injecting
-from uqrestore.methods.measured import Measured
-from uqrestore.methods.step import (
+from uqrestore.diffusion.ddim import (
     Checked,
     DenoiseFn,
     EtaMode,
@@ -22,6 +17,11 @@ from uqrestore.methods.step import (
     effective_eta,
     move,
 )
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.schedules import ddpm_table, shortcut_times
+from uqrestore.methods._injection import injecting
+from uqrestore.methods._method import method, require_noise_free, require_range
+from uqrestore.methods._spectral import Measured
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from uqrestore.networks.joint_heads import JointHeads
-from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_init
-from uqrestore.networks.neighborhood import (
+from uqrestore.networks._joint_heads import JointHeads
+from uqrestore.networks._neighborhood import (
     as_bias,
     dense_bias,
     join_tiles,
@@ -22,6 +21,7 @@ from uqrestore.networks.neighborhood import (
     tile_bias,
     tile_side,
 )
+from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_init
 
 Kind = Literal["global", "neighborhood", "shifted-window"]
 Heads = Float[Tensor, "batch head token channel"]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.feature_degradation import FdlInput, FeatureDegradation
-from uqrestore.networks.guess import make_guess
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
-from uqrestore.networks.linear_components import linear_components
+from uqrestore.networks.linear.build import make_guess
+from uqrestore.networks.linear.components import linear_components
 from uqrestore.networks.measurement import Measurement
 from uqrestore.problem import Problem
 
@@ -127,8 +127,8 @@ class InvFussion(nn.Module):
     ``A^+ y`` joins the input channels; where ``joint`` is set, every layer also sends its
     activations through the operator (:class:`FeatureDegradation`). With ``joint`` off everywhere
     this is the Palette baseline: the same network, blind to the operator. With ``guess``, a linear
-    estimate (:mod:`uqrestore.networks.guess`) joins the input as well; it knows the operator, so
-    Palette goes without.
+    estimate (:mod:`uqrestore.networks.linear.build`) joins the input as well; it knows the
+    operator, so Palette goes without.
 
     Args:
         image_shape: ``(channel, row, column)`` of the images.
@@ -137,7 +137,7 @@ class InvFussion(nn.Module):
         measurement_noise: Whether the network is told the noise level of the measurement.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
         guess_rank: Widest directions of the law behind the guess; see
-            :func:`uqrestore.networks.guess.make_guess`.
+            :func:`uqrestore.networks.linear.build.make_guess`.
         guess_classes: Classes of images, each with a law of its own.
         pass_guess: Add the guess to what is put out as well, times a factor learned for each noise
             level that starts at zero, so that the network has only to change it.

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from uqrestore.networks._joint_unet import JointSpatialAttention
 from uqrestore.networks.conditioning import FLOOR
 from uqrestore.networks.feature_degradation import FdlInput
-from uqrestore.networks.joint_unet import JointSpatialAttention
 from uqrestore.networks.measurement import Measurement
 
 
@@ -22,7 +22,7 @@ class UNet(nn.Module):
     With ``conditional``, ``A^+ y`` joins the input channels: the Palette baseline on this
     backbone, blind to the operator. With ``joint``, the attention of the levels that say so also
     looks at what a feature degradation layer returns, as in InvFussion
-    (:class:`uqrestore.networks.joint_unet.JointSpatialAttention`).
+    (:class:`uqrestore.networks._joint_unet.JointSpatialAttention`).
 
     Args:
         image_shape: ``(channel, row, column)``; sides are multiples of ``2 ** (levels - 1)``.

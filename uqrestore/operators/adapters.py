@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uqrestore.operators._checks import Shape, require
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.checks import Shape, require
 from uqrestore.operators.iterative import IterativeOperator, check_iteration, linear_map
 
 Map = Callable[[Tensor], Tensor]

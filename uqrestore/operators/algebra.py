@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.operators._cg import expand_to
+from uqrestore.operators._checks import Shape, require
+from uqrestore.operators._compound import Compound
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.cg import expand_to
-from uqrestore.operators.checks import Shape, require
-from uqrestore.operators.compound import Compound
 from uqrestore.operators.iterative import IterativeOperator, check_iteration
 from uqrestore.operators.spectrum import Spectrum
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.operators.cg import conjugate_gradient, expand_to, inner
-from uqrestore.operators.checks import Index, Shape, pick, same
+from uqrestore.operators._cg import conjugate_gradient, expand_to, inner
+from uqrestore.operators._checks import Index, Shape, pick, same
 from uqrestore.operators.spectrum import SolveInfo, Spectrum
 
 # Metadata of a tensor field that is the same for every problem of the batch. Fields with

@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from uqrestore.operators.base import SHARED
-from uqrestore.operators.cg import conjugate_gradient, expand_to
-from uqrestore.operators.checks import Shape, full_precision, require
-from uqrestore.operators.fourier import (
+from uqrestore.operators._cg import conjugate_gradient, expand_to
+from uqrestore.operators._checks import Shape, full_precision, require
+from uqrestore.operators._fourier import (
     as_complex,
     as_pairs,
     centre_sign,
@@ -19,6 +18,7 @@ from uqrestore.operators.fourier import (
     ifft2c,
     times,
 )
+from uqrestore.operators.base import SHARED
 from uqrestore.operators.inpainting import check_mask
 from uqrestore.operators.iterative import IterativeOperator, check_iteration
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from uqrestore.operators.checks import require
+from uqrestore.operators._checks import require
 
 KSpace = Complex[Tensor, "coil row column"]
 POWER_ITERATIONS = 100

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from uqrestore.operators._checks import Shape, full_precision, require
+from uqrestore.operators._fourier import as_complex, as_pairs
 from uqrestore.operators.base import SHARED, LinearOperator
-from uqrestore.operators.checks import Shape, full_precision, require
-from uqrestore.operators.fourier import as_complex, as_pairs
 from uqrestore.operators.iterative import (
     IterativeOperator,
     check_iteration,

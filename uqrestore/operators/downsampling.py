@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.operators._checks import Index, Shape, full_precision, pick, require, same
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.checks import Index, Shape, full_precision, pick, require, same
 from uqrestore.operators.spectrum import Spectrum
 
 Image = Float[Tensor, "*batch channel row column"]

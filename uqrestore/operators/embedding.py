@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.operators.checks import Shape, require
+from uqrestore.operators._checks import Shape, require
 from uqrestore.operators.identity import PlainOperator
 from uqrestore.operators.spectrum import Spectrum
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from uqrestore.operators._checks import Shape, full_precision, require, same
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.checks import Shape, full_precision, require, same
 from uqrestore.operators.spectrum import Spectrum
 
 PADDING = -1

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.operators._checks import Index, Shape, pick, require, same
 from uqrestore.operators.base import SHARED, LinearOperator
-from uqrestore.operators.checks import Index, Shape, pick, require, same
 from uqrestore.operators.spectrum import Spectrum
 
 

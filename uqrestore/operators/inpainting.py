@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from uqrestore.operators._checks import Shape, require
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.checks import Shape, require
 from uqrestore.operators.spectrum import Spectrum
 
 Image = Float[Tensor, "*batch channel row column"]

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from uqrestore.operators._cg import conjugate_gradient, expand_to, inner
+from uqrestore.operators._checks import full_precision, require
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.cg import conjugate_gradient, expand_to, inner
-from uqrestore.operators.checks import full_precision, require
 
 Map = Callable[[Tensor], Tensor]
 

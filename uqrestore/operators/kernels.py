@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from uqrestore.operators.checks import require
+from uqrestore.operators._checks import require
 
 Kernel = Float[Tensor, "height width"]
 

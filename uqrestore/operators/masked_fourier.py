@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
-from uqrestore.operators.base import SHARED, LinearOperator
-from uqrestore.operators.checks import Shape, full_precision, require
-from uqrestore.operators.fourier import (
+from uqrestore.operators._checks import Shape, full_precision, require
+from uqrestore.operators._fourier import (
     as_complex,
     as_pairs,
     centre_sign,
@@ -19,6 +18,7 @@ from uqrestore.operators.fourier import (
     reflect,
     times,
 )
+from uqrestore.operators.base import SHARED, LinearOperator
 from uqrestore.operators.inpainting import check_mask
 from uqrestore.operators.spectrum import Spectrum
 

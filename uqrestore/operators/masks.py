@@ -1,11 +1,13 @@
 """Masks: which lines of k-space, or which voxels, are seen. All drawn from a generator."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Generator, Tensor
 
-from uqrestore.operators.checks import require
+from uqrestore.operators._checks import require
 
 Mask2D = Bool[Tensor, "row column"]
 
@@ -214,3 +216,12 @@ def box_mask(shape: tuple[int, int], generator: Generator) -> Mask2D:
         mask = torch.zeros(shape, dtype=torch.bool)
         mask[slice(*edges[0]), slice(*edges[1])] = True
     return mask
+
+
+MASK_LAWS: Mapping[str, Callable[..., Bool[Tensor, "row column"]]] = {
+    "box": box_mask,
+    "cartesian": cartesian_mask,
+    "patches": patch_mask,
+    "poisson": poisson_mask,
+    "radial": radial_mask,
+}

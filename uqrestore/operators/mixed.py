@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from uqrestore.operators._checks import Index, Shape, pick, require
+from uqrestore.operators._compound import Compound
 from uqrestore.operators.algebra import flat_row_mask
 from uqrestore.operators.base import SHARED, LinearOperator, stack_operators
-from uqrestore.operators.checks import Index, Shape, pick, require
-from uqrestore.operators.compound import Compound
 from uqrestore.operators.padded import Padded
 from uqrestore.operators.spectrum import Spectrum
 

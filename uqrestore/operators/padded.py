@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.operators._checks import Shape, require
+from uqrestore.operators._compound import Compound
 from uqrestore.operators.algebra import flat_row_mask
 from uqrestore.operators.base import LinearOperator, stack_operators
-from uqrestore.operators.checks import Shape, require
-from uqrestore.operators.compound import Compound
 from uqrestore.operators.spectrum import Spectrum
 
 Rows = Float[Tensor, "*batch rows"]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from uqrestore.operators.checks import Shape, full_precision, require
+from uqrestore.operators._checks import Shape, full_precision, require
 from uqrestore.operators.iterative import (
     IterativeOperator,
     check_iteration,

@@ -8,19 +8,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.operators.checks import Shape, full_precision, require
-from uqrestore.operators.iterative import (
-    IterativeOperator,
-    check_iteration,
-    linear_map,
-    scaled_to_fit,
-)
-from uqrestore.operators.rays import (
+from uqrestore.operators._checks import Shape, full_precision, require
+from uqrestore.operators._rays import (
     MOST_ROWS,
     MOST_SAMPLES,
     cast,
     sample_places,
     solve_gram,
+)
+from uqrestore.operators.iterative import (
+    IterativeOperator,
+    check_iteration,
+    linear_map,
+    scaled_to_fit,
 )
 
 Image = Float[Tensor, "*batch channel row column"]

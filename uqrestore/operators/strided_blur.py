@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from uqrestore.operators._checks import Shape, full_precision, require
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.checks import Shape, full_precision, require
 from uqrestore.operators.spectrum import Spectrum
 
 Image = Float[Tensor, "*batch channel row column"]

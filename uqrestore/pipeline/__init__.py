@@ -3,12 +3,11 @@
 Importing this room loads no torch; ``load_pipeline`` does, to check names against registries.
 """
 
-from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline
+from uqrestore.pipeline.check import check_names, load_pipeline
+from uqrestore.pipeline.find import describe, find_pipeline, list_pipelines
+from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline, TrainPipeline
 from uqrestore.pipeline.parts import MaskPart, MethodPart, OperatorPart, Pipeline
 from uqrestore.pipeline.reading import PipelineError, change, read_pipeline
-from uqrestore.pipeline.registries import check_names, load_pipeline
-from uqrestore.pipeline.shelf import describe, find_pipeline, list_pipelines
-from uqrestore.pipeline.train import TrainPipeline
 
 __all__ = [
     "KINDS",

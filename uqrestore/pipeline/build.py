@@ -10,10 +10,10 @@ from torch import Tensor
 
 from uqrestore.operators import stack_operators
 from uqrestore.operators.base import LinearOperator, Shape
-from uqrestore.pipeline.mask_laws import MASK_LAWS
-from uqrestore.pipeline.operator_laws import operator_maker
+from uqrestore.operators.factories import operator_maker
+from uqrestore.operators.masks import MASK_LAWS
+from uqrestore.pipeline.check import typed_options
 from uqrestore.pipeline.parts import OperatorPart
-from uqrestore.pipeline.registries import typed_options
 
 
 def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -> LinearOperator:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from uqrestore.pipeline.parts import BenchmarkMethodPart, MethodPart, OperatorPart, Pipeline
-from uqrestore.pipeline.train import TrainPipeline
+from uqrestore.training.config import TrainConfig
 
 NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0)]
@@ -132,6 +132,18 @@ class BenchmarkPipeline(Pipeline):
                 words = [f"{option}={value}" for option, value in chosen.items()]
                 spread[", ".join([label, *words])] = rest | chosen
         return raw | {"methods": spread}
+
+
+class TrainPipeline(Pipeline, TrainConfig):
+    """Train a prior; see ``training.config.TrainConfig`` for what its keys mean."""
+
+    kind: Literal["train"]
+
+    @property
+    def config(self) -> TrainConfig:
+        """The run, without what the pipeline says about itself."""
+        said = self.model_dump(include=set(TrainConfig.model_fields))
+        return TrainConfig.model_validate(said)
 
 
 KINDS: dict[str, type[Pipeline]] = {

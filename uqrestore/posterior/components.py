@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore.posterior.scratch import let_go
+from uqrestore.posterior._scratch import let_go
 
 MOST_FOLDS = 20  # beyond, each fold costs an eigendecomposition and changes the variance little
 

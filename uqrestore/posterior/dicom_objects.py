@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from uqrestore import __version__
+from uqrestore.posterior._layout import WARNING
 from uqrestore.posterior.dicom_maps import DicomMap, decimal
-from uqrestore.posterior.layout import WARNING
 
 LEVELS = 65535
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from uqrestore.posterior.plan import PosteriorPlan
-from uqrestore.scans.fit import Placement
 from uqrestore.scans.grid import Grid, Orientation
+from uqrestore.scans.slices import Placement
 
 
 def example_plan(

@@ -8,8 +8,8 @@ import numpy as np
 
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import open_posterior, read_placement
-from uqrestore.scans.fit import Placement
 from uqrestore.scans.nifti import write_nifti
+from uqrestore.scans.slices import Placement
 
 STACKED = {"pc": "component", "quantile": "q"}  # maps with an axis of their own, last in NIfTI
 

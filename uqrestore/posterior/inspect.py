@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uqrestore.posterior._hdf5 import dimensions, reading, variables
 from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.posterior.open import root_attributes
-from uqrestore.posterior.reading import dimensions, reading, variables
 from uqrestore.posterior.schema import validate
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uqrestore.posterior import layout, schema
+from uqrestore.posterior import _layout as layout
+from uqrestore.posterior import schema
+from uqrestore.posterior._hdf5 import UNREADABLE, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.posterior.reading import UNREADABLE, reading, short
-from uqrestore.scans.fit import Placement
+from uqrestore.scans.slices import Placement
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore.posterior import layout
-from uqrestore.posterior.integrity import in_child, intact
-from uqrestore.posterior.part import checksum
-from uqrestore.posterior.reading import (
+from uqrestore.posterior import _layout as layout
+from uqrestore.posterior._hdf5 import (
     UNREADABLE,
     dimensions,
     reading,
     short,
     variables,
 )
-from uqrestore.scans.fit import Placement
+from uqrestore.posterior._partial import checksum
+from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.scans.grid import affine_fault
+from uqrestore.scans.slices import Placement
 
 
 @dataclass(frozen=True)

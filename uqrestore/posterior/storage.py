@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore.posterior import layout
+from uqrestore.posterior import _layout as layout
+from uqrestore.posterior._partial import Slabs
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.part import Slabs
 from uqrestore.posterior.plan import PosteriorPlan
 
 THIN = 8  # draws

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore.posterior._scratch import NewArray, in_memory, let_go
 from uqrestore.posterior.components import align_signs, components_from_gram
-from uqrestore.posterior.scratch import NewArray, in_memory, let_go
 
 BAND_BYTES = 4 * 2**20
 

@@ -10,11 +10,12 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from uqrestore.posterior import part, seal
+from uqrestore.posterior import _finish as seal
+from uqrestore.posterior import _partial as part
+from uqrestore.posterior._scratch import beside
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
 from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
-from uqrestore.posterior.scratch import beside
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import Predicted, Summary, summarise
 

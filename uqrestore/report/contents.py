@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from uqrestore.posterior.reading import dimensions, reading
+from uqrestore.posterior._hdf5 import dimensions, reading
 
 INTERVAL = (0.05, 0.95)
 Volume = Float[np.ndarray, "z y x"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore.posterior._hdf5 import UNREADABLE, dimensions, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import read_operator
-from uqrestore.posterior.reading import UNREADABLE, dimensions, reading, short
 from uqrestore.report.contents import Contents
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from uqrestore.acquisition import Acquisition, acquire
-from uqrestore.evaluation.bench import gaussian_field
+from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.masks import cartesian_mask
 from uqrestore.posterior import PosteriorPlan, PosteriorWriter
+from uqrestore.restoration.acquisition import Acquisition, acquire
 from uqrestore.scans import Intensity
-from uqrestore.scans.fit import Placement
 from uqrestore.scans.grid import Grid, Orientation
+from uqrestore.scans.slices import Placement
 
 INTENSITY = Intensity(500.0, 400.0, "a.u.")
 VOXEL = 3.0  # mm

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore.evaluation.guarantee import Guarantee
-from uqrestore.posterior.reading import short
-from uqrestore.report.calibration import Calibration, SelfCheck, check_itself, find_calibration
+from uqrestore.conformal.guarantee import Guarantee
+from uqrestore.conformal.scope import setting_of
+from uqrestore.posterior._hdf5 import short
 from uqrestore.report.contents import Contents
 from uqrestore.report.data_fit import DataFit, measure_data_fit
+from uqrestore.report.method_card import Calibration, SelfCheck, check_itself, find_calibration
 from uqrestore.report.read import read_contents
 from uqrestore.report.regions import (
     Region,
@@ -22,7 +23,6 @@ from uqrestore.report.regions import (
     labelled_regions,
     measure_regions,
 )
-from uqrestore.setting import setting_of
 
 WINDOW_PERCENTILE = 99.5
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from uqrestore import __version__
-from uqrestore.report import charts
+from uqrestore.report import svg as charts
 from uqrestore.report.page import Written, environment, static, write_report, write_whole
 
 PAGE, MACHINE = "group.report.html", "group.report.json"

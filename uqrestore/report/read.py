@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.posterior._hdf5 import UNREADABLE, dimensions, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.posterior.reading import UNREADABLE, dimensions, reading, short
 from uqrestore.report.contents import INTERVAL, TITLES, Contents, Volume
 
 READS = 1

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.scans.checksum import files_of, input_sha256, printable
 from uqrestore.scans.dicom_frames import frames_of, headers_of, one_series
 from uqrestore.scans.dicom_stack import one_volume, parallel, steps
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.grid import Grid, nearest_ras
-from uqrestore.scans.inputs import files_of, input_sha256, printable
 from uqrestore.scans.scan import Scan, Source, scan_from_array
 
 KEPT_TAGS = ("Modality", "BodyPartExamined", "Laterality", "FrameOfReferenceUID")

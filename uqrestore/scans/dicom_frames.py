@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore.scans.checksum import files_of, printable
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.inputs import files_of, printable
 
 Vector = Float[np.ndarray, " 3"]
 

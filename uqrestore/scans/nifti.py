@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from uqrestore.scans.checksum import input_sha256, printable
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.grid import Grid
-from uqrestore.scans.inputs import input_sha256, printable
 from uqrestore.scans.scan import Scan, Source, scan_from_array
 
 

@@ -110,7 +110,7 @@ class ComponentsConfig(Part):
         error_norm: What squared errors are divided by (:class:`ErrorScale`).
         base: Whose error they describe: of the network's ``own`` mean, which is trained along, or
             of the mean that the weights of ``start`` put out, which stay as they are (``frozen``);
-            :func:`uqrestore.diffusion.one_call.one_call` is then given those weights as well.
+            :func:`uqrestore.diffusion.posterior_mean.one_call` is then given those weights as well.
     """
 
     direction: Positive = 1.0
@@ -132,7 +132,7 @@ class LossConfig(Part):
             learns the posterior mean in one call; 1 trains for the mean alone.
         pure_noise_sigma: Noise level that drowns every image.
         choose_pure_noise: Choose that level from the training images, ten times the root of their
-            largest variance (:func:`uqrestore.training.drowning.drowning_level`).
+            largest variance (:func:`uqrestore.training.sources.drowning_level`).
         components: How the components of a network that puts some out are trained.
         project: Bring what the network says to the measurement before it is compared, where that
             has no noise, as samplers do: what the measurement leaves open is all that is learned.
@@ -203,8 +203,8 @@ class ProblemConfig(Part):
     """The measurements that a conditional network is trained on.
 
     Args:
-        families: Laws of ``uqrestore.operators.families`` by name; every training image gets an
-            operator of its own. ``nothing`` is the unconditional share.
+        families: Laws of ``uqrestore.operators.random.mixture`` by name; every training image
+            gets an operator of its own. ``nothing`` is the unconditional share.
         noise_std: Range of the measurement noise, in network units; drawn per image, evenly.
         noise_free: Share of images measured without noise.
     """
@@ -230,8 +230,8 @@ class TrainConfig(Part):
         precision: ``bf16`` runs the network under autocast; ``fp32`` does not.
         validate_every: Samples between two validations.
         seed: Seed of initial weights, order, augmentation and noise.
-        start: File of weights to start from (:func:`uqrestore.training.start.start_from`) where
-            the folder holds no run yet; in a pipeline, a name of the zoo will do.
+        start: File of weights to start from (:func:`uqrestore.training.warm_start.start_from`)
+            where the folder holds no run yet; in a pipeline, a name of the zoo will do.
         compile: Backend of ``torch.compile``, such as ``inductor``, that runs the network in
             training; None runs it as it is. Weights are the same to rounding.
     """

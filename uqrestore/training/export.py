@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.networks.guess import IN_STATE
+from uqrestore.networks.linear.build import IN_STATE
 from uqrestore.networks.weights import (
     WeightsError,
     load_json,

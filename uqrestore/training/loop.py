@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from uqrestore.networks.weights import load_json, save_json
+from uqrestore.training.batch import DrawOperator
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Images, Source
-from uqrestore.training.pictures import save_picture
-from uqrestore.training.problems import DrawOperator
 from uqrestore.training.trainer import Trainer
+from uqrestore.training.validation import save_picture
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,16 @@ from torch import Tensor, nn
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
 from uqrestore.networks import BACKBONES
-from uqrestore.networks.guess import IN_STATE
+from uqrestore.networks.linear.build import IN_STATE
 from uqrestore.networks.weights import load_tensors, save_tensors
-from uqrestore.training.batch import draw_batch
+from uqrestore.training.batch import DrawOperator, draw_batch
 from uqrestore.training.components import ComponentsLoss, FrozenBase
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.parallel import World
 from uqrestore.training.power_ema import PowerEma
-from uqrestore.training.problems import DrawOperator
-from uqrestore.training.start import start_from
 from uqrestore.training.validation import Probes
+from uqrestore.training.warm_start import start_from
 
 FIT_PIXELS = 200_000_000
 """Most pixels that a guess is fitted to: 0.8 GB, of which a fit makes some copies."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -9,9 +10,9 @@ from torch import Tensor
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.problem import Problem, simulate
+from uqrestore.training.batch import build_law
 from uqrestore.training.config import ProblemConfig
 from uqrestore.training.data import Images, step_generator
-from uqrestore.training.problems import build_law
 
 PROBES = 64
 """Images a family: the standard error of their mean PSNR is about 0.3 dB, paired far less."""
@@ -58,7 +59,7 @@ class Probes:
     def psnr(self, denoiser: NetworkDenoiser, sigma: float) -> dict[str, float]:
         """Mean PSNR (dB, peak 2) of the posterior mean in one call, from noise of ``sigma``.
 
-        As in :func:`uqrestore.diffusion.one_call.one_call`, brought to the measurement.
+        As in :func:`uqrestore.diffusion.posterior_mean.one_call`, brought to the measurement.
         """
         device = next(denoiser.parameters()).device
         truth, noise = self.images.to(device), self.noise.to(device)
@@ -68,3 +69,40 @@ class Probes:
             mean = problem.project(denoiser(sigma * noise, level, problem))
             found[f"mmse_psnr_{name}"] = float(image_psnr(mean, truth).mean())
         return found
+
+
+SHOWN = 3
+"""Images a family."""
+
+
+@torch.no_grad()
+def save_picture(path: Path, denoiser: NetworkDenoiser, probes: Probes, sigma: float) -> None:
+    """Write a PNG: for each family, truth, pseudo-inverse and one-call mean of a few images.
+
+    Args:
+        path: Where to; replaced if it is there.
+        denoiser: The network.
+        probes: The validation problems.
+        sigma: Noise level of the call, network units.
+    """
+    from matplotlib.figure import Figure
+
+    device = next(denoiser.parameters()).device
+    rows = list(probes.problems.items())
+    figure = Figure(figsize=(3 * SHOWN * 1.1, 1.25 * len(rows)), layout="constrained", dpi=110)
+    axes = figure.subplots(len(rows), 3 * SHOWN, squeeze=False)
+    for panels, (name, problem) in zip(axes, rows, strict=True):
+        few = problem.select(slice(SHOWN)).to(device)
+        level = torch.tensor(sigma, device=device)
+        mean = denoiser(sigma * probes.noise[:SHOWN].to(device), level, few).cpu()
+        back = few.operator.pinv(few.y).cpu()
+        for i in range(SHOWN):
+            images = {"truth": probes.images[i], "pinv": back[i], "mean": mean[i]}
+            for panel, (what, image) in zip(panels[3 * i :], images.items(), strict=False):
+                panel.imshow(image[0].numpy(), cmap="gray", vmin=-1, vmax=1)
+                panel.set_xticks([])
+                panel.set_yticks([])
+                if panels is axes[0]:
+                    panel.set_title(what, fontsize=8)
+        panels[0].set_ylabel(name.replace("_", "\n"), fontsize=7)
+    figure.savefig(path)

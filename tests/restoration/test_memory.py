@@ -1,0 +1,64 @@
+"""A budget of memory: sizes as people write them, batches that grow only as memory allows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.front import read, tiny_pipeline, tiny_prior, tiny_scan, use_prior
+from uqrestore.restoration import memory
+from uqrestore.restoration.memory import Budget, peak_memory, read_size
+from uqrestore.restoration.restore import restore
+
+
+def test_sizes_are_read_as_people_write_them() -> None:
+    assert read_size("2GiB") == 2 * 2**30
+    assert read_size("800 mb") == 800 * 10**6
+    assert read_size("1.5KiB") == 1536
+    for wrong in ("", "two", "2XB", "0", "-1GB"):
+        with pytest.raises(ValueError, match="such as 2GiB"):
+            read_size(wrong)
+
+
+def test_the_peak_is_that_of_this_process() -> None:
+    before = peak_memory()
+    block = np.ones(100 * 2**20, np.uint8)
+
+    assert before > 10 * 2**20
+    assert peak_memory() >= before
+    assert block[-1] == 1
+
+
+def test_a_batch_doubles_only_while_twice_its_growth_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = iter([100, 110, 120, 140, 180, 180])
+    monkeypatch.setattr(memory, "peak_memory", lambda: next(peaks))
+    budget = Budget(200, 64, reserve=10)  # room for 90 more
+
+    sizes = []
+    for _ in range(5):
+        sizes.append(budget.size)
+        budget.seen()
+
+    assert sizes == [1, 2, 4, 8, 8]
+    assert Budget(None, 64).size == 64
+
+
+def test_a_budget_that_is_too_small_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_prior(monkeypatch, tiny_prior())
+
+    with pytest.raises(ValueError, match="before a single image is drawn"):
+        restore(tiny_pipeline(tmp_path), tiny_scan(), tmp_path / "a.h5", memory=10 * 2**20)
+    assert not list(tmp_path.glob("a.h5*"))
+
+
+def test_a_budget_changes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_prior(monkeypatch, tiny_prior())
+    pipeline = tiny_pipeline(tmp_path)
+
+    one = restore(pipeline, tiny_scan(), tmp_path / "a.h5")
+    other = restore(pipeline, tiny_scan(), tmp_path / "b.h5", memory=peak_memory() + 2**30)
+
+    images = [read(path, "posterior/image") for path in (one, other)]
+    assert np.abs(images[0] - images[1]).max() < 1e-5 * np.ptp(images[0])

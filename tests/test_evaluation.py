@@ -1,0 +1,191 @@
+"""evaluate and calibrate: from scans with truth, by one command, to a table and a promise."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.batch.scene import write_prior
+from tests.cli.test_cli import MISTAKE, assert_one_line, run
+from tests.front import read, tiny_voxels, write_pipeline, write_scan
+from uqrestore.conformal.guarantee import Guarantee
+from uqrestore.evaluation import find_files, read_study
+from uqrestore.posterior import validate
+from uqrestore.report.findings import find
+
+
+def exact(folder: Path) -> dict[str, object]:
+    """Return the keys of a pipeline that draws from the exact posterior of a tiny prior."""
+    prior = str(write_prior(folder))
+    return {
+        "prior": prior,
+        "baseline": prior,
+        "method": {"name": "exact"},
+        "draws": 8,
+        "noise_std": 0.05,
+    }
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scans of different brightness."""
+    folder = tmp_path_factory.mktemp("scans")
+    write_scan(folder / "a.nii.gz")
+    write_scan(folder / "b.nii.gz", 3 * np.flip(tiny_voxels(), 0).copy())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def restored(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both scans restored by evaluate, with the table beside."""
+    folder = tmp_path_factory.mktemp("restored")
+    pipeline = write_pipeline(folder, **exact(folder))
+    table = folder / "table.json"
+    result = run("evaluate", scans, "-p", pipeline, "--restored", folder / "files", "-o", table)
+    assert result.exit_code == 0, result.output
+    assert "of a perfect" in result.output
+    assert "10 slices of 2 scans" in result.output
+    return folder
+
+
+def test_the_table_holds_every_number_and_the_verdict(restored: Path) -> None:
+    data = json.loads((restored / "table.json").read_text())
+    rows = {row["name"]: row for row in data["rows"]}
+    assert 0 < rows["coverage of 90 % intervals"]["value"] <= 1
+    assert rows["psnr of the mean"]["value"] > rows["psnr of a draw"]["value"]
+    assert data["battery"]["verdict"]
+
+
+def test_a_second_run_restores_nothing_again(restored: Path, scans: Path) -> None:
+    files = find_files(restored / "files")
+    before = [path.stat().st_mtime_ns for path in files]
+    pipeline = restored / "tiny.yaml"
+    table = restored / "again.nc"
+    result = run("evaluate", scans, "-p", pipeline, "--restored", restored / "files", "-o", table)
+    assert result.exit_code == 0, result.output
+    assert [path.stat().st_mtime_ns for path in files] == before
+    assert table.exists()
+
+
+def test_scenes_are_in_network_units_whatever_the_scans_were(restored: Path) -> None:
+    study = read_study(find_files(restored / "files"))
+    scenes = study.scenes
+    assert scenes.groups is not None
+    assert scenes.groups.tolist() == [0] * 5 + [1] * 5
+    assert np.abs(scenes.truth).max() < 1.3
+    first, second = scenes.truth[:5], scenes.truth[5:]
+    np.testing.assert_allclose(second, np.flip(first, -1), atol=1e-5)
+    assert scenes.problem is not None
+    misfit = scenes.problem.operator(torch.from_numpy(scenes.truth)) - scenes.problem.y
+    assert float(misfit.std()) == pytest.approx(0.05, rel=0.5)
+    noise_std = torch.as_tensor(scenes.problem.noise_std)
+    torch.testing.assert_close(noise_std, torch.full((10,), 0.05))
+
+
+def test_files_of_different_operators_make_one_study(restored: Path, tmp_path: Path) -> None:
+    operator = {"name": "downsampling", "factor": 1}
+    pipeline = write_pipeline(tmp_path, **exact(tmp_path), operator=operator)
+    scan = write_scan(tmp_path / "c.nii.gz")
+    out = tmp_path / "c.posterior.h5"
+    result = run("reconstruct", scan, "-p", pipeline, "-o", out)
+    if result.exit_code:
+        pytest.fail(result.output)
+    study = read_study([*find_files(restored / "files"), out])
+    problem = study.scenes.problem
+    assert problem is not None
+    misfit = problem.operator(torch.from_numpy(study.scenes.truth)) - problem.y
+    assert float(misfit.abs().max()) < 0.4
+
+
+def test_calibrate_writes_a_promise_that_knows_its_scope(restored: Path) -> None:
+    out = restored / "promise.json"
+    result = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
+    assert result.exit_code == 0, result.output
+    assert "at most 20 % of pixels lie outside" in result.output
+    made = Guarantee.load(out)
+    study = read_study(find_files(restored / "files"))
+    assert made.scenes == 10
+    assert not made.scope.faults(study.settings[0])
+    again = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
+    assert_one_line(again, MISTAKE, "exists", "--overwrite")
+
+
+def test_too_few_scenes_say_how_many_it_takes(restored: Path, tmp_path: Path) -> None:
+    result = run("calibrate", restored / "files", "-o", tmp_path / "g.json", "--alpha", 0.01)
+    assert_one_line(result, MISTAKE, "it takes at least", "scenes")
+
+
+def test_a_folder_without_posterior_files_says_what_to_do(tmp_path: Path) -> None:
+    result = run("evaluate", tmp_path)
+    assert_one_line(result, MISTAKE, "holds no posterior files", "--pipeline")
+    result = run("evaluate", tmp_path, "-p", "brain-cs4-ssd")
+    assert_one_line(result, MISTAKE, "--restored")
+
+
+def test_a_guarantee_is_kept_by_the_intervals_of_new_scans_and_of_no_others(
+    restored: Path, tmp_path: Path
+) -> None:
+    promise, pipeline = tmp_path / "g.json", restored / "tiny.yaml"
+    made = run("calibrate", restored / "files", "-o", promise, "--method", "crc", "--alpha", 0.2)
+    assert made.exit_code == 0, made.output
+    scan = write_scan(tmp_path / "new.nii.gz", np.flip(tiny_voxels(), 1).copy())
+    out = tmp_path / "new.posterior.h5"
+    result = run("reconstruct", scan, "-p", pipeline, "-o", out, "--guarantee", promise)
+    assert result.exit_code == 0, result.output
+    assert "at most 20 % of pixels lie outside" in result.output
+    assert validate(out) == []
+    lower, upper, std = (read(out, n) for n in ("interval/lower", "interval/upper", "estimate/std"))
+    width = Guarantee.load(promise).widths["interval"]
+    seen = std > 0.01 * std.max()
+    np.testing.assert_allclose((upper - lower)[seen], 2 * width * std[seen], rtol=1e-4)
+    old = write_scan(tmp_path / "old.nii.gz")
+    again = run("reconstruct", old, "-p", pipeline, "-o", tmp_path / "o.h5", "--guarantee", promise)
+    assert_one_line(again, MISTAKE, "were calibrated on")
+    other = run(
+        *("reconstruct", scan, "-p", pipeline, "-o", tmp_path / "o.h5"),
+        *("--guarantee", promise, "--draws", 9),
+    )
+    assert_one_line(other, MISTAKE, "draws is 9, calibrated with 8")
+    assert not (tmp_path / "o.h5").exists()
+
+
+def test_a_box_along_the_components_is_promised_and_kept_in_the_file(
+    restored: Path, tmp_path: Path
+) -> None:
+    promise, pipeline = tmp_path / "g.json", restored / "tiny.yaml"
+    options = ("-o", promise, "--method", "component_box")
+    few = run("calibrate", restored / "files", *options)
+    assert_one_line(few, MISTAKE, "scenes")
+    made = run("calibrate", restored / "files", *options, "--alpha", 0.5)
+    assert made.exit_code == 0, made.output
+    assert "all 2 components and the residual at once inside" in " ".join(made.output.split())
+    widths = Guarantee.load(promise).widths
+    assert set(widths) == {"component", "residual"}
+    scan = write_scan(tmp_path / "new.nii.gz", np.flip(tiny_voxels(), 1).copy())
+    out = tmp_path / "new.posterior.h5"
+    result = run("reconstruct", scan, "-p", pipeline, "-o", out, "--guarantee", promise)
+    assert result.exit_code == 0, result.output
+    assert validate(out) == []
+    half, std = read(out, "interval/half_width"), read(out, "estimate/pc_std")
+    np.testing.assert_allclose(half, widths["component"] * std, rtol=1e-5)
+    left = np.square(read(out, "estimate/std")).sum((1, 2)) - np.square(std).sum(0)
+    radius = read(out, "interval/radius")
+    np.testing.assert_allclose(radius, widths["residual"] * np.sqrt(left), rtol=1e-3)
+    said = find(out).guarantee
+    assert said is not None
+    assert "along each of 2 components at once" in said
+
+
+def test_learn_then_test_promises_as_rcps_does(restored: Path, tmp_path: Path) -> None:
+    promise = tmp_path / "g.json"
+    chance = ("--alpha", 0.5, "--delta", 0.3)
+    method = ("--method", "learn_then_test")
+    made = run("calibrate", restored / "files", "-o", promise, *method, *chance)
+    assert made.exit_code == 0, made.output
+    assert "With 70 % confidence over the calibration set" in " ".join(made.output.split())
+    other = tmp_path / "h.json"
+    run("calibrate", restored / "files", "-o", other, "--method", "rcps", *chance)
+    one, two = (Guarantee.load(path).widths["interval"] for path in (promise, other))
+    assert one == pytest.approx(two, rel=0.1)

@@ -1,7 +1,0 @@
-"""Compare methods on one scan: every method, operator and noise level, in one table."""
-
-from uqrestore.benchmark.cells import run_benchmark
-from uqrestore.benchmark.results import Piece, Results, Row, check_free, load_report
-from uqrestore.benchmark.table import as_table
-
-__all__ = ["Piece", "Results", "Row", "as_table", "check_free", "load_report", "run_benchmark"]

@@ -1,0 +1,119 @@
+"""Files: posterior files as other formats."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uqrestore.cli.options import Overwrite
+from uqrestore.cli.terminal import DamagedFileError, one_line_faults, out, say
+
+
+def export(
+    path: Annotated[Path, typer.Argument(help="A finished posterior file.")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the files; else beside it.")
+    ] = None,
+    *,
+    nifti: Annotated[
+        bool, typer.Option("--nifti", help="One NIfTI file a map, on the scan's own grid.")
+    ] = False,
+    dicom: Annotated[
+        str | None, typer.Option(help="pmap, series (16 bit, for simpler viewers) or both.")
+    ] = None,
+    zarr: Annotated[
+        bool, typer.Option("--zarr", help="The whole file as a Zarr store (extra zarr).")
+    ] = False,
+    model_grid: Annotated[
+        bool, typer.Option("--model-grid", help="NIfTI on the prior's grid, not the scan's.")
+    ] = False,
+    maps: Annotated[
+        list[str] | None, typer.Option("--map", help="Map to write; repeat. Else mean and std.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(help="The scan's DICOM series: its patient and study are then the maps'."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write maps of a posterior file as NIfTI or DICOM."""
+    with one_line_faults():
+        if not nifti and not zarr and dicom is None:
+            raise ValueError("say what to write: --nifti, --zarr, or --dicom pmap, series or both.")
+        from uqrestore.posterior import export_dicom, export_nifti, export_zarr
+
+        where, chosen = folder or path.parent, tuple(maps or ("mmse", "std"))
+        written = []
+        if nifti:
+            written += export_nifti(
+                path, where, maps=chosen, native=not model_grid, overwrite=overwrite
+            )
+        if dicom is not None:
+            written += export_dicom(
+                path, where, kind=dicom, maps=chosen, source=source, overwrite=overwrite
+            )
+        if zarr:
+            store = where / f"{path.name.removesuffix('.h5')}.zarr"
+            written.append(export_zarr(path, store, overwrite=overwrite))
+        for file in written:
+            say(f"written: {file}")
+
+
+class Registry(StrEnum):
+    """What ``uqrestore list`` can list."""
+
+    OPERATORS = "operators"
+    METHODS = "methods"
+    PRIORS = "priors"
+    BACKBONES = "backbones"
+    PIPELINES = "pipelines"
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A posterior file.")],
+) -> None:
+    """Validate a posterior file, down to a flipped byte, and show what it holds."""
+    with one_line_faults():
+        from uqrestore.posterior import inspect as look
+
+        found = look(path)
+        out.print(found.table())
+        if found.faults:
+            raise DamagedFileError(
+                f"{path}: {'; '.join(found.faults)}; make it again, or take a sound copy."
+            )
+        say(f"{path}: sound")
+
+
+def list_names(
+    what: Annotated[Registry, typer.Argument(help="What to list.")],
+) -> None:
+    """List what a pipeline can name."""
+    from rich.table import Table
+
+    with one_line_faults():
+        table = Table("name", "what it is", title=what.value, title_justify="left")
+        for name, text in _entries(what):
+            table.add_row(name, text)
+        out.print(table)
+
+
+def _entries(what: Registry) -> list[tuple[str, str]]:
+    if what is Registry.PIPELINES:
+        from uqrestore.pipeline import describe, list_pipelines
+
+        return [(name, ": ".join(describe(path))) for name, path in list_pipelines().items()]
+    if what is Registry.OPERATORS:
+        from uqrestore.operators import list_operators
+
+        return [(name, f"{shapes}; pinv: {kind}") for name, shapes, kind in list_operators()]
+    if what is Registry.PRIORS:
+        from uqrestore.zoo import load_card, names
+
+        return [(name, str(load_card(name)["title"])) for name in names()]
+    if what is Registry.METHODS:
+        from uqrestore.methods import METHODS as registry
+    else:
+        from uqrestore.networks import BACKBONES as registry
+    return [(name, (registry[name].__doc__ or "").split("\n")[0]) for name in sorted(registry)]

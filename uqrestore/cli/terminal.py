@@ -1,0 +1,118 @@
+"""What the terminal shows: lines, bars with the time left, and one line for whatever goes wrong."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from uqrestore import __version__
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+    from uqrestore.restoration.restore import Progress
+
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+USER_MISTAKE, FAILURE = 2, 1
+
+
+class DamagedFileError(RuntimeError):
+    """A posterior file that is not what was written."""
+
+
+def say(line: str) -> None:
+    """Print a line for the user."""
+    out.print(line, markup=False, highlight=False)
+
+
+@contextmanager
+def one_line_faults(kept: Path | None = None) -> Iterator[None]:
+    """Turn whatever goes wrong into one line and an exit code: 2 for a mistake, 1 for a failure.
+
+    ``UQRESTORE_TRACEBACK=1`` lets the exception through, for a report of a bug.
+
+    Args:
+        kept: File that keeps the work of a run that is stopped, if there is one.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint = ""
+        if kept is not None and kept.exists():
+            hint = f" {kept} keeps what is done: run the same command again to go on."
+        err.print(f"Stopped.{hint}", markup=False, highlight=False)
+        raise typer.Exit(FAILURE) from None
+    except Exception as error:
+        if os.environ.get("UQRESTORE_TRACEBACK"):
+            raise
+        code, text = _judge(error)
+        err.print(f"Error: {text}", markup=False, highlight=False)
+        raise typer.Exit(code) from None
+
+
+def _judge(error: Exception) -> tuple[int, str]:
+    """Return the exit code and the line for an exception."""
+    text = " ".join(str(error).split())
+    mistakes = FileNotFoundError | FileExistsError | IsADirectoryError | NotADirectoryError
+    if isinstance(error, ValueError | mistakes | PermissionError):
+        return USER_MISTAKE, text
+    if isinstance(error, OSError | ArithmeticError | DamagedFileError):
+        return FAILURE, text
+    return FAILURE, (
+        f"{type(error).__name__}: {text or 'no message'}. This is a fault of uqrestore "
+        f"{__version__}: please report it with the output of UQRESTORE_TRACEBACK=1."
+    )
+
+
+@contextmanager
+def restoration_bar() -> Iterator[Callable[["Progress"], None]]:
+    """Show slices and samples done and the time left; silent where there is no terminal."""
+    bar = _bar("{task.fields[words]}")
+    with bar:
+        task = bar.add_task("", total=None, words="loading the prior")
+
+        def advance(now: "Progress") -> None:
+            words = (
+                f"slices {now.slices_done}/{now.slices}  samples {now.samples_done}/{now.samples}"
+            )
+            bar.update(task, total=now.samples, completed=now.samples_done, words=words)
+
+        yield advance
+
+
+@contextmanager
+def count_bar(what: str) -> Iterator[Callable[..., None]]:
+    """Show how many of a known number of things are done, and the time left.
+
+    Yields:
+        ``(done, total)`` or ``(done, total, words)``, where the words take the place of ``what``.
+    """
+    bar = _bar("{task.description} {task.completed:.0f}/{task.total:.0f}")
+    with bar:
+        task = bar.add_task(what, total=0)
+
+        def advance(done: int, total: int, words: str = what) -> None:
+            bar.update(task, completed=done, total=total, description=words)
+
+        yield advance
+
+
+def _bar(text: str) -> "RichProgress":
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        TextColumn(text, markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=out,  # that of the lines, which then appear above the bar
+        transient=True,
+        disable=not out.is_terminal,
+    )

@@ -1,0 +1,69 @@
+"""Train a network; average its weights anew."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uqrestore.cli.options import Device
+from uqrestore.cli.terminal import count_bar, one_line_faults, say
+
+
+def train(
+    pipeline: Annotated[str, typer.Argument(help="Name of a training pipeline, or a YAML file.")],
+    data: Annotated[Path, typer.Option(help="Folder of the training data.")],
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights and card.")],
+    *,
+    device: Device = "cpu",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")
+    ] = False,
+) -> None:
+    """Train a network; run again after a stop, it goes on. With torchrun, on several processes."""
+    # A cluster ends jobs by SIGTERM, and shells let background jobs ignore SIGINT: both stop the
+    # run as Ctrl-C does, which saves it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with one_line_faults(folder / "state.safetensors"):
+        from uqrestore.pipeline import TrainPipeline, load_pipeline
+        from uqrestore.training.run import SKIPPED, run_training
+
+        plan = load_pipeline(pipeline, TrainPipeline)
+        with count_bar("samples") as advance:
+            weights = run_training(
+                plan.config,
+                plan.title,
+                Path(pipeline).stem,
+                data,
+                folder,
+                device=device,
+                report=lambda now: advance(
+                    now.seen, now.samples, f"{now.samples_per_second:.1f} samples a second,"
+                ),
+                tensorboard=tensorboard,
+            )
+        skipped = folder / SKIPPED
+        if skipped.exists() and (count := len(skipped.read_text().splitlines())):
+            say(f"left out {count} images that cannot be used; {skipped} names them")
+        say(f"weights: {weights}")
+
+
+def average(
+    run: Annotated[Path, typer.Argument(help="Folder of a run whose pipeline says power_ema.")],
+    width: Annotated[
+        float, typer.Option(help="Relative width of the average, sigma_rel: 0.05 to 0.2 is usual.")
+    ],
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights and card.")],
+    *,
+    at: Annotated[
+        int | None, typer.Option(min=1, help="Samples of the run to end at; else all.")
+    ] = None,
+) -> None:
+    """Average the weights of a training with another width, from its snapshots."""
+    with one_line_faults():
+        from uqrestore.training.run import run_averaging
+
+        made = run_averaging(run, width, folder, at)
+        say(f"profile: off by {100 * made.residual:.2g} % of its length")
+        say(f"weights: {made.weights}")

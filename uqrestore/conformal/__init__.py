@@ -1,0 +1,1 @@
+"""Guarantees: conformal intervals and where they hold."""

@@ -1,0 +1,1 @@
+"""Linear MMSE estimates inside a network."""

@@ -1,0 +1,105 @@
+"""What operators made of operators share: moving, selecting, joining and writing their parts."""
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uqrestore.operators._checks import Index, Shape, same
+from uqrestore.operators.base import LinearOperator, stack_operators
+
+PREFIX = "parts.{}."
+
+
+class Compound(LinearOperator):
+    """An operator made of others.
+
+    Attributes:
+        parts: The others. Those that are batches are batches of the same problems; a single
+            operator among batches is the same for every problem.
+    """
+
+    parts: tuple[LinearOperator, ...]
+
+    @property
+    def problem_shape(self) -> Shape:
+        return max((part.problem_shape for part in self.parts), key=len)
+
+    @property
+    def device(self) -> torch.device:
+        return self.parts[0].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return functools.reduce(torch.promote_types, (part.dtype for part in self.parts))
+
+    def to(self, target: torch.device | torch.dtype | str) -> LinearOperator:
+        return self._moved(super().to(target), lambda part: part.to(target))
+
+    def select(self, index: Index) -> LinearOperator:
+        return self._moved(
+            super().select(index),
+            lambda part: part.select(index) if part.problem_shape else part,
+        )
+
+    def _moved(
+        self, new: LinearOperator, change: Callable[[LinearOperator], LinearOperator]
+    ) -> LinearOperator:
+        new = copy.copy(new)
+        object.__setattr__(new, "parts", tuple(change(part) for part in self.parts))
+        return new
+
+    def group_key(self) -> tuple[Any, ...]:
+        own = {key: value for key, value in vars(self).items() if key != "parts"}
+        plain = tuple(value for value in own.values() if not isinstance(value, Tensor))
+        return (self.name, *plain, *(part.group_key() for part in self.parts))
+
+    def batched(self) -> "Compound":
+        """Return this as a batch, of one problem if it is a single operator."""
+        count = sum(self.problem_shape) or 1
+        parts = tuple(
+            part if part.problem_shape else stack_operators([part] * count) for part in self.parts
+        )
+        return dataclasses.replace(self, parts=parts)  # type: ignore[type-var]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
+        same(cls.name, "the number of parts", [len(part.parts) for part in parts])
+        whole = [part.batched() for part in parts]
+        inner = zip(*(part.parts for part in whole), strict=True)
+        changes: dict[str, Any] = {"parts": tuple(stack_operators(column) for column in inner)}
+        for field in dataclasses.fields(whole[0]):
+            values = [getattr(part, field.name) for part in whole]
+            if isinstance(values[0], Tensor):
+                changes[field.name] = torch.cat(values)
+            elif field.name != "parts":
+                same(cls.name, field.name, values)
+        return dataclasses.replace(whole[0], **changes)
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        params, arrays = super().to_data()
+        params["parts"] = []
+        for i, part in enumerate(self.parts):
+            inner, numbers = part.to_data()
+            params["parts"].append({"name": part.name, "params": inner})
+            arrays |= {PREFIX.format(i) + key: value for key, value in numbers.items()}
+        return params, arrays
+
+    @classmethod
+    def from_data(
+        cls, params: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> LinearOperator:
+        from uqrestore.operators import from_data
+
+        parts = []
+        for i, part in enumerate(params["parts"]):
+            start = PREFIX.format(i)
+            inner = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+            parts.append(from_data(part["name"], part["params"], inner))
+        own = {key: value for key, value in arrays.items() if not key.startswith("parts.")}
+        return super().from_data({**params, "parts": parts}, own)

@@ -1,0 +1,202 @@
+"""Hold the names and options of a pipeline against what the registries know.
+
+The registries need torch; reading a file does not. That is why this is a step of its own.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+from uqrestore.pipeline.find import find_pipeline
+from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline, TrainPipeline
+from uqrestore.pipeline.parts import MaskPart, MethodPart, OperatorPart, Part, Pipeline
+from uqrestore.pipeline.reading import (
+    KeyPath,
+    Kind,
+    can_be,
+    fault,
+    key_lines,
+    read_pipeline,
+)
+
+# Arguments that are filled while the work goes on, and that a file therefore cannot say.
+_FILLED = {"problem", "denoiser", "denoise", "noise"}  # of methods
+_FILLED |= {"mask", "shape", "in_shape", "problems", "generator"}  # of operators and mask laws
+_FILLED |= {"image_shape"}  # of networks
+
+
+class NameFault(ValueError):
+    """A name or an option that no registry knows.
+
+    Args:
+        key: Where in the pipeline.
+        text: What is wrong and what it can be.
+    """
+
+    def __init__(self, key: KeyPath, text: str) -> None:
+        super().__init__(f"{'.'.join(map(str, key))}: {text}")
+        self.key, self.text = key, text
+
+
+def load_pipeline(name: str | os.PathLike[str], kind: type[Kind]) -> Kind:
+    """Read a pipeline by name or path and check all that can be checked before the work starts.
+
+    Args:
+        name: Name of a pipeline that ships, or the path of a YAML file.
+        kind: ``RestorePipeline``, ``TrainPipeline`` or ``BenchmarkPipeline``.
+
+    Raises:
+        PipelineError: With file, line, key, what was wanted and the nearest valid name.
+    """
+    path = find_pipeline(name)
+    pipeline = read_pipeline(path)
+    if not isinstance(pipeline, kind):
+        said, wanted = (
+            next(word for word, known in KINDS.items() if known is this)
+            for this in (type(pipeline), kind)
+        )
+        text = f"is {said!r}, but a pipeline of kind {wanted!r} is wanted here."
+        raise fault(path, key_lines(path), ("kind",), text)
+    try:
+        check_names(pipeline)
+    except NameFault as error:
+        raise fault(path, key_lines(path), error.key, error.text) from None
+    return pipeline
+
+
+def check_names(pipeline: Pipeline) -> None:
+    """Raise ``NameFault`` at the first name or option that does not exist."""
+    for key, part in _parts(pipeline):
+        if isinstance(part, OperatorPart):
+            _check_operator(key, part)
+        elif isinstance(part, MethodPart):
+            _check_method(key, part)
+    if isinstance(pipeline, TrainPipeline):
+        from uqrestore.networks import BACKBONES
+
+        part = pipeline.network
+        _check_name(("network", "name"), part.name, BACKBONES, "backbone")
+        typed_options(("network",), part.name, part.options, BACKBONES[part.name])
+
+
+def typed_options(
+    key: KeyPath, name: str, options: Mapping[str, Any], function: Callable[..., Any]
+) -> dict[str, Any]:
+    """Return options as the types that ``function`` declares.
+
+    Args:
+        key: Where the options stand, for the error.
+        name: What the options are of, for the error.
+        options: As read from the file.
+        function: Its arguments that hold plain data are the options.
+
+    Raises:
+        NameFault: If an option is unknown, of the wrong type, or missing.
+    """
+    accepted = _options_of(function)
+    typed = {}
+    for option, value in options.items():
+        if option not in accepted:
+            raise NameFault((*key, option), f"{name} has no {option!r}; {can_be(option, accepted)}")
+        try:
+            typed[option] = accepted[option].read(value)
+        except pydantic.ValidationError as error:
+            text = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
+            raise NameFault((*key, option), f"{text}, got {value!r}.") from None
+    missing = [o for o, said in accepted.items() if said.required and o not in typed]
+    if missing:
+        raise NameFault(key, f"{name} needs {', '.join(missing)}; add it.")
+    return typed
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One option of a named thing.
+
+    Attributes:
+        read: Turns what the file says into the type that is wanted, or raises.
+        required: Whether there is no default.
+    """
+
+    read: Callable[[Any], Any]
+    required: bool
+
+
+def _options_of(function: Callable[..., Any]) -> dict[str, _Option]:
+    options = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in _FILLED:
+            continue
+        try:
+            adapter = pydantic.TypeAdapter(parameter.annotation)
+        except pydantic.errors.PydanticSchemaGenerationError:
+            continue  # a tensor or a function cannot be said in a file
+        options[name] = _Option(adapter.validate_python, parameter.default is parameter.empty)
+    return options
+
+
+def _needs_tensors(function: Callable[..., Any]) -> list[str]:
+    """Return the arguments that must be given and that a file cannot hold."""
+    said = _options_of(function)
+    return [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in said and name not in _FILLED and parameter.default is parameter.empty
+    ]
+
+
+def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
+    if isinstance(pipeline, RestorePipeline):
+        if pipeline.operator is not None:
+            yield ("operator",), pipeline.operator
+        yield ("method",), pipeline.method
+    if isinstance(pipeline, BenchmarkPipeline):
+        for label, operator in pipeline.operators.items():
+            yield ("operators", label), operator
+        for label, method in pipeline.methods.items():
+            yield ("methods", label), method
+
+
+def _check_operator(key: KeyPath, part: OperatorPart) -> None:
+    from uqrestore.operators import OPERATORS
+    from uqrestore.operators.factories import operator_maker
+
+    _check_name((*key, "name"), part.name, OPERATORS, "operator")
+    kind = operator_maker(part.name)
+    typed_options(key, part.name, part.options, kind)
+    if unsayable := _needs_tensors(kind):
+        raise NameFault(
+            (*key, "name"),
+            f"{part.name} needs {', '.join(unsayable)}, which a pipeline cannot say; use it from "
+            "Python.",
+        )
+    wants_mask = "mask" in inspect.signature(kind).parameters
+    if wants_mask and part.mask is None:
+        raise NameFault(key, f"{part.name} needs a mask; add 'mask: {{law: ...}}'.")
+    if part.mask is not None and not wants_mask:
+        raise NameFault((*key, "mask"), f"{part.name} has no mask; remove it.")
+    if part.mask is not None:
+        _check_mask((*key, "mask"), part.mask)
+
+
+def _check_mask(key: KeyPath, part: MaskPart) -> None:
+    from uqrestore.operators.masks import MASK_LAWS
+
+    _check_name((*key, "law"), part.law, MASK_LAWS, "mask law")
+    typed_options(key, part.law, part.options, MASK_LAWS[part.law])
+
+
+def _check_method(key: KeyPath, part: MethodPart) -> None:
+    from uqrestore.methods import METHODS
+
+    _check_name((*key, "name"), part.name, METHODS, "method")
+    typed_options(key, part.name, part.options, METHODS[part.name])
+
+
+def _check_name(key: KeyPath, name: str, known: Collection[str], what: str) -> None:
+    if name not in known:
+        raise NameFault(key, f"there is no {what} {name!r}; {can_be(name, known)}")

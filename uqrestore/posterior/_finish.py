@@ -1,0 +1,256 @@
+"""The finished file: compressed, hashed, and under its name only once it is on disk."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uqrestore.posterior import _layout as layout
+from uqrestore.posterior._bytes import RawArray, Sink, Uninterrupted, sync_folder
+from uqrestore.posterior._hdf5 import byte_offset
+from uqrestore.posterior._partial import Slabs, checksum
+from uqrestore.posterior.integrity import DIGEST_BYTES, MARK, file_sha256
+from uqrestore.posterior.plan import PosteriorPlan, to_json
+from uqrestore.posterior.storage import Storage, bit_round, write_moments
+from uqrestore.posterior.summaries import ComponentBox, Interval, Summary
+
+
+def write_finished(
+    temporary: Path,
+    slabs: Slabs,
+    plan: PosteriorPlan,
+    summary: Summary,
+    figures: Mapping[str, float],
+    storage: Storage,
+) -> None:
+    """Write the whole file under a temporary name and sync it.
+
+    Raises:
+        OSError: If the disk is full or fails, or a slab changed since it was written.
+        KeyboardInterrupt: On Ctrl-C, once HDF5 has let go of the file.
+    """
+    with temporary.open("w+b", buffering=0) as raw:
+        sink = Sink(raw)  # type: ignore[arg-type]
+        with Uninterrupted() as interrupt:
+            place = _write(sink, slabs, plan, summary, figures, storage, interrupt)
+        sink.check()
+        digest = file_sha256(raw, place)  # type: ignore[arg-type]
+        RawArray(raw, place, (DIGEST_BYTES,), np.dtype("u1")).write(  # type: ignore[arg-type]
+            (), np.frombuffer(digest, np.uint8)
+        )
+        os.fsync(raw.fileno())
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give the file its name, durably and in one step."""
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _write(
+    sink: Sink,
+    slabs: Slabs,
+    plan: PosteriorPlan,
+    summary: Summary,
+    figures: Mapping[str, float],
+    storage: Storage,
+    interrupt: Uninterrupted,
+) -> int:
+    import h5netcdf
+
+    kept = storage.kept(plan.draws)
+
+    with h5netcdf.File(sink, "w") as file:
+        layout.write_known(file, plan, "complete")
+        file.attrs["figures"] = to_json(dict(figures))
+        _estimate(file.create_group("estimate"), plan, summary)
+        if isinstance(summary.promised, Interval):
+            _interval(file.create_group("interval"), plan, summary.promised)
+        elif summary.promised is not None:
+            _box(file.create_group("interval"), plan, summary.promised)
+        posterior = file.create_group("posterior")
+        posterior.dimensions["chain"], posterior.dimensions["draw"] = 1, None
+        posterior.resize_dimension("draw", len(kept))
+        layout.draw_dimensions(posterior, kept)
+        _numbers(posterior, slabs, plan, kept)
+        if len(kept) < plan.draws:
+            write_moments(file.create_group("moments"), slabs, plan)
+        if plan.stats:
+            group = file.create_group("sample_stats")
+            layout.draw_dimensions(group, kept)
+            for name in plan.stats:
+                values = slabs.arrays[f"/sample_stats/{name}"].read()[:, kept]
+                layout.put(group, name, ("chain", "draw", "z"), values)
+        place = _digest(file.create_group("integrity"))
+        _draws(posterior, slabs, plan, storage, sink, interrupt)
+    return place
+
+
+def _draws(
+    group: Any,  # noqa: ANN401  (h5netcdf is untyped)
+    slabs: Slabs,
+    plan: PosteriorPlan,
+    storage: Storage,
+    sink: Sink,
+    interrupt: Uninterrupted,
+) -> None:
+    """Copy the draws, one slice of one draw at a time, and hash them in the file's order."""
+    expected = slabs.arrays["/writing/crc32"].read()
+    dims = ("chain", "draw", *plan.image_dims)
+    chunk = (*(1 for _ in dims[:-2]), plan.rows, plan.columns)
+    layout.declare(group, plan.image_dims, plan.image_shape)
+    variable = group.create_variable("image", dims, "<f4", chunks=chunk, **layout.FILTERS)
+    data, digest = variable._h5ds, hashlib.sha256()
+    low, high = np.inf, -np.inf
+    for place, draw in enumerate(storage.kept(plan.draws)):
+        for channel in range(plan.channels):
+            for position in range(len(plan.slices)):
+                image = slabs.read(draw, position)
+                if checksum(image) != expected[draw, position]:
+                    raise OSError(
+                        f"draw {draw} of slice {plan.slices[position]} changed on disk after it "
+                        "was written"
+                    )
+                plane = bit_round(image[channel], storage.keepbits)
+                inside = (position,) if plan.channels == 1 else (channel, position)
+                layout.write_plane(data, (0, place, *inside), plane, digest)
+                low, high = min(low, float(plane.min())), max(high, float(plane.max()))
+                sink.check()
+                if interrupt.asked:
+                    return
+    variable.attrs.update(
+        {
+            "units": plan.unit,
+            "long_name": "posterior draws",
+            **({"actual_range": np.asarray([low, high], np.float32)} if low <= high else {}),
+            **storage.attributes(),
+            "spatial_ref": "affine",
+            "sha256": digest.hexdigest(),
+        }
+    )
+
+
+def _numbers(group: Any, slabs: Slabs, plan: PosteriorPlan, kept: list[int]) -> None:  # noqa: ANN401
+    """Write what goes with every draw; calls and seconds are summed over its slices."""
+    put = layout.put
+    valid = slabs.arrays["/posterior/valid"].read()[:, kept]
+    put(group, "valid", ("chain", "draw", "z"), valid, long_name="1 where the draw is written")
+    seeds = np.full(len(kept), plan.seed, np.uint64)
+    put(
+        group,
+        "seed",
+        ("draw",),
+        seeds,
+        long_name="seed of the run; a draw's stream is that of (seed, scan, slice, draw)",
+    )
+    calls = slabs.arrays["/writing/nfe"].read().max(axis=1)[kept]
+    put(group, "nfe", ("draw",), calls, long_name="denoiser calls for each slice of the draw")
+    seconds = slabs.arrays["/writing/wall_s"].read().sum(axis=1)[kept]
+    put(group, "wall_s", ("draw",), seconds, units="s", long_name="time spent on the draw")
+
+
+def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noqa: ANN401
+    image, volume = layout.image, plan.to_volume
+    group.attrs["draws"] = summary.draws
+    image(
+        group,
+        "mmse",
+        volume(summary.mmse),
+        plan,
+        long_name="posterior mean",
+        mmse_source=summary.mmse_source,
+        cell_methods="draw: mean",
+        ancillary_variables="std",
+    )
+    image(
+        group,
+        "std",
+        volume(summary.std),
+        plan,
+        long_name="posterior standard deviation",
+        std_source="draws",
+        cell_methods="draw: standard_deviation",
+    )
+    if summary.mean_gap is not None:
+        gap = "mean of the draws minus mmse: how far the network and its draws disagree"
+        image(group, "mean_gap", volume(summary.mean_gap), plan, long_name=gap)
+    if summary.levels:
+        layout.put(group, "q", ("q",), np.asarray(summary.levels), long_name="quantile level")
+        dims = ("q", *plan.image_dims)
+        quantiles = volume(summary.quantiles)
+        image(group, "quantile", quantiles, plan, dims=dims, long_name="posterior quantile")
+    if not len(summary.pc):
+        return
+    order = np.arange(1, len(summary.pc) + 1, dtype=np.int32)
+    layout.put(group, "component", ("component",), order, long_name="principal component")
+    directions = volume(summary.pc)
+    if plan.channels > 1:
+        directions = directions.swapaxes(0, 1)
+    dims = (*plan.image_dims[:-3], "component", "z", "y", "x")
+    image(
+        group,
+        "pc",
+        directions,
+        plan,
+        dims=dims,
+        units="1",
+        long_name="principal component of the posterior, of unit norm in each slice",
+        pc_scope=summary.pc_scope,
+    )
+    layout.put(
+        group,
+        "pc_std",
+        ("component", "z"),
+        summary.pc_std,
+        units=plan.unit,
+        long_name="posterior standard deviation along the component",
+        pc_std_source=summary.pc_source,
+    )
+    layout.put(
+        group,
+        "explained",
+        ("component",),
+        summary.explained,
+        units="1",
+        long_name="share of the variance of the draws of all slices",
+    )
+
+
+def _interval(group: Any, plan: PosteriorPlan, interval: Interval) -> None:  # noqa: ANN401
+    """Write intervals and the promise that they keep."""
+    group.attrs["guarantee"] = interval.guarantee
+    for name, values in (("lower", interval.lower), ("upper", interval.upper)):
+        words = f"{name} end of the interval with a guarantee"
+        layout.image(group, name, plan.to_volume(values), plan, long_name=words)
+
+
+def _box(group: Any, plan: PosteriorPlan, box: ComponentBox) -> None:  # noqa: ANN401
+    """Write a region along the components and the promise that it keeps."""
+    group.attrs["guarantee"] = box.guarantee
+    order = np.arange(1, len(box.half_width) + 1, dtype=np.int32)
+    layout.put(group, "component", ("component",), order, long_name="principal component")
+    for name, dims, values, words in (
+        ("half_width", ("component", "z"), box.half_width, "half-width along the component"),
+        ("radius", ("z",), box.radius, "largest norm of what lies outside of the components"),
+    ):
+        values = np.asarray(values, np.float32)
+        layout.put(group, name, dims, values, units=plan.unit, long_name=words)
+
+
+def _digest(group: Any) -> int:  # noqa: ANN401
+    """Reserve the bytes of the file's own SHA-256 and return their place."""
+    import h5py
+
+    content = np.frombuffer(MARK + bytes(DIGEST_BYTES), np.uint8)
+    group.dimensions["byte"] = len(content)
+    fixed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    fixed.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    variable = group.create_variable("file_sha256", ("byte",), "u1", dcpl=fixed)
+    variable[...] = content
+    variable.attrs["long_name"] = (
+        "a mark of 16 bytes, then the SHA-256 of the file with its own 32 bytes as zeros"
+    )
+    return byte_offset(variable._h5ds) + len(MARK)

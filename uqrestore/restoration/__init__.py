@@ -1,0 +1,1 @@
+"""Restoration of a scan: read, prepare, draw, write."""

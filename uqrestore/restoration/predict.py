@@ -1,0 +1,88 @@
+"""What a conditional network says of acquired slices in one call each, in the file's units."""
+
+from typing import Any
+
+import numpy as np
+
+from uqrestore.diffusion.denoiser import NetworkDenoiser
+from uqrestore.diffusion.posterior_mean import DROWNED, one_call
+from uqrestore.noise import SampleNoise
+from uqrestore.posterior import Predicted
+from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.restoration.draw import Shelf, chunks
+
+# The stream of the pure noise that the network is shown: a sample index no draw has.
+ONE_CALL_STREAM = 2**62 + 1
+# Slices in one call.
+AT_ONCE = 16
+
+
+def predict(
+    name: str,
+    acquisition: Acquisition,
+    shelf: Shelf,
+    *,
+    seed: int,
+    scan: int,
+    device: str,
+    base: str | None = None,
+) -> Predicted:
+    """Ask a network for posterior mean and principal components of every slice.
+
+    Args:
+        name: A conditional network of the zoo, such as ``brain64-nppc``.
+        acquisition: The slices.
+        shelf: Keeps the network for the next scan.
+        seed: Of the run.
+        scan: Key of the scan.
+        device: Where the network runs.
+        base: The network that says the mean, for components trained on the error of a frozen one.
+
+    Returns:
+        Mean, unit components ordered by variance, their standard deviations; no components where
+        the network puts out none.
+
+    Raises:
+        ValueError: If a network is no conditional one, or of another image shape, or a base is
+            missing or not wanted.
+    """
+    denoiser, card = _conditional("predictor", name, acquisition, shelf, device)
+    loss = card.get("training", {}).get("loss", {})
+    frozen = loss.get("components", {}).get("base") == "frozen"
+    if frozen != (base is not None):
+        has = "were trained on the error of a frozen network" if frozen else "describe its own mean"
+        do = "name that network by predictor_base" if frozen else "leave predictor_base out"
+        raise ValueError(f"predictor: the components of {name} {has}; {do}.")
+    mean_of = None
+    if base is not None:
+        mean_of = _conditional("predictor_base", base, acquisition, shelf, device)[0]
+    # A network knows pure noise of the level it was trained at alone.
+    sigma = loss.get("pure_noise_sigma", DROWNED)
+    means, directions, stds = [], [], []
+    for group in chunks(acquisition.slices, AT_ONCE):
+        noise = SampleNoise(seed, [ONE_CALL_STREAM], scan=scan, slices=group)
+        problem = acquisition.problem(group).to(device)
+        told = one_call(denoiser, problem, noise, sigma=sigma, base=mean_of)
+        means.append(acquisition.intensity.to_file(told.mean).cpu().numpy())
+        directions.append(told.directions.cpu().numpy())
+        stds.append(acquisition.intensity.std_to_file(told.std).cpu().numpy())
+    return Predicted(
+        mmse=np.concatenate(means).astype(np.float32),
+        pc=np.concatenate(directions).astype(np.float32).swapaxes(0, 1),
+        pc_std=np.concatenate(stds).astype(np.float32).T,
+    )
+
+
+def _conditional(
+    key: str, name: str, acquisition: Acquisition, shelf: Shelf, device: str
+) -> tuple[NetworkDenoiser, dict[str, Any]]:
+    denoiser, card = shelf.denoiser(name, device)
+    shape = acquisition.operator.in_shape
+    told = isinstance(denoiser, NetworkDenoiser) and getattr(denoiser.network, "conditional", False)
+    if not told or tuple(denoiser.in_shape) != shape:
+        raise ValueError(
+            f"{key}: {name} must be a conditional network for images of shape {shape}, such "
+            f"as brain64-invfussion; choose another, or leave {key!r} out."
+        )
+    assert isinstance(denoiser, NetworkDenoiser)
+    return denoiser, card

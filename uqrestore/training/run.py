@@ -1,0 +1,131 @@
+"""Run a training pipeline: open the data, train, write weights and card; average them anew."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from uqrestore.training.batch import operators_of
+from uqrestore.training.config import TrainConfig
+from uqrestore.training.data import Drawn, Source, step_generator
+from uqrestore.training.export import export
+from uqrestore.training.loop import Progress, train
+from uqrestore.training.parallel import World, join
+from uqrestore.training.power_ema import synthesise
+from uqrestore.training.sources import drowning_level, open_data
+from uqrestore.zoo import locate
+
+DROWNED_IMAGES = 2000
+"""Images from which the level of pure noise is chosen."""
+SKIPPED = "skipped.txt"
+"""In the folder of a run: what of the data could not be used, one line each."""
+
+
+def run_training(
+    config: TrainConfig,
+    title: str,
+    name: str,
+    data: Path,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    report: Callable[[Progress], None] | None = None,
+    tensorboard: bool = False,
+) -> Path:
+    """Train the network of a pipeline, or go on with a run that the folder holds.
+
+    Images that cannot be used are left out; ``skipped.txt`` in the folder names them, and the card
+    counts them.
+
+    Args:
+        config: Training configuration.
+        title: Title on the card.
+        name: Name of the result.
+        data: Folder of the training data.
+        folder: Where the run, and in the end ``NAME.safetensors`` with its card ``NAME.json``,
+            go.
+        device: Where to train.
+        report: Called after each step.
+        tensorboard: Write the log for TensorBoard too.
+
+    Returns:
+        The file of weights; its path can stand as ``prior`` in a pipeline.
+
+    Raises:
+        WeightsError: If the weights to start from cannot be used.
+        DataError: If the data cannot be used.
+        ValueError: If the folder holds another run.
+    """
+    device = join(device)
+    if config.start is not None:
+        config = config.model_copy(update={"start": str(locate(config.start))})
+    skipped: list[str] = []
+    source, held_out = open_data(data, config.data, skipped.append)
+    _note_skipped(folder, skipped)
+    if config.loss.choose_pure_noise:
+        config = _with_drowning_level(config, source)
+    problem = config.problem
+    train(
+        config,
+        source,
+        held_out,
+        folder,
+        draw_operator=None if problem is None else operators_of(problem, config.data.shape),
+        device=device,
+        report=report,
+        tensorboard=tensorboard,
+    )
+    if not World.current().leads:
+        return folder / f"{name}.safetensors"
+    facts = {"title": title, "skipped_images": len(skipped)}
+    return export(folder, name, folder, facts)
+
+
+def _with_drowning_level(config: TrainConfig, source: Source) -> TrainConfig:
+    """Choose the level of pure noise from training images, the same in a resumed run."""
+    drawn = Drawn.of(source(DROWNED_IMAGES, step_generator(config.seed, 7)))
+    loss = config.loss.model_copy(update={"pure_noise_sigma": drowning_level(drawn.images)})
+    return config.model_copy(update={"loss": loss})
+
+
+def _note_skipped(folder: Path, skipped: list[str]) -> None:
+    """Write down what cannot be used, if anything."""
+    path = folder / SKIPPED
+    if World.current().leads and (skipped or path.exists()):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in skipped))
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """Weights that were averaged anew.
+
+    Attributes:
+        weights: Their file.
+        residual: Distance of their profile from the one that was asked for, as a share.
+    """
+
+    weights: Path
+    residual: float
+
+
+def run_averaging(run: Path, width: float, folder: Path, at: int | None = None) -> Averaged:
+    """Average the weights of a run with another width, from its snapshots.
+
+    Args:
+        run: Folder of a run whose pipeline says ``power_ema``.
+        width: Relative width ``sigma_rel``, standard deviation of the average over the length of
+            the run; 0.05 to 0.2 is usual.
+        folder: Where the weights and their card go.
+        at: Samples of the run to end at; by default all.
+
+    Raises:
+        WeightsError: If the run has no snapshots for it.
+        ValueError: If no power function is that wide.
+    """
+    tensors, recipe = synthesise(run, width, at)
+    facts = {
+        "title": f"{run.name}, averaged with a relative width of {width:g}",
+        "average": {"sigma_rel": width, "residual": round(recipe.residual, 6), "at": at},
+    }
+    weights = export(run, f"{run.name}-{width:g}", folder, facts, tensors)
+    return Averaged(weights, recipe.residual)
