@@ -18,7 +18,7 @@ from uqrestore.conformal.component_box import (
 from uqrestore.conformal.guarantee import Guarantee, calibrate
 from uqrestore.conformal.predictions import Predictions
 from uqrestore.conformal.scope import UNIT, Setting, setting_of
-from uqrestore.diagnostics.evaluate import Examination, examine
+from uqrestore.diagnostics.evaluate import Evaluation, evaluate
 from uqrestore.diagnostics.scenes import Scenes, scene_keys
 from uqrestore.metrics.image import NETWORK_RANGE
 from uqrestore.operators import mix
@@ -47,9 +47,9 @@ class Study:
     settings: tuple[Setting, ...]
     files: tuple[Path, ...]
 
-    def examine(self, *, level: float = 0.01) -> Examination:
-        """Run every test and score; see :func:`uqrestore.diagnostics.evaluate.examine`."""
-        return examine(self.scenes, mask=self.mask, data_range=NETWORK_RANGE, level=level)
+    def evaluate(self, *, level: float = 0.01) -> Evaluation:
+        """Run every test and score; see :func:`uqrestore.diagnostics.evaluate.evaluate`."""
+        return evaluate(self.scenes, mask=self.mask, data_range=NETWORK_RANGE, level=level)
 
     def calibrate(self, **options: Any) -> Guarantee:  # noqa: ANN401 - those of calibrate
         """Make a guarantee; see :func:`uqrestore.conformal.guarantee.calibrate`."""
@@ -230,7 +230,7 @@ def _pad(row: torch.Tensor, length: int) -> torch.Tensor:
     return torch.nn.functional.pad(row, (0, length - len(row)))
 
 
-def table_of(found: Examination) -> "Table":
+def table_of(found: Evaluation) -> "Table":
     """Lay out an examination for the terminal: every number beside a perfect sampler's."""
     from rich.table import Table
 
@@ -249,7 +249,7 @@ def table_of(found: Examination) -> "Table":
     return table
 
 
-def save_examination(found: Examination, path: Path) -> None:
+def save_evaluation(found: Evaluation, path: Path) -> None:
     """Write an examination as JSON or, where the name ends in ``.nc``, as NetCDF.
 
     Raises:

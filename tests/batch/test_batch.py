@@ -147,7 +147,7 @@ def test_a_prior_is_loaded_once_for_all_scans(
     loaded = []
     real = sampling.load_prior
     monkeypatch.setattr(sampling, "load_prior", lambda name: loaded.append(name) or real(name))
-    monkeypatch.setattr(job, "SHELF", sampling.Shelf())
+    monkeypatch.setattr(job, "SHELF", sampling.PriorCache())
     write_scans(tmp_path / "scans", ["a", "b", "c"])
 
     assert run_batch(str(tmp_path / "scans"), work).is_done

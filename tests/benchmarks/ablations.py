@@ -20,7 +20,7 @@ from torch import Tensor
 from tests.benchmarks.invfussion import psnr, summary
 from tests.benchmarks.small import NETWORK, problems, run, trained
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import one_call
+from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
@@ -175,7 +175,7 @@ def means(
     """Return the PSNR of one call for every problem."""
     noise = SampleNoise(5, [0], slices=range(len(truth)))
     told = denoiser if label is None else partial(denoiser, label=label)
-    return psnr(one_call(told, problem, noise).mean, truth)  # type: ignore[arg-type]
+    return psnr(posterior_moments(told, problem, noise).mean, truth)  # type: ignore[arg-type]
 
 
 def drawn(denoiser: NetworkDenoiser, problem: Problem, **options: object) -> Images:

@@ -15,7 +15,7 @@ from torch import Tensor
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.mixed import mix
-from uqrestore.operators.random.mixture import LAWS
+from uqrestore.operators.random.mixture import DISTRIBUTIONS
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import Images, step_generator
 from uqrestore.zoo import locate
@@ -100,7 +100,7 @@ def measure(images: Images, families: tuple[str, ...] = tuple(FAMILIES)) -> Prob
 
 
 def _operator(family: str, generator: torch.Generator) -> LinearOperator:
-    law = LAWS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
+    law = DISTRIBUTIONS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
     while True:
         one = law.draw_one(generator)
         rank = one.rank()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tests.benchmarks.field_networks import COMPONENTS, FAMILIES, RUNS, SHAPE, field, trained
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import OneCall, one_call
+from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
 from uqrestore.networks import InvFussion
 from uqrestore.networks.linear.components import linear_components
 from uqrestore.noise import SampleNoise
@@ -23,7 +23,7 @@ from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.mixed import mix
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
-from uqrestore.training.batch import build_law
+from uqrestore.training.batch import build_distribution
 from uqrestore.training.data import step_generator
 
 PROBLEMS = 150
@@ -64,7 +64,7 @@ class Fidelity:
 
 def operators(family: str, options: object) -> LinearOperator:
     """Draw operators that leave enough directions open, the same in every run."""
-    law = build_law(family, options, SHAPE)  # type: ignore[arg-type]
+    law = build_distribution(family, options, SHAPE)  # type: ignore[arg-type]
     generator, kept = step_generator(11, len(family)), []
     while len(kept) < PROBLEMS:
         one = law.draw_one(generator)
@@ -88,7 +88,7 @@ def measure(
     if law:
         told = law_alone(denoiser, single)
     else:
-        told = one_call(denoiser, single, SampleNoise(0, [0], slices=count))
+        told = posterior_moments(denoiser, single, SampleNoise(0, [0], slices=count))
     rows = told.directions.double().flatten(2)
     variance = _variance(posterior, rows)
     best = posterior.components(COMPONENTS)[1].square().sum(-1)
@@ -113,7 +113,7 @@ def measure(
     )
 
 
-def law_alone(denoiser: NetworkDenoiser, problem: Problem) -> OneCall:
+def law_alone(denoiser: NetworkDenoiser, problem: Problem) -> PosteriorMoments:
     """What the network starts from: estimate and components of the law of the training images."""
     network = denoiser.network
     assert isinstance(network, InvFussion)
@@ -121,7 +121,7 @@ def law_alone(denoiser: NetworkDenoiser, problem: Problem) -> OneCall:
     rows = linear_components(network.linear_guess, problem, COMPONENTS, ROUNDS)
     std = rows.flatten(2).norm(dim=2).clamp(min=torch.finfo(rows.dtype).tiny)
     mean = problem.project(network.linear_guess(problem))
-    return OneCall(mean, rows / std[..., None, None, None], std)
+    return PosteriorMoments(mean, rows / std[..., None, None, None], std)
 
 
 def shrinkage(posterior: GaussianPrior, rows: Tensor) -> Tensor:

@@ -22,9 +22,9 @@ from uqrestore.diffusion.losses import denoising_loss
 from uqrestore.networks import BACKBONES
 from uqrestore.networks._neighborhood import dense_mask
 from uqrestore.networks.attention import AttentionSpec, attend
-from uqrestore.networks.linear.classes import ClassGuess
+from uqrestore.networks.linear.classes import ClasswiseEstimator
 from uqrestore.networks.measurement import Measurement
-from uqrestore.operators.random.mixture import LAWS
+from uqrestore.operators.random.mixture import DISTRIBUTIONS
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import step_generator
 from uqrestore.training.phantoms import random_ellipses
@@ -100,7 +100,7 @@ def problems() -> dict[str, Problem]:
     truth = images()
     found = {}
     for number, (name, options) in enumerate(FAMILIES.items()):
-        law = LAWS[name]((1, SIDE, SIDE), **options)  # type: ignore[arg-type]
+        law = DISTRIBUTIONS[name]((1, SIDE, SIDE), **options)  # type: ignore[arg-type]
         found[name] = simulate(law.draw(step_generator(0, number), BATCH), truth)
     return found
 
@@ -149,7 +149,7 @@ def networks(steps: int) -> dict[str, NetworkDenoiser]:
     shipped = load_prior("brain64-invfussion")
     assert isinstance(shipped, NetworkDenoiser)
     guess = shipped.network.linear_guess
-    assert isinstance(guess, ClassGuess)
+    assert isinstance(guess, ClasswiseEstimator)
     guess.iterations = steps
     made["projected, guess"].network.linear_guess = guess
     return made

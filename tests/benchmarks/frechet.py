@@ -20,7 +20,7 @@ from uqrestore.methods import METHODS
 from uqrestore.metrics.features import Features, ScatteringFeatures, joint
 from uqrestore.metrics.frechet import frechet_distance, kernel_distance
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.random.mixture import LAWS
+from uqrestore.operators.random.mixture import DISTRIBUTIONS
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import Drawn, Images, step_generator
 from uqrestore.training.labels import labels_source, load_labels
@@ -81,7 +81,7 @@ def slices(data: Path, split: str, count: int, seed: int) -> Images:
 
 def measured(family: str, truth: Images) -> Problem:
     """Measure every slice by an operator of its own, without noise, the same in every run."""
-    law, number = LAWS[family](SHAPE, **SHOWN[family]), list(SHOWN).index(family)  # type: ignore[arg-type]
+    law, number = DISTRIBUTIONS[family](SHAPE, **SHOWN[family]), list(SHOWN).index(family)  # type: ignore[arg-type]
     return simulate(law.draw(step_generator(31, number), len(truth)), truth)
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from tests.benchmarks.brains import real_validation_slices
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import OneCall, one_call
+from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.random.mixture import LAWS
+from uqrestore.operators.random.mixture import DISTRIBUTIONS
 from uqrestore.priors import LowRankGaussian
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.config import DataConfig
@@ -60,15 +60,15 @@ def psnr(estimate: Images, truth: Images) -> np.ndarray:
 def measure(family: str, truth: Images, noise_std: float = 0.0) -> Problem:
     """Measure every image by an operator of its own, the same in every run."""
     generator = step_generator(7, sorted(FAMILIES).index(family))
-    law = LAWS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
+    law = DISTRIBUTIONS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
     noise = SampleNoise(1, [0], slices=range(len(truth)))
     operator = law.draw(generator, len(truth))
     return simulate(operator, truth, noise_std=noise_std, noise=noise)
 
 
-def ask(denoiser: NetworkDenoiser, problem: Problem, count: int) -> OneCall:
+def ask(denoiser: NetworkDenoiser, problem: Problem, count: int) -> PosteriorMoments:
     """One call for every problem."""
-    return one_call(denoiser, problem, SampleNoise(0, [0], slices=range(count)))
+    return posterior_moments(denoiser, problem, SampleNoise(0, [0], slices=range(count)))
 
 
 def linear_means(prior: LowRankGaussian, problem: Problem, count: int) -> Tensor:
@@ -89,7 +89,7 @@ def summary(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def component_scores(told: OneCall, truth: Images) -> dict[str, np.ndarray]:
+def component_scores(told: PosteriorMoments, truth: Images) -> dict[str, np.ndarray]:
     """Return ``z^2`` along each component over slices, and the share of squared error captured."""
     error = truth - told.mean
     along = torch.einsum("bkchw,bchw->bk", told.directions, error)

@@ -18,7 +18,7 @@ from uqrestore.priors.closed_form import ClosedForm
 DRAWS, PAIRS, STEPS = 4000, 12, 32
 
 
-class Law:
+class OperatorDistribution:
     """The posterior of one problem, in the principal axes of its modes."""
 
     def __init__(self, size: int, rows: int, seed: int) -> None:
@@ -71,7 +71,7 @@ def main(sizes: list[int]) -> None:
     """Print a line for every problem: what chance leaves, and two starts of the sampler."""
     print("| d, m, seed | floor, 500 draws | floor, 4000 | from 10 std | from 100 std |")  # noqa: T201
     for size, rows, seed in [(s, m, i) for s in sizes for m in (1, 2) for i in (0, 1, 2)]:
-        law = Law(size, rows, seed)
+        law = OperatorDistribution(size, rows, seed)
         floors = []
         for count in (500, DRAWS):
             pairs = [(law.draw(count, 2 * i), law.draw(count, 2 * i + 1)) for i in range(PAIRS)]

@@ -26,7 +26,7 @@ from tests.benchmarks.brains import (
 from tests.benchmarks.components import law_alone
 from uqrestore.conformal.component_box import ComponentPredictions, box_widths
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import OneCall, one_call
+from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.posterior.components import principal_components
@@ -41,14 +41,14 @@ COMPONENTS, ALPHA, SPLITS = 5, 0.1, 500
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "components.png"
 
 
-def ask(problem: Problem) -> OneCall:
+def ask(problem: Problem) -> PosteriorMoments:
     """Ask the network once for every slice."""
     network = load_prior(PREDICTOR)
-    return one_call(network, problem, SampleNoise(0, [0], slices=range(len(problem.y))))
+    return posterior_moments(network, problem, SampleNoise(0, [0], slices=range(len(problem.y))))
 
 
 def predictions(
-    truth: Images, told: OneCall, families: np.ndarray, residual: dict[int, float]
+    truth: Images, told: PosteriorMoments, families: np.ndarray, residual: dict[int, float]
 ) -> ComponentPredictions:
     """Put what the network said beside the truth.
 
@@ -67,7 +67,7 @@ def predictions(
     )
 
 
-def left_out(truth: Images, told: OneCall, families: np.ndarray) -> dict[int, float]:
+def left_out(truth: Images, told: PosteriorMoments, families: np.ndarray) -> dict[int, float]:
     """Root mean square norm of the error outside of the components, for each kind."""
     error = truth - told.mean
     along = torch.einsum("bkchw,bchw->bk", told.directions, error)
@@ -150,7 +150,7 @@ def captured(directions: Tensor, error: Tensor) -> np.ndarray:
     return (along.cumsum(0) / error.double().square().sum()).numpy()
 
 
-def curves(truth: Images, told: OneCall, draws: Tensor) -> dict[int, np.ndarray]:
+def curves(truth: Images, told: PosteriorMoments, draws: Tensor) -> dict[int, np.ndarray]:
     """Return, by number of draws, the captured shares ``(slice, component)``; 0 is one call."""
     error = truth - told.mean
     rows = range(len(truth))
@@ -210,7 +210,7 @@ def _error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def law_row(truth: Images, problem: Problem, told: OneCall) -> str:
+def law_row(truth: Images, problem: Problem, told: PosteriorMoments) -> str:
     """Return what five components of the law behind the linear guess capture of the same error."""
     network = load_prior(PREDICTOR)
     assert isinstance(network, NetworkDenoiser)
@@ -267,7 +267,7 @@ def main() -> None:
     if said.no_draws:
         return
     pick = torch.linspace(0, len(people.images) - 1, FIGURE_SLICES).round().long()
-    chosen = OneCall(told.mean[pick], told.directions[pick], told.std[pick])
+    chosen = PosteriorMoments(told.mean[pick], told.directions[pick], told.std[pick])
     draws = draw(problem.select(pick), said.folder, said.most)
     found = curves(people.images[pick], chosen, draws)
     picture(found)

@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.benchmarks.field_networks import field_source
 from tests.benchmarks.small import NETWORK, mean_of, problems, run, trained
 from uqrestore.benchmarks.exact import gaussian_field
-from uqrestore.networks.linear.low_rank import LowRankGuess
+from uqrestore.networks.linear.low_rank import LowRankEstimator
 from uqrestore.operators import Matrix
 from uqrestore.problem import Problem
 from uqrestore.training.data import Drawn, Images, Source, step_generator
@@ -130,7 +130,7 @@ def phantoms(folder: Path, samples: int) -> Iterator[str]:
     many = torch.cat(drawn).flatten(1).double()
     measured = problems(PHANTOMS, truth, 0.0)
     rows = known_rows(truth, many.mean(0), torch.cov(many.T), measured["random_matrix"])
-    guess = LowRankGuess((1, 32, 32), GUESS["guess"], GUESS["guess_rank"])
+    guess = LowRankEstimator((1, 32, 32), GUESS["guess"], GUESS["guess_rank"])
     guess.fit(many[: guess.images].float().reshape(-1, 1, 32, 32))
     errors = [(p.project(guess(p)) - truth).square() for p in measured.values()]
     rows.append(["the linear guess", *(f"{decibels(error):.2f}" for error in errors)])

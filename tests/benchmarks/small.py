@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import one_call
+from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.networks.weights import load_tensors
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem, simulate
-from uqrestore.training.batch import build_law, operators_of
+from uqrestore.training.batch import build_distribution, operators_of
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.loop import Progress, train
@@ -49,7 +49,7 @@ def problems(said: dict, truth: Images, noise_std: float) -> dict[str, Problem]:
     assert config.problem is not None
     found = {}
     for number, (name, family) in enumerate(config.problem.families.items()):
-        law = build_law(name, family, config.data.shape)
+        law = build_distribution(name, family, config.data.shape)
         operator = law.draw(step_generator(3, number), len(truth))
         noise = SampleNoise(4, [0], slices=range(len(truth)))
         found[name] = simulate(operator, truth, noise_std=noise_std, noise=noise)
@@ -60,7 +60,7 @@ def mean_of(denoiser: NetworkDenoiser, problem: Problem) -> Images:
     """Posterior means in one call each."""
     count = problem.problem_shape[0]
     noise = SampleNoise(5, [0], slices=range(count))
-    return one_call(denoiser, problem, noise).mean
+    return posterior_moments(denoiser, problem, noise).mean
 
 
 def run(

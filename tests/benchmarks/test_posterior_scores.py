@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from tests.benchmarks.mixture_start import Law, sliced
+from tests.benchmarks.mixture_start import OperatorDistribution, sliced
 from uqrestore.benchmarks.exact import exact_draws, measure, prior_draws
 from uqrestore.benchmarks.mixtures import mixture_levels, mixture_problem, mixture_rows
 from uqrestore.benchmarks.posterior_scores import distance
@@ -64,7 +64,7 @@ def test_the_modes_of_a_mixture_are_counted() -> None:
 @pytest.mark.parametrize(("rows", "seed"), [(1, 0), (1, 1), (2, 0), (2, 1)])
 def test_the_ideal_conditional_denoiser_finds_the_modes(rows: int, seed: int) -> None:
     """At 63 calls, from a hundred times the widest standard deviation of the prior."""
-    law, levels = Law(80, rows, seed), mixture_levels(80, 32, 0.1, 100.0)
+    law, levels = OperatorDistribution(80, rows, seed), mixture_levels(80, 32, 0.1, 100.0)
     white = SampleNoise(seed, range(1500)).normal((80,), torch.zeros(0).double())
     x = sample(law.denoise, levels[0] * white, levels, SampleNoise(0, [0]), sampler="heun")
     exact = [law.draw(1500, i) for i in range(6)]

@@ -14,7 +14,7 @@ from uqrestore.conformal.widths import (
     WIDTHS,
     conformal_risk_control,
     control_risk,
-    coverage_law,
+    coverage_distribution,
     learn_then_test,
     split_conformal,
 )
@@ -49,7 +49,7 @@ def test_split_conformal_covers_and_follows_the_beta_law(share: float) -> None:
         ]
     )
     error = found.std() / np.sqrt(STUDIES)
-    law = stats.kstest(found, "beta", coverage_law(SCENES, ALPHA))
+    law = stats.kstest(found, "beta", coverage_distribution(SCENES, ALPHA))
     LOG.info(
         "split conformal, share %g: mean coverage %.4f, Beta law p = %.2f, 5 to 95 %%: %s",
         share,

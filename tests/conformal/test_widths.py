@@ -9,7 +9,7 @@ from uqrestore.conformal.widths import (
     WIDTHS,
     conformal_risk_control,
     control_risk,
-    coverage_law,
+    coverage_distribution,
     coverage_range,
     learn_then_test,
     split_conformal,
@@ -39,7 +39,7 @@ def test_split_conformal_reproduces_the_beta_law() -> None:
     g = np.random.default_rng(0)
     # Uniform scores: the coverage of a threshold is the threshold.
     found = [split_conformal(g.random(50), 0.1) for _ in range(2000)]
-    assert stats.kstest(found, "beta", coverage_law(50, 0.1)).pvalue > 0.01
+    assert stats.kstest(found, "beta", coverage_distribution(50, 0.1)).pvalue > 0.01
 
 
 @pytest.mark.parametrize(

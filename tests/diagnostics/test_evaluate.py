@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from uqrestore.diagnostics.evaluate import Examination, examine
+from uqrestore.diagnostics.evaluate import Evaluation, evaluate
 from uqrestore.diagnostics.scenes import Scenes
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
@@ -34,8 +34,8 @@ def study(draws: int = 8) -> Scenes:
 
 
 @functools.cache
-def examination() -> Examination:
-    return examine(study(), data_range=2.0)
+def examination() -> Evaluation:
+    return evaluate(study(), data_range=2.0)
 
 
 def test_a_right_sampler_stands_near_the_perfect_one_in_every_row() -> None:
@@ -73,4 +73,4 @@ def test_two_draws_are_too_few_for_the_perfect_column() -> None:
     scenes = study()
     few = Scenes(scenes.truth, scenes.draws[:2], scenes.problem)
     with pytest.raises(ValueError, match="at least 3 draws"):
-        examine(few, data_range=2.0)
+        evaluate(few, data_range=2.0)

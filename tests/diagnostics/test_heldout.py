@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor
 
 from tests.diagnostics.laws import LOG, SHAPE, draw_fast, mixture
-from uqrestore.diagnostics.heldout import held_out_battery, hold_out, joint_law
+from uqrestore.diagnostics.heldout import held_out_battery, hold_out, residual_test
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Identity, Inpainting, MaskedFourier, Matrix
 from uqrestore.priors import GaussianMixture
@@ -103,7 +103,7 @@ def noisy(n: int, *, seed: int = 0) -> tuple[Problem, GaussianMixture]:
 
 def test_residuals_of_right_draws_are_pure_noise() -> None:
     problem, posterior = noisy(800)
-    found = joint_law(problem, draw_fast(posterior, 3, 800, 600))
+    found = residual_test(problem, draw_fast(posterior, 3, 800, 600))
     assert found.ratio == pytest.approx(1, abs=0.06)
     assert found.p_value > 0.01
     assert "are those of the noise" in found.verdict
@@ -116,7 +116,7 @@ def test_padding_of_a_measurement_is_no_degree_of_freedom() -> None:
     truth = draw_fast(mixture(), 400, 1, 800)[:, 0]
     noise = SampleNoise(801, [0], slices=range(400))
     problem = simulate(Inpainting(mask), truth, noise_std=NOISE_STD, noise=noise)
-    found = joint_law(problem, truth[None])
+    found = residual_test(problem, truth[None])
     assert found.ratio == pytest.approx(1, abs=0.1)
     assert found.p_value > 0.01
 
@@ -125,11 +125,11 @@ def test_the_mean_fits_too_well_and_narrow_draws_do_too() -> None:
     problem, posterior = noisy(800)
     draws = draw_fast(posterior, 1, 800, 600)
     for wrong in (posterior.mean[None], posterior.mean + 0.7 * (draws - posterior.mean)):
-        found = joint_law(problem, wrong)
+        found = residual_test(problem, wrong)
         assert found.ratio < 0.8
         assert found.p_value < 1e-6
         assert "fit the noise of the measurements" in found.verdict
-    away = joint_law(problem, draws + 1)
+    away = residual_test(problem, draws + 1)
     assert away.ratio > 1.5
     assert "contradict the measurements" in away.verdict
 
@@ -138,7 +138,7 @@ def test_the_joint_law_has_the_right_size() -> None:
     p_values = []
     for seed in range(30):
         problem, posterior = noisy(40, seed=seed)
-        p_values.append(joint_law(problem, draw_fast(posterior, 2, 40, 700 + seed)).p_value)
+        p_values.append(residual_test(problem, draw_fast(posterior, 2, 40, 700 + seed)).p_value)
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
 
 
@@ -147,11 +147,11 @@ def test_what_cannot_be_tested_is_refused() -> None:
     problem, posterior = noisy(5)
     draws = draw_fast(posterior, 3, 5, 1)
     with pytest.raises(ValueError, match="noise_std is 0"):
-        joint_law(Problem(problem.operator, problem.y), draws)
+        residual_test(Problem(problem.operator, problem.y), draws)
     with pytest.raises(ValueError, match="at least 2 scenes"):
-        joint_law(Problem(problem.operator, problem.y[0], NOISE_STD), draws[:, 0])
+        residual_test(Problem(problem.operator, problem.y[0], NOISE_STD), draws[:, 0])
     with pytest.raises(ValueError, match="NaN"):
-        joint_law(problem, draws * torch.nan)
+        residual_test(problem, draws * torch.nan)
     with pytest.raises(ValueError, match="masked_fourier and inpainting but got matrix"):
         hold_out(problem, 0.3, g)
     with pytest.raises(ValueError, match="share is a probability"):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.networks.cases import SHAPE, awake
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import one_call
+from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.networks import InvFussion
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
@@ -51,7 +51,7 @@ def test_the_mean_of_a_gaussian_prior_is_its_posterior_mean() -> None:
     problem = Problem(operator, problem.y, 0.1)
     exact = prior.posterior(problem).mean
     for sigma, least in ((1e3, 1e-2), (1e5, 1e-4)):
-        found = one_call(prior, problem, NOISE, sigma=sigma)
+        found = posterior_moments(prior, problem, NOISE, sigma=sigma)
         assert (found.mean - exact).abs().max() < least
         assert found.std.shape == (0,)
 
@@ -61,10 +61,10 @@ def test_a_batch_is_its_problems_one_by_one(noise_std: float) -> None:
     denoiser, operator = network(), inpainting()
     y = operator.forward(randn(BATCH, *SHAPE, seed=5))
     noise = SampleNoise(0, [0], slices=range(BATCH))
-    together = one_call(denoiser, Problem(operator, y, noise_std), noise)
+    together = posterior_moments(denoiser, Problem(operator, y, noise_std), noise)
     assert together.directions.shape == (BATCH, 2, *SHAPE)
     for i in range(BATCH):
-        alone = one_call(
+        alone = posterior_moments(
             denoiser, Problem(operator[i], y[i], noise_std), SampleNoise(0, [0], slices=i)
         )
         torch.testing.assert_close(alone.mean, together.mean[i])
@@ -75,7 +75,7 @@ def test_a_batch_is_its_problems_one_by_one(noise_std: float) -> None:
 def test_without_noise_the_mean_explains_the_data_and_components_leave_them_alone() -> None:
     denoiser, operator = network(), inpainting()
     problem = simulate(operator, randn(BATCH, *SHAPE, seed=5))
-    found = one_call(denoiser, problem, SampleNoise(0, [0], slices=range(BATCH)))
+    found = posterior_moments(denoiser, problem, SampleNoise(0, [0], slices=range(BATCH)))
     torch.testing.assert_close(operator.forward(found.mean), problem.y)
     assert operator.forward(found.directions.transpose(0, 1)).abs().max() < 1e-9
     flat = found.directions.flatten(2)
@@ -88,7 +88,7 @@ def test_components_beyond_what_is_open_have_no_direction_and_no_length(left: in
     seen = torch.ones(SHAPE, dtype=torch.float64)
     seen.flatten()[:left] = 0
     problem = simulate(Inpainting(seen), randn(BATCH, *SHAPE, seed=5))
-    found = one_call(network(), problem, SampleNoise(0, [0], slices=range(BATCH)))
+    found = posterior_moments(network(), problem, SampleNoise(0, [0], slices=range(BATCH)))
     assert (found.std[:, :left] > 0).all()
     assert (found.std[:, left:] == 0).all()
     assert (found.directions[:, left:] == 0).all()
@@ -96,7 +96,7 @@ def test_components_beyond_what_is_open_have_no_direction_and_no_length(left: in
 
 def test_a_network_without_components_gives_the_mean_alone() -> None:
     problem = simulate(inpainting(), randn(BATCH, *SHAPE, seed=5))
-    found = one_call(network(0), problem, SampleNoise(0, [0], slices=range(BATCH)))
+    found = posterior_moments(network(0), problem, SampleNoise(0, [0], slices=range(BATCH)))
     assert found.directions.shape == (BATCH, 0, *SHAPE)
     assert found.std.shape == (BATCH, 0)
 
@@ -109,6 +109,6 @@ def test_images_of_another_shape_are_refused(factor: float) -> None:
     operator = Inpainting(torch.ones(4, *shape, dtype=torch.float64))
     problem = Problem(operator, operator.forward(randn(4, *shape)))
     with pytest.raises(ValueError, match=r"the network makes images .* inpainting measures images"):
-        one_call(network(), problem, NOISE)
+        posterior_moments(network(), problem, NOISE)
     with pytest.raises(ValueError, match=r"was given x_t of shape \(4, "):
         network()(randn(4, *shape), torch.tensor(1.0))

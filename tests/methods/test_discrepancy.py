@@ -9,7 +9,7 @@ from uqrestore.methods import METHODS
 from uqrestore.methods._discrepancy import meet_discrepancy
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.mixed import mix
-from uqrestore.operators.random.mixture import LAWS
+from uqrestore.operators.random.mixture import DISTRIBUTIONS
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
 
@@ -31,7 +31,7 @@ def measured(prior: GaussianPrior, kind: str, noise_std: float) -> tuple[Problem
     """Measure draws of the prior, each by an operator of its own."""
     truth = prior.draw(SampleNoise(0, range(PROBLEMS)))
     generator = torch.Generator().manual_seed(1)
-    operator = LAWS[kind](SHAPE, **KINDS[kind]).draw(generator, PROBLEMS).to(torch.float64)  # type: ignore[arg-type]
+    operator = DISTRIBUTIONS[kind](SHAPE, **KINDS[kind]).draw(generator, PROBLEMS).to(torch.float64)  # type: ignore[arg-type]
     noise = SampleNoise(2, [0], slices=range(PROBLEMS))
     return simulate(operator, truth, noise_std=noise_std, noise=noise), truth
 

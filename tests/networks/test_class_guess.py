@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.networks.test_linear_guess import BATCH, SHAPE, inpainting, lines, matrix, randn
 from tests.networks.test_low_rank_guess import RANK, dense, eye
 from uqrestore.networks import InvFussion
-from uqrestore.networks.linear.classes import NARROW, POOLED, ClassGuess
+from uqrestore.networks.linear.classes import NARROW, POOLED, ClasswiseEstimator
 from uqrestore.networks.linear.gaussian import FLOOR, strength
 from uqrestore.operators import Inpainting, Zero, mix
 from uqrestore.problem import Problem
@@ -27,13 +27,13 @@ def images(each: int = EACH, seed: int = 1) -> Tensor:
     return torch.cat(found) + 0.05 * randn(2 * each, *SHAPE, seed=seed + 3)
 
 
-def fitted(iterations: int = 200) -> ClassGuess:
-    made = ClassGuess(SHAPE, iterations, 8, 2).double()
+def fitted(iterations: int = 200) -> ClasswiseEstimator:
+    made = ClasswiseEstimator(SHAPE, iterations, 8, 2).double()
     made.fit(images())
     return made
 
 
-def of_truth(made: ClassGuess) -> list[int]:
+def of_truth(made: ClasswiseEstimator) -> list[int]:
     """Which class of the guess each true class is."""
     return [
         int(torch.cdist(part.mean(0).flatten()[None], made.class_means.flatten(1)).argmin())
@@ -41,8 +41,8 @@ def of_truth(made: ClassGuess) -> list[int]:
     ]
 
 
-def covariance_of(made: ClassGuess, shares: Tensor) -> Tensor:
-    law = made.law_of(shares)
+def covariance_of(made: ClasswiseEstimator, shares: Tensor) -> Tensor:
+    law = made.model_of(shares)
     return law.spread(law.gather(eye())).flatten(1)
 
 
@@ -51,7 +51,7 @@ def test_it_finds_the_classes_and_their_moments() -> None:
     own = [torch.cov(part.flatten(1).mT, correction=0) for part in parts]
     for k, place in enumerate(of_truth(made)):
         shares = torch.eye(2, dtype=torch.float64)[place]
-        torch.testing.assert_close(made.law_of(shares).mean, parts[k].mean(0))
+        torch.testing.assert_close(made.model_of(shares).mean, parts[k].mean(0))
         wanted = (EACH * own[k] + POOLED * (own[0] + own[1]) / 2) / (EACH + POOLED)
         wanted = wanted + NARROW * made.first.basis.mT @ made.first.basis
         torch.testing.assert_close(covariance_of(made, shares), wanted, rtol=0.0, atol=0.01)
@@ -60,7 +60,7 @@ def test_it_finds_the_classes_and_their_moments() -> None:
 def test_all_classes_in_their_shares_are_the_law_of_all() -> None:
     made, seen = fitted(), images()
     shares = torch.tensor([0.5, 0.5], dtype=torch.float64)
-    torch.testing.assert_close(made.law_of(shares).mean, seen.mean(0))
+    torch.testing.assert_close(made.model_of(shares).mean, seen.mean(0))
     wanted = torch.cov(seen.flatten(1).mT, correction=0)
     wanted = wanted + NARROW * made.first.basis.mT @ made.first.basis
     torch.testing.assert_close(covariance_of(made, shares), wanted, rtol=0.0, atol=0.01)
@@ -76,7 +76,7 @@ def test_where_the_class_shows_it_is_the_linear_estimate_of_that_class(std: floa
     a, y = dense(operator), problem.y.flatten(1)
     floor = FLOOR * strength(operator, truth) if std else FLOOR * torch.ones(BATCH)
     for i in range(BATCH):
-        covariance, mean = covariance_of(made, shares[i]), made.law_of(shares[i]).mean.flatten()
+        covariance, mean = covariance_of(made, shares[i]), made.model_of(shares[i]).mean.flatten()
         kept = a[i].abs().sum(1) > 0
         row = a[i][kept]
         system = row @ covariance @ row.mT + (std**2 + floor[i]) * torch.eye(len(row))
@@ -158,7 +158,7 @@ def test_half_precision_does_it_no_harm() -> None:
 
 def test_few_different_images_leave_it_regular() -> None:
     """Three images, many times: classes that nobody is in, and directions without any length."""
-    made = ClassGuess(SHAPE, 20, 8, 5)
+    made = ClasswiseEstimator(SHAPE, 20, 8, 5)
     made.fit(images()[[0, 1, EACH]].float().repeat(40, 1, 1, 1))
     problem = Problem(matrix().to(torch.float32), matrix().forward(images()[:BATCH]).float())
     for guess in (made, made.half().float()):
@@ -175,16 +175,16 @@ def network(guess: int = 0, guess_rank: int = 0, guess_classes: int = 0) -> InvF
 
 def test_a_network_may_be_given_it() -> None:
     made = network(guess=4, guess_rank=RANK, guess_classes=3)
-    assert isinstance(made.linear_guess, ClassGuess)
+    assert isinstance(made.linear_guess, ClasswiseEstimator)
     assert made.state_dict()["linear_guess.class_means"].shape == (3, *SHAPE)
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="guess_classes is 1; give at least 2"):
-        ClassGuess(SHAPE, 3, RANK, 1)
+        ClasswiseEstimator(SHAPE, 3, RANK, 1)
     with pytest.raises(ValueError, match="guess_classes is 3 but guess_rank is 0"):
         network(guess=4, guess_classes=3)
     with pytest.raises(ValueError, match="guess is 0 but guess_rank is 0 and guess_classes 3"):
         network(guess_classes=3)
     with pytest.raises(ValueError, match="30 images cannot make 31 classes"):
-        ClassGuess(SHAPE, 3, 2, 31).double().fit(images(15))
+        ClasswiseEstimator(SHAPE, 3, 2, 31).double().fit(images(15))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.networks.linear.spectral import FLOOR, LinearGuess
+from uqrestore.networks.linear.spectral import FLOOR, SpectralEstimator
 from uqrestore.operators import Inpainting, LinearOperator, MaskedFourier, Matrix, Zero
 from uqrestore.operators.random.mixture import RandomMatrix
 from uqrestore.problem import Problem, simulate
@@ -17,8 +17,8 @@ def randn(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-def fitted(iterations: int = 60) -> LinearGuess:
-    made = LinearGuess(SHAPE, iterations).double()
+def fitted(iterations: int = 60) -> SpectralEstimator:
+    made = SpectralEstimator(SHAPE, iterations).double()
     smooth = torch.fft.irfft2(torch.fft.rfft2(randn(50, *SHAPE, seed=1)) * 0.5, s=SHAPE[1:])
     made.fit(smooth.cumsum(-1) * 0.2 + randn(*SHAPE, seed=2))
     return made

@@ -10,8 +10,8 @@ from tests.networks.test_linear_guess import BATCH, PIXELS, SHAPE, inpainting, l
 from uqrestore.networks import InvFussion
 from uqrestore.networks.linear.components import linear_components
 from uqrestore.networks.linear.gaussian import FLOOR, strength
-from uqrestore.networks.linear.low_rank import LowRankGuess
-from uqrestore.networks.linear.spectral import LinearGuess
+from uqrestore.networks.linear.low_rank import LowRankEstimator
+from uqrestore.networks.linear.spectral import SpectralEstimator
 from uqrestore.operators import LinearOperator, Zero, mix
 from uqrestore.problem import Problem
 
@@ -26,8 +26,8 @@ def images(count: int = 400) -> Tensor:
     return (randn(count, RANK, seed=12) @ patterns).reshape(-1, *SHAPE) + smooth + 1
 
 
-def fitted(iterations: int = 200, rank: int = RANK) -> LowRankGuess:
-    made = LowRankGuess(SHAPE, iterations, rank).double()
+def fitted(iterations: int = 200, rank: int = RANK) -> LowRankEstimator:
+    made = LowRankEstimator(SHAPE, iterations, rank).double()
     made.fit(images())
     return made
 
@@ -86,7 +86,7 @@ def test_it_is_the_linear_estimate_and_leaves_its_covariance(kind: str, std: flo
 def test_few_steps_are_near_where_the_forerunner_is_not() -> None:
     operator, truth = lines(), images()[:BATCH]
     problem = Problem(operator, operator.forward(truth))
-    before = LinearGuess(SHAPE, 6).double()
+    before = SpectralEstimator(SHAPE, 6).double()
     before.fit(images())
     errors = [float((made(problem) - truth).square().mean()) for made in (fitted(6), before)]
     assert errors[0] < 0.5 * errors[1]
@@ -122,11 +122,11 @@ def test_its_steps_stay_out_of_autocast() -> None:
 
 def test_more_directions_than_there_can_be_are_refused() -> None:
     with pytest.raises(ValueError, match="guess_rank is 60 but images have 60 pixels"):
-        LowRankGuess(SHAPE, 3, PIXELS)
+        LowRankEstimator(SHAPE, 3, PIXELS)
     with pytest.raises(ValueError, match="guess_rank is -1"):
-        LowRankGuess(SHAPE, 3, -1)
+        LowRankEstimator(SHAPE, 3, -1)
     with pytest.raises(ValueError, match="10 images cannot tell 4 directions"):
-        LowRankGuess(SHAPE, 3, RANK).double().fit(images(10))
+        LowRankEstimator(SHAPE, 3, RANK).double().fit(images(10))
 
 
 def test_a_network_may_be_given_it() -> None:
@@ -134,7 +134,7 @@ def test_a_network_may_be_given_it() -> None:
         SHAPE, patch=2, widths=(16,), depths=(1,), attention=("global",), joint=(True,),
         fdl_input="projected", guess=4, guess_rank=RANK, head_width=8, cond_width=16,
     )  # fmt: skip
-    assert isinstance(made.linear_guess, LowRankGuess)
+    assert isinstance(made.linear_guess, LowRankEstimator)
     assert made.state_dict()["linear_guess.basis"].shape == (RANK, PIXELS)
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Generator
 
 from uqrestore.operators import LinearOperator, Mixed, Padded
-from uqrestore.operators.random.base import Law
+from uqrestore.operators.random.base import OperatorDistribution
 from uqrestore.operators.random.mixture import (
-    LAWS,
+    DISTRIBUTIONS,
     AdditiveNoise,
     BoxOutpainting,
     CartesianKSpace,
@@ -26,7 +26,7 @@ from uqrestore.operators.random.mixture import (
 )
 
 SHAPE = (1, 16, 24)
-CASES: dict[str, Callable[[], Law]] = {
+CASES: dict[str, Callable[[], OperatorDistribution]] = {
     "box_outpainting": lambda: BoxOutpainting(SHAPE),
     "cartesian_kspace": lambda: CartesianKSpace(SHAPE),
     "missing_box": lambda: MissingBox(SHAPE),
@@ -50,7 +50,7 @@ def single(operator: LinearOperator) -> LinearOperator:
 
 
 def test_every_law_has_a_case() -> None:
-    assert set(LAWS) == set(CASES)
+    assert set(DISTRIBUTIONS) == set(CASES)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

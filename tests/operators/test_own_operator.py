@@ -12,7 +12,7 @@ from tests.operators import test_laws
 from uqrestore.operators import LinearOperator
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to"
-LAWS: dict[str, Callable[[LinearOperator], None]] = {
+DISTRIBUTIONS: dict[str, Callable[[LinearOperator], None]] = {
     "adjoint": lambda A: test_laws.test_adjoint_is_the_transpose(A, (2,)),
     "autograd": test_laws.test_adjoint_matches_autograd,
     "penrose": lambda A: test_laws.test_pinv_obeys_penrose(A, torch.float64, 1e-9),
@@ -26,7 +26,7 @@ LAWS: dict[str, Callable[[LinearOperator], None]] = {
 }
 
 
-@pytest.mark.parametrize("law", sorted(LAWS))
+@pytest.mark.parametrize("law", sorted(DISTRIBUTIONS))
 def test_the_operator_of_the_page_obeys(law: str) -> None:
     spec = importlib.util.spec_from_file_location("gain", PAGE / "gain.py")
     assert spec is not None
@@ -34,7 +34,7 @@ def test_the_operator_of_the_page_obeys(law: str) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     gain = torch.rand(3, 7, 6, generator=Generator().manual_seed(0), dtype=torch.float64)
-    LAWS[law](module.Gain((gain > 0.2) * (1 + gain)))
+    DISTRIBUTIONS[law](module.Gain((gain > 0.2) * (1 + gain)))
 
 
 def test_the_page_shows_that_file() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from uqrestore.operators import OPERATORS, Radon
-from uqrestore.operators.factories import OPERATOR_LAWS
+from uqrestore.operators.factories import FACTORIES
 from uqrestore.pipeline.build import build_operator
 from uqrestore.pipeline.kinds import BenchmarkPipeline
 from uqrestore.pipeline.parts import OperatorPart
@@ -34,7 +34,7 @@ def test_views_are_spread_evenly_over_half_a_turn() -> None:
 
 
 def test_every_law_is_that_of_an_operator() -> None:
-    assert set(OPERATOR_LAWS) <= set(OPERATORS)
+    assert set(FACTORIES) <= set(OPERATORS)
 
 
 def raw(method: object) -> dict[str, object]:

@@ -14,8 +14,8 @@ from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import RestorePipeline, change, read_pipeline
 from uqrestore.posterior import read_operator, validate
 from uqrestore.priors import LowRankGaussian
-from uqrestore.restoration.draw import Shelf
-from uqrestore.restoration.prepare import prepare
+from uqrestore.restoration.draw import PriorCache
+from uqrestore.restoration.prepare import prepare_restoration
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import (
     RadialScan,
@@ -119,7 +119,7 @@ def test_a_field_of_view_that_is_not_the_priors_is_part_of_the_operator(
     path = write_ismrmrd(tmp_path / "a.mrd", field.transpose(2, 1, 0), upright, centred, noise, 8)
     raw = read_input(path)
 
-    work = prepare(pipeline, raw, False, None, "cpu", Shelf())
+    work = prepare_restoration(pipeline, raw, False, None, "cpu", PriorCache())
 
     operator, acquisition = work.acquisition.operator, work.acquisition
     assert operator.name == "composed"
@@ -149,7 +149,7 @@ def test_radial_spokes_of_several_coils_are_restored(
     raw = read_input(path)
     assert isinstance(raw, RadialScan)
 
-    work = prepare(pipeline, raw, False, None, "cpu", Shelf())
+    work = prepare_restoration(pipeline, raw, False, None, "cpu", PriorCache())
 
     assert work.acquisition.operator.name == "coil_radial"
     assert work.acquisition.axes == ("z", "ri", "coil", "point")

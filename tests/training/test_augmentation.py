@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.training.test_training import SHAPE, VAL, config, source
 from uqrestore.training import augmentation
-from uqrestore.training.augmentation import augment_told
+from uqrestore.training.augmentation import augment_conditioned
 from uqrestore.training.config import DataConfig, NetworkConfig
 from uqrestore.training.data import step_generator
 from uqrestore.training.trainer import Trainer
@@ -30,7 +30,7 @@ def moved(images: Tensor, **changes: float) -> Tensor:
 
 def test_nothing_changed_is_nothing_told() -> None:
     images = smooth(40)
-    changed, told = augment_told(images, step_generator(0), share=0.0)
+    changed, told = augment_conditioned(images, step_generator(0), share=0.0)
     plain = told[:, 0] == 0
     assert 10 < plain.sum() < 30, "half are mirrored"
     assert torch.equal(changed[plain], images[plain])
@@ -39,7 +39,7 @@ def test_nothing_changed_is_nothing_told() -> None:
 
 
 def test_every_change_is_told_at_its_share() -> None:
-    _, told = augment_told(smooth(4000, (4, 4)), step_generator(1), share=0.2)
+    _, told = augment_conditioned(smooth(4000, (4, 4)), step_generator(1), share=0.2)
     share = (told != 0).float().mean(0)
     wanted = torch.tensor([0.5, 0.1, *[0.2] * 7])
     wanted[6] = 0.1  # the frame of a stretch is turned for half of them

@@ -7,7 +7,7 @@ import torch
 
 from tests.training.test_start import PROBLEM, conditional
 from tests.training.test_training import SHAPE, VAL, config, source
-from uqrestore.diffusion.posterior_mean import one_call
+from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.networks.weights import load_tensors, save_tensors
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.mixed import mix
@@ -69,8 +69,10 @@ def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_p
 
     problem = simulate(draw(3, g), VAL[:3])
     base = again.base.denoiser
-    both = one_call(again.denoiser, problem, SampleNoise(0, [0], slices=range(3)), base=base)
-    alone = one_call(base, problem, SampleNoise(0, [0], slices=range(3)))
+    both = posterior_moments(
+        again.denoiser, problem, SampleNoise(0, [0], slices=range(3)), base=base
+    )
+    alone = posterior_moments(base, problem, SampleNoise(0, [0], slices=range(3)))
     assert torch.equal(both.mean, alone.mean)
     assert not torch.equal(both.directions, alone.directions)
     lost = said.model_copy(update={"start": None})

@@ -12,7 +12,7 @@ from uqrestore.pipeline import TrainPipeline
 from uqrestore.training.config import DataConfig, LossConfig
 from uqrestore.training.data import to_network
 from uqrestore.training.run import run_training
-from uqrestore.training.sources import drowning_level
+from uqrestore.training.sources import pure_noise_level
 
 
 def test_it_is_ten_times_the_root_of_the_largest_variance() -> None:
@@ -20,13 +20,13 @@ def test_it_is_ten_times_the_root_of_the_largest_variance() -> None:
     one = torch.randn(1, 6, 5, generator=g)
     weight = 3 * torch.randn(20000, 1, 1, 1, generator=g)
     images = 0.2 + weight * one / one.norm() + 0.1 * torch.randn(20000, 1, 6, 5, generator=g)
-    assert drowning_level(images) in {30, 31}
+    assert pure_noise_level(images) in {30, 31}
     exact = torch.linalg.eigvalsh(torch.cov(images.flatten(1).T)).max()
-    assert drowning_level(images) == math.ceil(10 * exact.sqrt())
+    assert pure_noise_level(images) == math.ceil(10 * exact.sqrt())
 
 
 def test_images_that_are_all_alike_are_drowned_by_any_noise() -> None:
-    assert drowning_level(torch.full((9, *SHAPE), 0.3)) == 1
+    assert pure_noise_level(torch.full((9, *SHAPE), 0.3)) == 1
 
 
 def test_a_run_chooses_its_level_once(tmp_path: Path) -> None:
@@ -39,5 +39,5 @@ def test_a_run_chooses_its_level_once(tmp_path: Path) -> None:
         pipeline = TrainPipeline(kind="train", title="small", **said)
         run_training(pipeline.config, pipeline.title, "small", tmp_path, tmp_path / "run")
     chosen = load_json(tmp_path / "run" / "config.json")["loss"]["pure_noise_sigma"]
-    assert abs(chosen - drowning_level(to_network(slices()))) <= 3
+    assert abs(chosen - pure_noise_level(to_network(slices()))) <= 3
     assert chosen != 100

@@ -20,7 +20,7 @@ from uqrestore.posterior import (
     remove_leftovers,
 )
 from uqrestore.posterior.integrity import intact
-from uqrestore.restoration.draw import Shelf
+from uqrestore.restoration.draw import PriorCache
 from uqrestore.restoration.prepare import fingerprint
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import ScanError, input_identity, read_input
@@ -29,7 +29,7 @@ Status = Literal["done", "skipped", "failed", "failed before"]
 
 WHOLE = Storage()
 
-SHELF = Shelf()
+SHELF = PriorCache()
 """The priors of this process: a worker loads each once."""
 
 
@@ -227,7 +227,7 @@ def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
             slices=job.slices,
             batch_size=job.batch_size,
             device=job.device,
-            shelf=SHELF,
+            cache=SHELF,
             storage=job.storage,
             memory=job.memory,
             progress=seen.append,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.benchmarks.counting import Counting, Counts
-from uqrestore.benchmarks.results import LEVEL, ZERO_FILLED, Piece, Results
+from uqrestore.benchmarks.results import LEVEL, ZERO_FILLED, BenchmarkRecord, Results
 from uqrestore.diagnostics.coverage import hits
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.metrics.image import NETWORK_RANGE, ssim
@@ -126,7 +126,9 @@ def run_benchmark(
         group = left[cell][: max(1, pipeline.batch_size // pipeline.draws)]
         pieces = _run(bench, cell, group)
         if pieces[0].failed:
-            pieces = [Piece(*_key(pieces[0]), i, failed=pieces[0].failed) for i in left[cell]]
+            pieces = [
+                BenchmarkRecord(*_key(pieces[0]), i, failed=pieces[0].failed) for i in left[cell]
+            ]
         results.pieces += pieces
         spent[cell] += sum(piece.seconds for piece in pieces)
         left[cell] = left[cell][len(pieces) :]
@@ -139,7 +141,7 @@ def run_benchmark(
     return results
 
 
-def _key(piece: Piece) -> tuple[str, str, float]:
+def _key(piece: BenchmarkRecord) -> tuple[str, str, float]:
     return piece.method, piece.operator, piece.noise_std
 
 
@@ -186,14 +188,16 @@ def _halving(slices: Sequence[int]) -> list[int]:
     return [slices[i] for i in sorted(range(len(slices)), key=lambda i: -(i & -i))]
 
 
-def _run(bench: _Bench, cell: _Cell, group: Sequence[int]) -> list[Piece]:
+def _run(bench: _Bench, cell: _Cell, group: Sequence[int]) -> list[BenchmarkRecord]:
     """Run a cell on some slices."""
     acquisition = bench.acquisition(cell.operator, cell.noise_std)
     rows = [bench.slices.index(i) for i in group]
     key = cell.method, cell.operator, cell.noise_std
     if cell.method == ZERO_FILLED:
         images = acquisition.intensity.to_network(acquisition.zero_filled().numpy())
-        return [Piece(*key, bench.slices[i], *_quality(bench, i, images[i])) for i in rows]
+        return [
+            BenchmarkRecord(*key, bench.slices[i], *_quality(bench, i, images[i])) for i in rows
+        ]
     pipeline, counts = bench.pipeline, Counts()
     # On a machine that does other work too, the time of this process is what the run costs.
     clock = time.process_time if bench.device == "cpu" else time.perf_counter
@@ -210,7 +214,7 @@ def _run(bench: _Bench, cell: _Cell, group: Sequence[int]) -> list[Piece]:
         )
     except (ValueError, ArithmeticError) as error:
         # A method that is not for this problem (noise, operator) leaves an empty line.
-        return [Piece(*key, i, failed=str(error)) for i in group]
+        return [BenchmarkRecord(*key, i, failed=str(error)) for i in group]
     draws = drawn.cpu().numpy()
     seconds = (clock() - start) / len(group)
     unmeasured = _not_measured(acquisition.operator, bench.truth.shape)
@@ -219,7 +223,7 @@ def _run(bench: _Bench, cell: _Cell, group: Sequence[int]) -> list[Piece]:
         inside = bench.mask[i] & unmeasured[i]
         hit = hits(bench.truth[i], draws[:, at], LEVEL)[inside]
         pieces.append(
-            Piece(
+            BenchmarkRecord(
                 *key,
                 bench.slices[i],
                 *_quality(bench, i, draws[:, at].mean(axis=0)),

@@ -24,7 +24,7 @@ ZERO_FILLED = "zero-filled"
 
 
 @dataclass(frozen=True)
-class Piece:
+class BenchmarkRecord:
     """What one method made of one slice.
 
     Attributes:
@@ -104,12 +104,12 @@ class Results:
     """
 
     pipeline: BenchmarkPipeline
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[BenchmarkRecord] = field(default_factory=list)
     threads: int = field(default_factory=torch.get_num_threads)
 
     def rows(self) -> list[Row]:
         """Return a row for every method, operator and noise level that has a piece."""
-        cells: dict[tuple[str, float, str], list[Piece]] = {}
+        cells: dict[tuple[str, float, str], list[BenchmarkRecord]] = {}
         for piece in self.pieces:
             cells.setdefault((piece.operator, piece.noise_std, piece.method), []).append(piece)
         return [
@@ -151,7 +151,7 @@ class Results:
         try:
             said = json.loads(path.read_text())
             same = said["pipeline_sha256"] == pipeline.sha256
-            pieces = [Piece(**piece) for piece in said["pieces"]]
+            pieces = [BenchmarkRecord(**piece) for piece in said["pieces"]]
         except (ValueError, KeyError, TypeError):
             same, pieces, said = False, [], {}
         if not same:
@@ -188,7 +188,7 @@ def load_report(path: Path) -> dict[str, Any]:
     return said
 
 
-def _row(pieces: Sequence[Piece], beside: Sequence[Piece] | None) -> Row:
+def _row(pieces: Sequence[BenchmarkRecord], beside: Sequence[BenchmarkRecord] | None) -> Row:
     first = pieces[0]
     row = Row(first.method, first.operator, first.noise_std, len(pieces), failed=first.failed)
     if first.failed:
@@ -215,14 +215,14 @@ def _row(pieces: Sequence[Piece], beside: Sequence[Piece] | None) -> Row:
     )
 
 
-def _psnr(pieces: Sequence[Piece]) -> float | None:
+def _psnr(pieces: Sequence[BenchmarkRecord]) -> float | None:
     error = sum(piece.square_error * piece.pixels for piece in pieces)
     if error == 0:
         return None
     return 10 * log10(NETWORK_RANGE**2 * sum(piece.pixels for piece in pieces) / error)
 
 
-def _short(piece: Piece) -> dict[str, Any]:
+def _short(piece: BenchmarkRecord) -> dict[str, Any]:
     """Leave out what has its default, and digits that say nothing."""
     said = {key: value for key, value in asdict(piece).items() if value not in (0, "", None)}
     said |= {"noise_std": piece.noise_std, "slice": piece.slice}

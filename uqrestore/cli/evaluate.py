@@ -41,20 +41,20 @@ def evaluate(
 ) -> None:
     """Test draws against known truth: calibration, coverage, scores, image quality."""
     with one_line_faults(table or folder):
-        from uqrestore.evaluation import find_files, read_study, save_examination, table_of
+        from uqrestore.evaluation import find_files, read_study, save_evaluation, table_of
 
         if table is not None and table.exists() and not overwrite:
             raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
         if pipeline is not None:
             folder = _restored(folder, pipeline, restored, slices, draws, batch_size, device)
         study = read_study(find_files(folder))
-        found = study.examine(level=level)
+        found = study.evaluate(level=level)
         out.print(table_of(found))
         say(found.battery.verdict)
         people = "scan" if study.scenes.people == 1 else "scans"
         say(f"{len(study.scenes)} slices of {study.scenes.people} {people}; a slice is one scene")
         if table is not None:
-            save_examination(found, table)
+            save_evaluation(found, table)
             say(f"table: {table}")
 
 

@@ -64,11 +64,13 @@ def coverage_range(scenes: int, alpha: float, *, level: float = 0.9) -> tuple[fl
     References:
         Vovk, "Conditional validity of inductive conformal predictors", ACML 2012, section 3.
     """
-    low, high = stats.beta.ppf([(1 - level) / 2, (1 + level) / 2], *coverage_law(scenes, alpha))
+    low, high = stats.beta.ppf(
+        [(1 - level) / 2, (1 + level) / 2], *coverage_distribution(scenes, alpha)
+    )
     return float(low), float(high)
 
 
-def coverage_law(scenes: int, alpha: float) -> tuple[int, int]:
+def coverage_distribution(scenes: int, alpha: float) -> tuple[int, int]:
     """Return the two parameters of the Beta law of :func:`coverage_range`."""
     spared = math.floor((scenes + 1) * alpha + 1e-9)
     return scenes + 1 - spared, spared

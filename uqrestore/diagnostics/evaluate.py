@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from uqrestore.diagnostics.battery import Battery, run_battery
 from uqrestore.diagnostics.bootstrap import Estimate
 from uqrestore.diagnostics.coverage import LEVELS, measure_coverage
-from uqrestore.diagnostics.heldout import joint_law
+from uqrestore.diagnostics.heldout import residual_test
 from uqrestore.diagnostics.scenes import Scenes
 from uqrestore.diagnostics.scores import score_table
 from uqrestore.diagnostics.spread import error_uncertainty, spread_skill, three_decibels
@@ -48,7 +48,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Examination:
+class Evaluation:
     """All numbers of one sampler.
 
     Attributes:
@@ -93,13 +93,13 @@ class Examination:
         return xr.Dataset(table | tests, coordinates, attributes)
 
 
-def examine(
+def evaluate(
     scenes: Scenes,
     *,
     mask: Bool[np.ndarray, " scene row column"] | None = None,
     data_range: float,
     level: float = 0.01,
-) -> Examination:
+) -> Evaluation:
     """Run the battery, coverage, scores, spread and image metrics on the same scenes.
 
     Args:
@@ -119,7 +119,7 @@ def examine(
         *_spread_rows(scenes),
         *_image_rows(scenes, mask, data_range),
     )
-    return Examination(battery, rows)
+    return Evaluation(battery, rows)
 
 
 def _coverage_rows(
@@ -155,7 +155,7 @@ def _spread_rows(scenes: Scenes) -> Iterator[Row]:
         yield Row("spread", f"error and std, {name}", both.value, perfect=both.ceiling)
     problem = scenes.problem
     if problem is not None and bool((torch.as_tensor(problem.noise_std) > 0).all()):
-        law = joint_law(problem, torch.from_numpy(scenes.draws))
+        law = residual_test(problem, torch.from_numpy(scenes.draws))
         yield Row("spread", "residual, noise variances", law.ratio, perfect=1.0)
 
 

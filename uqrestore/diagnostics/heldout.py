@@ -118,7 +118,7 @@ def held_out_battery(
 
 
 @dataclass(frozen=True)
-class JointLaw:
+class ResidualTest:
     """Residuals of draws against the law that the truth's residuals have.
 
     Attributes:
@@ -141,7 +141,7 @@ class JointLaw:
         return f"The draws {how} the measurements ({size}, {self.scenes} scenes)."
 
 
-def joint_law(problem: Problem, draws: Tensor) -> JointLaw:
+def residual_test(problem: Problem, draws: Tensor) -> ResidualTest:
     r"""Test that :math:`\|y - A x_l\|^2 / s^2` is chi-squared with one degree per measurement.
 
     A posterior draw and its measurement have the joint law of truth and measurement, so a
@@ -173,7 +173,7 @@ def joint_law(problem: Problem, draws: Tensor) -> JointLaw:
     freedom = measured_rows(problem.operator).expand(problem.problem_shape)
     uniform = stats.chi2.cdf(power[0].numpy(), freedom.numpy())
     p_value = float(stats.kstest(uniform, "uniform").pvalue)
-    return JointLaw(float((power / freedom).mean()), p_value, len(freedom))
+    return ResidualTest(float((power / freedom).mean()), p_value, len(freedom))
 
 
 def _projection(pool: Pool) -> Values:

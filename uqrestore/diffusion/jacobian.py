@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.posterior_mean import OneCall
+from uqrestore.diffusion.posterior_mean import PosteriorMoments
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import Shape
 from uqrestore.priors.dense import top_eigenpairs
@@ -24,7 +24,7 @@ def jacobian_components(
     at: Tensor | None = None,
     tol: float = 1e-3,
     max_iter: int = 20,
-) -> OneCall:
+) -> PosteriorMoments:
     r"""Find the widest directions of a posterior by subspace iteration on a denoiser's Jacobian.
 
     By Tweedie's formula :math:`\sigma^2 \partial D / \partial x_t = \mathrm{Cov}[x_0 \mid x_t, y]`.
@@ -87,7 +87,9 @@ def jacobian_components(
     # No direction can show more than the noise through which it is seen.
     variance = seen / (1 - seen / sigma**2).clamp(min=1e-3)
     directions = rows.unflatten(-1, problem.in_shape)
-    return OneCall(problem.project(clean[0].detach()), directions.detach(), variance.sqrt())
+    return PosteriorMoments(
+        problem.project(clean[0].detach()), directions.detach(), variance.sqrt()
+    )
 
 
 def _flat(images: Tensor, shape: Shape) -> Tensor:

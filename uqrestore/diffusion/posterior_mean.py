@@ -11,7 +11,7 @@ from uqrestore.diffusion.nppc import gram_schmidt, unmeasured
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
-DROWNED = 100.0
+PURE_NOISE_SIGMA = 100.0
 """Noise level, in network intensity, where nothing of an image is left to see."""
 
 ROUNDING = 1e-4
@@ -19,7 +19,7 @@ ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class OneCall:
+class PosteriorMoments:
     """A posterior as its mean and its widest directions.
 
     Attributes:
@@ -36,14 +36,14 @@ class OneCall:
 
 
 @torch.no_grad()
-def one_call(
+def posterior_moments(
     denoiser: Denoiser,
     problem: Problem,
     noise: SampleNoise,
     *,
-    sigma: float = DROWNED,
+    sigma: float = PURE_NOISE_SIGMA,
     base: Denoiser | None = None,
-) -> OneCall:
+) -> PosteriorMoments:
     r"""Ask a conditional denoiser for the posterior mean, from pure noise.
 
     ``D(sigma eps; sigma, A, y)`` exceeds the least possible mean square error by about
@@ -75,7 +75,7 @@ def one_call(
         mean = base(sigma * pure, level, problem)
     mean = problem.project(mean)
     if raw.shape[-4] == 0:
-        return OneCall(mean, raw, raw.new_zeros(raw.shape[:-3]))
+        return PosteriorMoments(mean, raw, raw.new_zeros(raw.shape[:-3]))
     directions, std = gram_schmidt(unmeasured(raw, problem))
     open_ = std > ROUNDING * raw.flatten(-3).norm(dim=-1)
-    return OneCall(mean, directions * open_[..., None, None, None], std * open_)
+    return PosteriorMoments(mean, directions * open_[..., None, None, None], std * open_)

@@ -1,7 +1,7 @@
 """Samplers: each turns noise and a denoiser into images; none knows an operator."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
 
@@ -13,10 +13,13 @@ from uqrestore.diffusion.ddim import DenoiseFn, effective_eta, move
 from uqrestore.diffusion.schedules import check_decreasing
 from uqrestore.noise import SampleNoise
 
+TensorDenoiseFn: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""``(x_t, sigma) -> E[x0 | x_t]``; ``sigma`` is a 0-dim tensor in the units of the image."""
+
 
 @torch.no_grad()
 def sample_heun(
-    denoise: DenoiseFn,
+    denoise: TensorDenoiseFn,
     noise: Float[Tensor, " sample *shape"],
     sigmas: Float[Tensor, " steps_plus_1"],
 ) -> Float[Tensor, " sample *shape"]:

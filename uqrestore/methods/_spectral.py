@@ -10,7 +10,7 @@ from uqrestore.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class SpectralData:
     r"""Coordinates in which a measurement is :math:`\bar y = \bar x + w n` with white ``n``.
 
     Args:
@@ -26,7 +26,7 @@ class Measured:
     width: Tensor
 
     @classmethod
-    def of(cls, problem: Problem, method: str) -> "Measured":
+    def of(cls, problem: Problem, method: str) -> "SpectralData":
         r"""Choose coordinates: the image itself where noise is white there, else the spectral form.
 
         Without noise, or with one nonzero singular value ``s``, coordinates are :math:`A^+ A x` and

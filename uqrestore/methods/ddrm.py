@@ -12,7 +12,7 @@ from uqrestore.diffusion.ddim import Checked, EtaMode, effective_eta, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Grid, noise_levels
 from uqrestore.methods._method import method, require_range
-from uqrestore.methods._spectral import Measured
+from uqrestore.methods._spectral import SpectralData
 from uqrestore.methods.ddnm import travel
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
@@ -59,7 +59,7 @@ def ddrm(
     """
     levels = noise_levels(steps, grid, sigmas)
     require_range("ddrm", eta=(eta, 0, 1), eta_data=(eta_data, 0, 1))
-    measured = Measured.of(problem, "ddrm")
+    measured = SpectralData.of(problem, "ddrm")
     # Start at the law of x_sigma given y where the measurement is finer than the noise.
     white = noise.normal(problem.in_shape, problem.y)
     known = levels[0] > measured.width
@@ -116,7 +116,7 @@ def ddnm_plus(
     most = len(levels) - 1
     require_range("ddnm_plus", eta=(eta, 0, 1), travel_length=(travel_length, 1, most))
     require_range("ddnm_plus", travel_repeat=(travel_repeat, 1, 1000))
-    measured = Measured.of(problem, "ddnm_plus")
+    measured = SpectralData.of(problem, "ddnm_plus")
     x = unit_start(noise, problem.in_shape, problem.y, levels[0])
     denoise = Checked(denoiser, "ddnm_plus")
     moves = travel(most, travel_length, travel_repeat)
@@ -129,7 +129,7 @@ def anneal_directions(
     x: Tensor,
     path: Iterable[tuple[float, float]],
     noise: SampleNoise,
-    measured: Measured,
+    measured: SpectralData,
     eta: float,
     eta_data: float,
     eta_mode: EtaMode,

@@ -21,7 +21,7 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import ddpm_table, shortcut_times
 from uqrestore.methods._injection import injecting
 from uqrestore.methods._method import method, require_noise_free, require_range
-from uqrestore.methods._spectral import Measured
+from uqrestore.methods._spectral import SpectralData
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
@@ -160,7 +160,7 @@ def ssd_plus(
     up, down = shortcut(t0, inversion_points, steps, injection)
     denoise, operator = Checked(denoiser, "ssd_plus"), problem.operator
     remember, denoise = injecting(denoise, denoiser, up, injection)
-    measured = Measured.of(problem, "ssd_plus") if weight == "noise" else None
+    measured = SpectralData.of(problem, "ssd_plus") if weight == "noise" else None
     seen = operator.pinv(problem.y)
     x = invert(
         remember, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip
@@ -189,7 +189,7 @@ def _anneal_weighted(
     x: Tensor,
     sigmas: list[float],
     noise: SampleNoise,
-    measured: Measured,
+    measured: SpectralData,
     eta: float,
     eta_mode: EtaMode,
     clip: bool,

@@ -17,7 +17,7 @@ from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.feature_degradation import FdlInput, FeatureDegradation
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
-from uqrestore.networks.linear.build import make_guess
+from uqrestore.networks.linear.build import make_estimator
 from uqrestore.networks.linear.components import linear_components
 from uqrestore.networks.measurement import Measurement
 from uqrestore.problem import Problem
@@ -137,7 +137,7 @@ class InvFussion(nn.Module):
         measurement_noise: Whether the network is told the noise level of the measurement.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
         guess_rank: Widest directions of the law behind the guess; see
-            :func:`uqrestore.networks.linear.build.make_guess`.
+            :func:`uqrestore.networks.linear.build.make_estimator`.
         guess_classes: Classes of images, each with a law of its own.
         pass_guess: Add the guess to what is put out as well, times a factor learned for each noise
             level that starts at zero, so that the network has only to change it.
@@ -207,7 +207,7 @@ class InvFussion(nn.Module):
             measurement_noise=measurement_noise,
             augment=augment_labels,
         )
-        self.linear_guess = make_guess(self.image_shape, guess, guess_rank, guess_classes)
+        self.linear_guess = make_estimator(self.image_shape, guess, guess_rank, guess_classes)
         if pass_guess and not guess:
             raise ValueError(
                 "guess is 0 but pass_guess adds it to the output; give guess its steps, such as 18."
@@ -259,7 +259,7 @@ class InvFussion(nn.Module):
         if self.linear_guess is not None:
             guess = self.linear_guess.mean.expand_as(x) if guess is None else guess.to(x.dtype)
             inputs.append(guess)
-        told = self._told_components(measurement, x) if self.component_rounds else None
+        told = self._predicted_components(measurement, x) if self.component_rounds else None
         if told is not None:
             inputs.append(told.even)
         out = self._walk(inputs, cond, measurement)
@@ -270,7 +270,7 @@ class InvFussion(nn.Module):
             change = told.std * (told.even + change)
         return torch.cat([clean, change], dim=1)
 
-    def _told_components(self, measurement: Measurement | None, x: Tensor) -> _Told:
+    def _predicted_components(self, measurement: Measurement | None, x: Tensor) -> _Told:
         """Lay out the components of the law as channels; without a measurement they are zero."""
         rows = x.new_zeros(len(x), self.components, *self.image_shape)
         if measurement is not None and measurement.components is not None:

@@ -67,7 +67,7 @@ def sparse_views(
     return Radon(angles, shape, detectors, tol)
 
 
-OPERATOR_LAWS: Mapping[str, Callable[..., LinearOperator]] = {
+FACTORIES: Mapping[str, Callable[..., LinearOperator]] = {
     "matrix": random_matrix,
     "radon": sparse_views,
     "strided_blur": gaussian_blur,
@@ -77,4 +77,4 @@ OPERATOR_LAWS: Mapping[str, Callable[..., LinearOperator]] = {
 
 def operator_maker(name: str) -> Callable[..., LinearOperator]:
     """Return what makes an operator of a pipeline: its law where it has one, else its class."""
-    return OPERATOR_LAWS.get(name, OPERATORS[name])
+    return FACTORIES.get(name, OPERATORS[name])

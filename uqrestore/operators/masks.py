@@ -218,7 +218,7 @@ def box_mask(shape: tuple[int, int], generator: Generator) -> Mask2D:
     return mask
 
 
-MASK_LAWS: Mapping[str, Callable[..., Bool[Tensor, "row column"]]] = {
+MASKS: Mapping[str, Callable[..., Bool[Tensor, "row column"]]] = {
     "box": box_mask,
     "cartesian": cartesian_mask,
     "patches": patch_mask,

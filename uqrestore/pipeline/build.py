@@ -11,7 +11,7 @@ from torch import Tensor
 from uqrestore.operators import stack_operators
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.factories import operator_maker
-from uqrestore.operators.masks import MASK_LAWS
+from uqrestore.operators.masks import MASKS
 from uqrestore.pipeline.check import typed_options
 from uqrestore.pipeline.parts import OperatorPart
 
@@ -61,7 +61,7 @@ def _measure_with(
 ) -> LinearOperator:
     part = operator.mask
     assert part is not None  # as asked before
-    law = MASK_LAWS[part.law]
+    law = MASKS[part.law]
     said = typed_options(("operator", "mask"), part.law, part.options, law)
     mask: Tensor = law(in_shape[-2:], **said, generator=_generator(part.seed, *slice_key))
     if operator.name == "inpainting":

@@ -184,10 +184,10 @@ def _check_operator(key: KeyPath, part: OperatorPart) -> None:
 
 
 def _check_mask(key: KeyPath, part: MaskPart) -> None:
-    from uqrestore.operators.masks import MASK_LAWS
+    from uqrestore.operators.masks import MASKS
 
-    _check_name((*key, "law"), part.law, MASK_LAWS, "mask law")
-    typed_options(key, part.law, part.options, MASK_LAWS[part.law])
+    _check_name((*key, "law"), part.law, MASKS, "mask law")
+    typed_options(key, part.law, part.options, MASKS[part.law])
 
 
 def _check_method(key: KeyPath, part: MethodPart) -> None:

@@ -131,7 +131,9 @@ LARGEST_CENTER = 24  # beyond, maps get no better and the estimate slow
 KERNEL = 6
 
 
-def measured(raw: RawScan | RadialScan, slices: Sequence[int], placement: Placement) -> Acquisition:
+def acquisition_from_kspace(
+    raw: RawScan | RadialScan, slices: Sequence[int], placement: Placement
+) -> Acquisition:
     """Return slices of raw k-space as they were acquired.
 
     The image is taken to be real behind a smooth phase; the phase of the sampled centre is part

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 
 from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.restoration.draw import Shelf, chunks, draw
-from uqrestore.restoration.prepare import Work, prepare
+from uqrestore.restoration.draw import PriorCache, chunks, draw
+from uqrestore.restoration.prepare import Restoration, prepare_restoration
 from uqrestore.scans import Scan, ScanError
 
 Ratios = Float[np.ndarray, "volume lag"]
@@ -60,7 +60,7 @@ def fit_axial(
     resample: bool = False,
     batch_size: int | None = None,
     device: str = "cpu",
-    shelf: Shelf | None = None,
+    cache: PriorCache | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> AxialFit:
     """Find the ``axial_mm`` and ``axial_share`` at which draws change along the axis as real scans.
@@ -82,7 +82,7 @@ def fit_axial(
         resample: As in ``restore``.
         batch_size: As in ``restore``.
         device: As in ``restore``.
-        shelf: Keeps the prior for the next call.
+        cache: Keeps the prior for the next call.
         tell: Called with a line for every volume and length.
 
     Raises:
@@ -92,9 +92,13 @@ def fit_axial(
     tried = np.asarray(lengths_mm, np.float64)
     if len(tried) < 2 or tried[0] < 0 or (np.diff(tried) <= 0).any():
         raise ValueError(f"lengths_mm must rise from 0 or more, got {list(lengths_mm)}.")
-    shelf, say = shelf or Shelf(), tell or (lambda _: None)
+    cache, say = cache or PriorCache(), tell or (lambda _: None)
     volumes = [
-        _Volume.of(prepare(pipeline, scan, resample, None, device, shelf), slices, scan.source.name)
+        _Volume.of(
+            prepare_restoration(pipeline, scan, resample, None, device, cache),
+            slices,
+            scan.source.name,
+        )
         for scan in scans
     ]
 
@@ -150,7 +154,7 @@ def _correlation(
 class _Volume:
     """Neighbouring slices of a scan, and how fast the truth changes from one to the next."""
 
-    work: Work
+    work: Restoration
     name: str
     slices: tuple[int, ...]
     mask: Bool[np.ndarray, "slice row column"]
@@ -161,7 +165,7 @@ class _Volume:
         return self.work.scan.spacing[2]
 
     @classmethod
-    def of(cls, work: Work, count: int | None, name: str) -> "_Volume":
+    def of(cls, work: Restoration, count: int | None, name: str) -> "_Volume":
         chosen = _middle(work.slices, count, name)
         rows = [work.slices.index(k) for k in chosen]
         mask = work.mask[rows]

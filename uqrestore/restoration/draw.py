@@ -43,7 +43,7 @@ def load_denoiser(name: str, device: str = "cpu") -> tuple[Denoiser, dict[str, A
     return denoiser, load_card(name)
 
 
-class Shelf:
+class PriorCache:
     """Priors that are loaded once and kept, for work on many scans."""
 
     def __init__(self) -> None:
@@ -156,7 +156,7 @@ def draw(
 
 
 def linear_mmse(
-    name: str, acquisition: Acquisition, shelf: Shelf | None = None
+    name: str, acquisition: Acquisition, cache: PriorCache | None = None
 ) -> Float[np.ndarray, "slice channel row column"]:
     """Return the exact posterior mean under a Gaussian prior of the zoo, in file units.
 
@@ -166,7 +166,7 @@ def linear_mmse(
     Raises:
         ValueError: If the prior has no closed-form posterior, or makes images of another shape.
     """
-    prior = (shelf or Shelf()).law(name)
+    prior = (cache or PriorCache()).law(name)
     shape = acquisition.operator.in_shape
     if not isinstance(prior, ClosedForm) or tuple(prior.in_shape) != shape:
         raise ValueError(

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import DROWNED, one_call
+from uqrestore.diffusion.posterior_mean import PURE_NOISE_SIGMA, posterior_moments
 from uqrestore.noise import SampleNoise
 from uqrestore.posterior import Predicted
 from uqrestore.restoration.acquisition import Acquisition
-from uqrestore.restoration.draw import Shelf, chunks
+from uqrestore.restoration.draw import PriorCache, chunks
 
 # The stream of the pure noise that the network is shown: a sample index no draw has.
-ONE_CALL_STREAM = 2**62 + 1
+MOMENTS_STREAM = 2**62 + 1
 # Slices in one call.
 AT_ONCE = 16
 
@@ -20,7 +20,7 @@ AT_ONCE = 16
 def predict(
     name: str,
     acquisition: Acquisition,
-    shelf: Shelf,
+    cache: PriorCache,
     *,
     seed: int,
     scan: int,
@@ -32,7 +32,7 @@ def predict(
     Args:
         name: A conditional network of the zoo, such as ``brain64-nppc``.
         acquisition: The slices.
-        shelf: Keeps the network for the next scan.
+        cache: Keeps the network for the next scan.
         seed: Of the run.
         scan: Key of the scan.
         device: Where the network runs.
@@ -46,7 +46,7 @@ def predict(
         ValueError: If a network is no conditional one, or of another image shape, or a base is
             missing or not wanted.
     """
-    denoiser, card = _conditional("predictor", name, acquisition, shelf, device)
+    denoiser, card = _conditional("predictor", name, acquisition, cache, device)
     loss = card.get("training", {}).get("loss", {})
     frozen = loss.get("components", {}).get("base") == "frozen"
     if frozen != (base is not None):
@@ -55,14 +55,14 @@ def predict(
         raise ValueError(f"predictor: the components of {name} {has}; {do}.")
     mean_of = None
     if base is not None:
-        mean_of = _conditional("predictor_base", base, acquisition, shelf, device)[0]
+        mean_of = _conditional("predictor_base", base, acquisition, cache, device)[0]
     # A network knows pure noise of the level it was trained at alone.
-    sigma = loss.get("pure_noise_sigma", DROWNED)
+    sigma = loss.get("pure_noise_sigma", PURE_NOISE_SIGMA)
     means, directions, stds = [], [], []
     for group in chunks(acquisition.slices, AT_ONCE):
-        noise = SampleNoise(seed, [ONE_CALL_STREAM], scan=scan, slices=group)
+        noise = SampleNoise(seed, [MOMENTS_STREAM], scan=scan, slices=group)
         problem = acquisition.problem(group).to(device)
-        told = one_call(denoiser, problem, noise, sigma=sigma, base=mean_of)
+        told = posterior_moments(denoiser, problem, noise, sigma=sigma, base=mean_of)
         means.append(acquisition.intensity.to_file(told.mean).cpu().numpy())
         directions.append(told.directions.cpu().numpy())
         stds.append(acquisition.intensity.std_to_file(told.std).cpu().numpy())
@@ -74,9 +74,9 @@ def predict(
 
 
 def _conditional(
-    key: str, name: str, acquisition: Acquisition, shelf: Shelf, device: str
+    key: str, name: str, acquisition: Acquisition, cache: PriorCache, device: str
 ) -> tuple[NetworkDenoiser, dict[str, Any]]:
-    denoiser, card = shelf.denoiser(name, device)
+    denoiser, card = cache.denoiser(name, device)
     shape = acquisition.operator.in_shape
     told = isinstance(denoiser, NetworkDenoiser) and getattr(denoiser.network, "conditional", False)
     if not told or tuple(denoiser.in_shape) != shape:

@@ -17,9 +17,14 @@ from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.posterior import PosteriorPlan
-from uqrestore.restoration.acquisition import Acquisition, acquire, coil_combined, measured
+from uqrestore.restoration.acquisition import (
+    Acquisition,
+    acquire,
+    acquisition_from_kspace,
+    coil_combined,
+)
 from uqrestore.restoration.draw import (
-    Shelf,
+    PriorCache,
     linear_mmse,
     pixel_size,
     trained_on_windows,
@@ -46,7 +51,7 @@ Slices = int | Sequence[int] | None
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class Restoration:
     """All that decides the numbers of one run.
 
     Attributes:
@@ -133,21 +138,21 @@ def fingerprint(
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(
+def prepare_restoration(
     pipeline: RestorePipeline,
     scan: Input,
     resample: bool,
     slices: Slices,
     device: str,
-    shelf: Shelf,
-) -> Work:
+    cache: PriorCache,
+) -> Restoration:
     """Load the prior, cut the scan to it and measure the slices.
 
     Raises:
         ScanError: If the scan does not fit the prior.
         ValueError: If the pipeline does not fit the prior.
     """
-    denoiser, card = shelf.denoiser(pipeline.prior, device)
+    denoiser, card = cache.denoiser(pipeline.prior, device)
     in_shape = tuple(denoiser.in_shape)
     if isinstance(scan, RawScan | RadialScan):
         parts = _as_measured(pipeline, scan, card, in_shape, resample, slices)
@@ -158,10 +163,10 @@ def prepare(
     if size != in_shape[-2:]:  # fit_to_model allows it for a prior of windows alone
         denoiser = WindowedDenoiser(denoiser, (size[0], size[1]))
     if pipeline.baseline is not None:
-        reference["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, shelf)
+        reference["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, cache)
     name = fingerprint(pipeline, scan.identity, slices=slices, resample=resample)
     chosen = acquisition.slices
-    return Work(
+    return Restoration(
         pipeline, scan, model, chosen, denoiser, card, acquisition, verdict, reference, name
     )
 
@@ -235,7 +240,7 @@ def _as_measured(
         raw = raw.at(size)
     shape, whole = (in_shape[-2], in_shape[-1]), trained_on_windows(card)
     model = fit_to_model(raw.scan, shape, voxel_size=size, whole=whole)
-    acquisition = measured(raw, _choose(model, slices), model.placement)
+    acquisition = acquisition_from_kspace(raw, _choose(model, slices), model.placement)
     return (
         raw.scan,
         model,
@@ -257,7 +262,7 @@ def _choose(model: ModelSlices, slices: Slices) -> tuple[int, ...]:
     return tuple(sorted(set(slices)))
 
 
-def plan(work: Work, device: str) -> PosteriorPlan:
+def plan(work: Restoration, device: str) -> PosteriorPlan:
     """Say what the file will hold."""
     pipeline, acquisition = work.pipeline, work.acquisition
     operator = acquisition.operator
@@ -291,7 +296,7 @@ def _observed(acquisition: Acquisition) -> dict[str, tuple[tuple[str, ...], np.n
     return {"coil_mixing": (("ri", "scanner_coil", "coil"), parts)}
 
 
-def _provenance(work: Work, device: str) -> dict[str, Any]:
+def _provenance(work: Restoration, device: str) -> dict[str, Any]:
     """Say how to make the file again; nothing here names a person or a machine."""
     source, pipeline = work.scan.source, work.pipeline
     weights = weights_of(pipeline)

@@ -25,10 +25,10 @@ from uqrestore.posterior import (
     Storage,
     Summary,
 )
-from uqrestore.restoration.draw import Shelf, draw
+from uqrestore.restoration.draw import PriorCache, draw
 from uqrestore.restoration.memory import Budget
 from uqrestore.restoration.predict import predict
-from uqrestore.restoration.prepare import Slices, Work, plan, prepare
+from uqrestore.restoration.prepare import Restoration, Slices, plan, prepare_restoration
 from uqrestore.scans import Input
 
 Images = Float[np.ndarray, "slice channel row column"]
@@ -63,7 +63,7 @@ def restore(
     slices: Slices = None,
     batch_size: int | None = None,
     device: str = "cpu",
-    shelf: Shelf | None = None,
+    cache: PriorCache | None = None,
     guarantee: Guarantee | None = None,
     storage: Storage | None = None,
     memory: int | None = None,
@@ -86,7 +86,7 @@ def restore(
         batch_size: Images in one call of the prior; never changes a result. None takes the
             pipeline's.
         device: Where the prior runs.
-        shelf: Keeps the priors for the next scan.
+        cache: Keeps the priors for the next scan.
         guarantee: Widens or narrows the intervals so that they keep its promise.
         storage: What the file keeps of the draws; None keeps all of all.
         memory: Bytes that the process may take; fewer images are then drawn at once.
@@ -105,13 +105,13 @@ def restore(
         ValueError: If the pipeline does not fit the prior.
     """
     say = notify or (lambda _: None)
-    shelf = shelf or Shelf()
-    work = prepare(pipeline, scan, resample, slices, device, shelf)
+    cache = cache or PriorCache()
+    work = prepare_restoration(pipeline, scan, resample, slices, device, cache)
     intended = plan(work, device)
     setting = _setting(work, intended)
     if guarantee is not None:
         guarantee.check(setting)
-    predicted = _predicted(work, shelf, device)
+    predicted = _predicted(work, cache, device)
     if guarantee is not None:
         _check_components(guarantee, pipeline.components, predicted)
     say(str(work.verdict))
@@ -161,7 +161,7 @@ def _check_components(guarantee: Guarantee, wanted: int, predicted: Predicted | 
         )
 
 
-def _setting(work: Work, intended: PosteriorPlan) -> Setting:
+def _setting(work: Restoration, intended: PosteriorPlan) -> Setting:
     """Say how the scan is measured and restored, for a guarantee."""
     truth = work.reference.get("truth")
     known = truth is not None
@@ -171,7 +171,7 @@ def _setting(work: Work, intended: PosteriorPlan) -> Setting:
     return setting_of(intended.provenance, name, draws, (rows, columns), keys)
 
 
-def _predicted(work: Work, shelf: Shelf, device: str) -> Predicted | None:
+def _predicted(work: Restoration, cache: PriorCache, device: str) -> Predicted | None:
     """Ask the pipeline's predictor, if it names one."""
     pipeline, scan = work.pipeline, work.scan
     if pipeline.predictor is None:
@@ -179,7 +179,7 @@ def _predicted(work: Work, shelf: Shelf, device: str) -> Predicted | None:
     return predict(
         pipeline.predictor,
         work.acquisition,
-        shelf,
+        cache,
         base=pipeline.predictor_base,
         seed=pipeline.seed,
         scan=scan.key,
@@ -188,7 +188,7 @@ def _predicted(work: Work, shelf: Shelf, device: str) -> Predicted | None:
 
 
 def _draw_all(
-    work: Work,
+    work: Restoration,
     writer: PosteriorWriter,
     budget: Budget,
     device: str,
@@ -239,7 +239,7 @@ def _progress(writer: PosteriorWriter) -> Progress:
     )
 
 
-def _figures(work: Work, means: Mapping[str, Images]) -> dict[str, float]:
+def _figures(work: Restoration, means: Mapping[str, Images]) -> dict[str, float]:
     """Return the PSNR inside the mask, in dB, of the means and of what they are compared with."""
     data_range = work.scan.intensity.std_to_file(NETWORK_RANGE)
     images = {**work.reference, **means}

@@ -13,7 +13,9 @@ from uqrestore.training.data import Images
 Told = Float[Tensor, "batch change"]
 
 
-def augment_told(images: Images, generator: torch.Generator, share: float) -> tuple[Images, Told]:
+def augment_conditioned(
+    images: Images, generator: torch.Generator, share: float
+) -> tuple[Images, Told]:
     """Flip, scale, turn, stretch and shift images, and say how each was changed.
 
     Half the images are mirrored left to right; every other change meets a share of the images by

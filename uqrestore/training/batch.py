@@ -10,10 +10,10 @@ from torch import Generator, Tensor
 
 from uqrestore.diffusion.losses import draw_sigma
 from uqrestore.operators.base import LinearOperator, Shape
-from uqrestore.operators.random.base import Law
-from uqrestore.operators.random.mixture import LAWS, Mixture
+from uqrestore.operators.random.base import OperatorDistribution
+from uqrestore.operators.random.mixture import DISTRIBUTIONS, Mixture
 from uqrestore.problem import Problem
-from uqrestore.training.augmentation import augment_told
+from uqrestore.training.augmentation import augment_conditioned
 from uqrestore.training.config import (
     DataConfig,
     FamilyConfig,
@@ -27,15 +27,17 @@ DrawOperator = Callable[[int, Generator], LinearOperator]
 """``(count, generator) -> a batch of count operators``."""
 
 
-def build_law(name: str, said: FamilyConfig, shape: Shape) -> Law:
+def build_distribution(name: str, said: FamilyConfig, shape: Shape) -> OperatorDistribution:
     """Build the law of one family from its name and options.
 
     Raises:
         ValueError: If the name or an option is unknown; the nearest is named.
     """
-    if name not in LAWS or name == Mixture.name:
-        raise ValueError(f"problem.families: {_unknown(name, sorted(set(LAWS) - {Mixture.name}))}")
-    kind = LAWS[name]
+    if name not in DISTRIBUTIONS or name == Mixture.name:
+        raise ValueError(
+            f"problem.families: {_unknown(name, sorted(set(DISTRIBUTIONS) - {Mixture.name}))}"
+        )
+    kind = DISTRIBUTIONS[name]
     known = [field.name for field in dataclasses.fields(kind) if field.name != "shape"]
     for option in said.options:
         if option not in known:
@@ -51,7 +53,7 @@ def operators_of(config: ProblemConfig, shape: Shape) -> DrawOperator:
         config: Families and their shares.
         shape: ``(channel, row, column)`` of the images.
     """
-    laws = tuple(build_law(name, said, shape) for name, said in config.families.items())
+    laws = tuple(build_distribution(name, said, shape) for name, said in config.families.items())
     mixture = Mixture(shape, laws, tuple(said.share for said in config.families.values()))
 
     def draw(count: int, generator: Generator) -> LinearOperator:
@@ -123,7 +125,7 @@ def draw_batch(
     drawn = Drawn.of(source(config.batch, generator))
     truth, told = drawn.images, None
     if config.data.augment == "edm":
-        truth, told = augment_told(truth, generator, config.data.augment_share)
+        truth, told = augment_conditioned(truth, generator, config.data.augment_share)
     sigma = _draw_sigma(config.loss, config.batch, generator)
     noise = torch.randn(truth.shape, generator=generator)
     problem = None

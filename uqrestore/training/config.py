@@ -65,8 +65,8 @@ class DataConfig(Part):
         range: For calibrated units, such as HU: scans are put on this scale in training and in
             use, and cut to it. None scales every scan by its own brightest tissue.
         augment: ``brain`` (left-right flips, small affine and intensity changes, of stored slices),
-            ``edm`` (:func:`uqrestore.training.augmentation.augment_told`, which the network is
-            told where it has ``augment_labels``) or ``none``.
+            ``edm`` (:func:`uqrestore.training.augmentation.augment_conditioned`, with the
+            parameters as conditioning where the network has ``augment_labels``) or ``none``.
         augment_share: Share of images that each change of ``edm`` is applied to.
         heights: Number of class labels, bins of the height of a slice between the bottom (0) and
             the top of its brain; 0 for no labels. The network wants as many ``labels``.
@@ -110,7 +110,8 @@ class ComponentsConfig(Part):
         error_norm: What squared errors are divided by (:class:`ErrorScale`).
         base: Whose error they describe: of the network's ``own`` mean, which is trained along, or
             of the mean that the weights of ``start`` put out, which stay as they are (``frozen``);
-            :func:`uqrestore.diffusion.posterior_mean.one_call` is then given those weights as well.
+            :func:`uqrestore.diffusion.posterior_mean.posterior_moments` then needs those weights as
+            well.
     """
 
     direction: Positive = 1.0
@@ -132,7 +133,7 @@ class LossConfig(Part):
             learns the posterior mean in one call; 1 trains for the mean alone.
         pure_noise_sigma: Noise level that drowns every image.
         choose_pure_noise: Choose that level from the training images, ten times the root of their
-            largest variance (:func:`uqrestore.training.sources.drowning_level`).
+            largest variance (:func:`uqrestore.training.sources.pure_noise_level`).
         components: How the components of a network that puts some out are trained.
         project: Bring what the network says to the measurement before it is compared, where that
             has no noise, as samplers do: what the measurement leaves open is all that is learned.

@@ -11,10 +11,10 @@ from uqrestore.training.export import export
 from uqrestore.training.loop import Progress, train
 from uqrestore.training.parallel import World, join
 from uqrestore.training.power_ema import synthesise
-from uqrestore.training.sources import drowning_level, open_data
+from uqrestore.training.sources import open_data, pure_noise_level
 from uqrestore.zoo import locate
 
-DROWNED_IMAGES = 2000
+PURE_NOISE_IMAGES = 2000
 """Images from which the level of pure noise is chosen."""
 SKIPPED = "skipped.txt"
 """In the folder of a run: what of the data could not be used, one line each."""
@@ -62,7 +62,7 @@ def run_training(
     source, held_out = open_data(data, config.data, skipped.append)
     _note_skipped(folder, skipped)
     if config.loss.choose_pure_noise:
-        config = _with_drowning_level(config, source)
+        config = _with_pure_noise_level(config, source)
     problem = config.problem
     train(
         config,
@@ -80,10 +80,10 @@ def run_training(
     return export(folder, name, folder, facts)
 
 
-def _with_drowning_level(config: TrainConfig, source: Source) -> TrainConfig:
+def _with_pure_noise_level(config: TrainConfig, source: Source) -> TrainConfig:
     """Choose the level of pure noise from training images, the same in a resumed run."""
-    drawn = Drawn.of(source(DROWNED_IMAGES, step_generator(config.seed, 7)))
-    loss = config.loss.model_copy(update={"pure_noise_sigma": drowning_level(drawn.images)})
+    drawn = Drawn.of(source(PURE_NOISE_IMAGES, step_generator(config.seed, 7)))
+    loss = config.loss.model_copy(update={"pure_noise_sigma": pure_noise_level(drawn.images)})
     return config.model_copy(update={"loss": loss})
 
 

@@ -103,7 +103,7 @@ STEPS = 40
 """Power iterations; the largest variance of images stands well apart."""
 
 
-def drowning_level(images: Images) -> float:
+def pure_noise_level(images: Images) -> float:
     r"""Return ten times the root of the largest variance of images along any direction.
 
     One call at pure noise of level :math:`\sigma` exceeds the least mean square error by about

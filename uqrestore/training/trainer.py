@@ -77,7 +77,7 @@ class Trainer:
                 "a network with components is trained by one process: the scale of its errors is "
                 "an average over whole batches. Start it without torchrun."
             )
-        self._check_told()
+        self._check_conditioning()
         self.ema = build_denoiser(config).to(self.device)
         self.network = self.denoiser.with_components
         if config.compile is not None:
@@ -89,7 +89,7 @@ class Trainer:
         self.base: FrozenBase | None = None
         self.resume()
 
-    def _check_told(self) -> None:
+    def _check_conditioning(self) -> None:
         """Raise unless what the data tell of an image is what the network wants to be told."""
         inner, bins = self.denoiser.network, self.config.data.heights
         labels = getattr(getattr(inner, "conditioning", inner), "labels", 0)
@@ -119,7 +119,7 @@ class Trainer:
                 drawn = start_from(self.denoiser, Path(self.config.start))
             self._freeze_base(self.denoiser.state_dict())
             if any(IN_STATE in name for name in drawn):  # else it came with the weights
-                self._fit_guess()
+                self._fit_estimator()
             self.ema.load_state_dict(self.denoiser.state_dict())
             self._start_power_ema()
             return
@@ -161,7 +161,7 @@ class Trainer:
         if self.config.power_ema is not None:
             self.power_ema = PowerEma(self.config.power_ema, self.denoiser)
 
-    def _fit_guess(self) -> None:
+    def _fit_estimator(self) -> None:
         """Give the linear estimate of the network the law of the images."""
         guess = getattr(self.denoiser.network, "linear_guess", None)
         if guess is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.problem import Problem, simulate
-from uqrestore.training.batch import build_law
+from uqrestore.training.batch import build_distribution
 from uqrestore.training.config import ProblemConfig
 from uqrestore.training.data import Images, step_generator
 
@@ -50,7 +50,7 @@ class Probes:
         problems = {}
         for number, (name, said) in enumerate(config.families.items()):
             generator = step_generator(seed, 4, number)
-            operator = build_law(name, said, shape).draw(generator, count)
+            operator = build_distribution(name, said, shape).draw(generator, count)
             problems[name] = simulate(operator, images)
         noise = torch.randn(images.shape, generator=step_generator(seed, 5))
         return cls(images, problems, noise)
@@ -59,7 +59,8 @@ class Probes:
     def psnr(self, denoiser: NetworkDenoiser, sigma: float) -> dict[str, float]:
         """Mean PSNR (dB, peak 2) of the posterior mean in one call, from noise of ``sigma``.
 
-        As in :func:`uqrestore.diffusion.posterior_mean.one_call`, brought to the measurement.
+        As in :func:`uqrestore.diffusion.posterior_mean.posterior_moments`, projected onto the
+        measurement.
         """
         device = next(denoiser.parameters()).device
         truth, noise = self.images.to(device), self.noise.to(device)

@@ -1,17 +1,17 @@
 """The linear estimate that a network may start from, by its options."""
 
-from uqrestore.networks.linear.classes import ClassGuess
-from uqrestore.networks.linear.low_rank import LowRankGuess
-from uqrestore.networks.linear.spectral import LinearGuess
+from uqrestore.networks.linear.classes import ClasswiseEstimator
+from uqrestore.networks.linear.low_rank import LowRankEstimator
+from uqrestore.networks.linear.spectral import SpectralEstimator
 from uqrestore.operators.base import Shape
 
 IN_STATE = "linear_guess."
 """In the names of its tensors among those of a network: fitted to images, not trained."""
 
-Guess = LinearGuess | LowRankGuess | ClassGuess
+Guess = SpectralEstimator | LowRankEstimator | ClasswiseEstimator
 
 
-def make_guess(image_shape: Shape, steps: int, rank: int, classes: int) -> Guess | None:
+def make_estimator(image_shape: Shape, steps: int, rank: int, classes: int) -> Guess | None:
     """Return the guess of so many conjugate gradient steps; none for none.
 
     Args:
@@ -34,7 +34,7 @@ def make_guess(image_shape: Shape, steps: int, rank: int, classes: int) -> Guess
             "the widest directions; give guess_rank, such as 256."
         )
     if classes:
-        return ClassGuess(image_shape, steps, rank, classes)
+        return ClasswiseEstimator(image_shape, steps, rank, classes)
     if rank:
-        return LowRankGuess(image_shape, steps, rank)
-    return LinearGuess(image_shape, steps) if steps else None
+        return LowRankEstimator(image_shape, steps, rank)
+    return SpectralEstimator(image_shape, steps) if steps else None

@@ -5,8 +5,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from uqrestore.networks.linear.gaussian import GaussianLaw, SpectralLaw, linear_estimate, strength
-from uqrestore.networks.linear.low_rank import LowRankGuess
+from uqrestore.networks.linear.gaussian import (
+    GaussianModel,
+    SpectralModel,
+    linear_estimate,
+    strength,
+)
+from uqrestore.networks.linear.low_rank import LowRankEstimator
 from uqrestore.operators._cg import expand_to
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
@@ -26,16 +31,17 @@ NARROW = 1e-3
 a direction in which no image differs leave regular."""
 
 
-class ClassGuess(nn.Module):
+class ClasswiseEstimator(nn.Module):
     r"""Linear MMSE estimate under a law that depends on the measurement: piecewise linear.
 
     Images fall into classes, such as heights of a slice in the head, each with its own mean and
     its own covariance of the widest directions. A first estimate
-    (:class:`uqrestore.networks.linear.low_rank.LowRankGuess`) shows which are possible: of images
-    drawn from the law of all, simulated, measured and estimated alike, the errors are draws from
-    its posterior (pathwise conditioning), and every class gets the share of "first estimate plus
-    error" that is nearest to it. The second estimate is under the Gaussian law with the mean and
-    covariance of the classes in these shares. Where nothing is measured, it is the mean of all.
+    (:class:`uqrestore.networks.linear.low_rank.LowRankEstimator`) shows which are possible:
+    images drawn from the model of all classes are measured and estimated in the same way, and
+    their errors are draws from its posterior (pathwise conditioning). The weight of a class is the
+    share of "first estimate plus error" that is nearest to it. The second estimate is under the
+    Gaussian model with the mean and covariance of the classes in these weights. Where nothing is
+    measured, it is the mean of all.
 
     Args:
         image_shape: ``(channel, row, column)``.
@@ -66,8 +72,8 @@ class ClassGuess(nn.Module):
         if classes < 2:
             raise ValueError(f"guess_classes is {classes}; give at least 2, or 0 for one law.")
         self.image_shape, self.iterations = tuple(image_shape), iterations
-        self.first = LowRankGuess(image_shape, iterations, rank)
-        self.rest = SpectralLaw(image_shape)
+        self.first = LowRankEstimator(image_shape, iterations, rank)
+        self.rest = SpectralModel(image_shape)
         channels = image_shape[0]
         self.register_buffer("centres", torch.zeros(classes, channels * COARSE**2))
         self.register_buffer("class_means", torch.zeros(classes, *image_shape))
@@ -122,7 +128,7 @@ class ClassGuess(nn.Module):
     def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
         """Estimate the images of a problem, shape ``(*batch, *in_shape)``."""
         with torch.autocast(problem.y.device.type, enabled=False):
-            law = self.law_of(self.shares(problem))
+            law = self.model_of(self.shares(problem))
             found = linear_estimate(law, problem, problem.y, self.iterations)
         rank = problem.operator.rank()
         if rank is None:
@@ -135,7 +141,7 @@ class ClassGuess(nn.Module):
         return self.first.covariance(x)
 
     def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
-        """Apply what the law of all has left, as :class:`LowRankGuess` does."""
+        """Apply what the law of all has left, as :class:`LowRankEstimator` does."""
         return self.first.posterior_covariance(problem, x)
 
     def shares(self, problem: Problem) -> Float[Tensor, "*batch class"]:
@@ -161,7 +167,7 @@ class ClassGuess(nn.Module):
         loud = torch.where(power > 0, std / power.sqrt(), 0)
         return expand_to(loud, len(problem.in_shape))
 
-    def law_of(self, shares: Float[Tensor, "*batch class"]) -> GaussianLaw:
+    def model_of(self, shares: Float[Tensor, "*batch class"]) -> GaussianModel:
         """Return the Gaussian law with mean and covariance of a mixture of the classes."""
         means, covariances = self.class_coefficients, self.class_covariances
         apart = means - (shares @ means.to(shares.dtype))[..., None, :]
@@ -169,7 +175,7 @@ class ClassGuess(nn.Module):
         covariance = covariance + apart.mT @ (shares[..., None] * apart)
         mean = torch.tensordot(shares, self.class_means.to(shares.dtype), dims=1)
         turn = torch.linalg.cholesky(covariance)
-        return GaussianLaw(mean, self.first.basis, self.rest.std, self.rest.spectrum, turn)
+        return GaussianModel(mean, self.first.basis, self.rest.std, self.rest.spectrum, turn)
 
 
 def _coarse(images: Float[Tensor, "*batch channel row column"]) -> Tensor:

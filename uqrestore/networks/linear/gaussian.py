@@ -15,7 +15,7 @@ FLOOR = 3e-4
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianLaw:
+class GaussianModel:
     r"""Images :math:`\mu + L z` of white :math:`z`, :math:`L = [B, diag(s) F^{-1} S^{1/2} F]`.
 
     Attributes:
@@ -56,7 +56,7 @@ class GaussianLaw:
 
 
 def linear_estimate(
-    law: GaussianLaw, problem: Problem, y: Tensor, steps: int
+    law: GaussianModel, problem: Problem, y: Tensor, steps: int
 ) -> Float[Tensor, "*batch channel row column"]:
     """Return the linear MMSE estimate of a measurement, by so many conjugate gradients.
 
@@ -72,7 +72,7 @@ def linear_estimate(
     return mean + law.spread(solve(law, problem, left, steps))
 
 
-def solve(law: GaussianLaw, problem: Problem, b: Tensor, steps: int) -> Tensor:
+def solve(law: GaussianModel, problem: Problem, b: Tensor, steps: int) -> Tensor:
     r"""Return ``z`` of :math:`(L^T A' A L + v) z = b`, about.
 
     With noise :math:`A'` is the transpose and :math:`v` the variance of the noise. Without, what
@@ -128,7 +128,7 @@ DONE = 10
 """Residual, as a share of the first and in units of rounding, at which a problem is solved."""
 
 
-class SpectralLaw(nn.Module):
+class SpectralModel(nn.Module):
     r"""What both linear guesses know of images, fitted to them and stored with the weights.
 
     Away from the mean image, :math:`C = \operatorname{diag}(s) F^{-1} S F \operatorname{diag}(s)`.

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.networks.linear.gaussian import (
-    GaussianLaw,
-    SpectralLaw,
+    GaussianModel,
+    SpectralModel,
     linear_estimate,
     seen,
     solve,
@@ -20,7 +20,7 @@ ROUNDS = 6
 """Subspace iterations of that search."""
 
 
-class LowRankGuess(SpectralLaw):
+class LowRankEstimator(SpectralModel):
     r"""Linear MMSE estimate under a Gaussian law of images, by a few conjugate gradients.
 
     The law has a mean image, its widest directions, and for what these leave a standard deviation
@@ -31,7 +31,7 @@ class LowRankGuess(SpectralLaw):
 
     with :math:`v` the variance of the noise (:func:`uqrestore.networks.linear.gaussian.solve` says
     what it is where there is none). Only :math:`A`, :math:`A^T` and :math:`A^+` are needed.
-    :class:`uqrestore.networks.linear.spectral.LinearGuess` is its forerunner: without the
+    :class:`uqrestore.networks.linear.spectral.SpectralEstimator` is its forerunner: without the
     directions, and in the units of :math:`A^+ y` at every noise.
 
     Args:
@@ -57,9 +57,9 @@ class LowRankGuess(SpectralLaw):
         self.register_buffer("basis", torch.zeros(rank, pixels))
 
     @property
-    def law(self) -> GaussianLaw:
+    def law(self) -> GaussianModel:
         """What is known of the images."""
-        return GaussianLaw(self.mean, self.basis, self.std, self.spectrum)
+        return GaussianModel(self.mean, self.basis, self.std, self.spectrum)
 
     @torch.no_grad()
     def fit(self, images: Float[Tensor, "image channel row column"]) -> None:

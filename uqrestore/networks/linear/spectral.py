@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.networks.linear.gaussian import DONE, SpectralLaw, filtered, strength
+from uqrestore.networks.linear.gaussian import DONE, SpectralModel, filtered, strength
 from uqrestore.operators._cg import expand_to
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
@@ -13,7 +13,7 @@ FLOOR = 3e-3
 """Least variance of the noise, as a share of the unit: keeps the iteration from ringing."""
 
 
-class LinearGuess(SpectralLaw):
+class SpectralEstimator(SpectralModel):
     r"""Linear MMSE estimate under a simple Gaussian law, by a few conjugate gradients.
 
     The law has a mean image, a standard deviation for each pixel and one power spectrum of what

@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Law(abc.ABC):
+class OperatorDistribution(abc.ABC):
     """A law over operators on images of one shape.
 
     A batch is drawn element by element from one stream, so its first elements are the same

@@ -12,11 +12,11 @@ from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.masks import cartesian_mask
 from uqrestore.operators.radial_fourier import RadialFourier, radial_trajectory
 from uqrestore.operators.radon import Radon
-from uqrestore.operators.random.base import Law, choice, uniform
+from uqrestore.operators.random.base import OperatorDistribution, choice, uniform
 
 
 @dataclass(frozen=True)
-class CartesianKSpace(Law):
+class CartesianKSpace(OperatorDistribution):
     """Sample lines of k-space, the centre fully; one channel is a real image, two a complex one.
 
     Args:
@@ -47,7 +47,7 @@ class CartesianKSpace(Law):
 
 
 @dataclass(frozen=True)
-class RadialKSpace(Law):
+class RadialKSpace(OperatorDistribution):
     """Sample k-space along spokes, by the golden angle from a random first one; extra ``mri``.
 
     Args:
@@ -66,7 +66,7 @@ class RadialKSpace(Law):
 
 
 @dataclass(frozen=True)
-class SuperResolution(Law):
+class SuperResolution(OperatorDistribution):
     """Reduce the resolution by a factor.
 
     Args:
@@ -85,7 +85,7 @@ class SuperResolution(Law):
 
 
 @dataclass(frozen=True)
-class SparseViewCT(Law):
+class SparseViewCT(OperatorDistribution):
     """Project under few angles, evenly spread over 180 degrees from a random first one.
 
     Args:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from uqrestore.operators._checks import Shape, require
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.mixed import Mixed
-from uqrestore.operators.random.base import Law
+from uqrestore.operators.random.base import OperatorDistribution
 from uqrestore.operators.random.medical import (
     CartesianKSpace,
     RadialKSpace,
@@ -29,7 +29,7 @@ from uqrestore.operators.random.natural import (
 
 
 @dataclass(frozen=True)
-class Mixture(Law):
+class Mixture(OperatorDistribution):
     """Draw the law anew for every element of the batch.
 
     Args:
@@ -43,7 +43,7 @@ class Mixture(Law):
 
     name: ClassVar[str] = "mixture"
 
-    laws: tuple[Law, ...] = ()
+    laws: tuple[OperatorDistribution, ...] = ()
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class AdditiveNoise:
         return self.low + (high - self.low) * torch.rand(batch, generator=generator)
 
 
-LAWS: Mapping[str, type[Law]] = {
+DISTRIBUTIONS: Mapping[str, type[OperatorDistribution]] = {
     law.name: law
     for law in (
         BoxOutpainting,

@@ -19,12 +19,12 @@ from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.kernels import gaussian_kernel, motion_kernel
 from uqrestore.operators.masks import box_mask, spread_tiles, tiling
 from uqrestore.operators.matrix import Matrix
-from uqrestore.operators.random.base import Law, choice, integer, uniform
+from uqrestore.operators.random.base import OperatorDistribution, choice, integer, uniform
 from uqrestore.operators.strided_blur import StridedBlur
 
 
 @dataclass(frozen=True)
-class PatchInpainting(Law):
+class PatchInpainting(OperatorDistribution):
     """Show patches of side ``2^u``, u uniform, each with one uniformly drawn probability.
 
     The probability and the patches are drawn again until one shows; the side is not, for that
@@ -50,7 +50,7 @@ class PatchInpainting(Law):
 
 
 @dataclass(frozen=True)
-class BoxOutpainting(Law):
+class BoxOutpainting(OperatorDistribution):
     """Show one rectangle."""
 
     name: ClassVar[str] = "box_outpainting"
@@ -60,7 +60,7 @@ class BoxOutpainting(Law):
 
 
 @dataclass(frozen=True)
-class MissingBox(Law):
+class MissingBox(OperatorDistribution):
     """Show all but one rectangle."""
 
     name: ClassVar[str] = "missing_box"
@@ -70,7 +70,7 @@ class MissingBox(Law):
 
 
 @dataclass(frozen=True)
-class StridedMotionBlur(Law):
+class StridedMotionBlur(OperatorDistribution):
     """Blur along a random path, widened by a Gaussian of the stride, and subsample.
 
     Args:
@@ -98,7 +98,7 @@ class StridedMotionBlur(Law):
 
 
 @dataclass(frozen=True)
-class RandomMatrix(Law):
+class RandomMatrix(OperatorDistribution):
     """Measure along random directions of unit length that mix all pixels and channels.
 
     Args:
@@ -126,7 +126,7 @@ class RandomMatrix(Law):
 
 
 @dataclass(frozen=True)
-class Nothing(Law):
+class Nothing(OperatorDistribution):
     """Measure nothing; in a mixture, what makes a network unconditional now and then."""
 
     name: ClassVar[str] = "nothing"
