@@ -90,9 +90,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "Looking": (
         "uqrestore.explorer.opened",
-        "uqrestore.report.page",
-        "uqrestore.report.group",
-        "uqrestore.report.example",
+        "uqrestore.reports.page",
+        "uqrestore.reports.group",
+        "uqrestore.reports.example",
     ),
 }
 

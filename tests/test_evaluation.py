@@ -13,7 +13,7 @@ from tests.front import read, tiny_voxels, write_pipeline, write_scan
 from uqrestore.conformal.guarantee import Guarantee
 from uqrestore.evaluation import find_files, read_study
 from uqrestore.posterior import validate
-from uqrestore.report.findings import find
+from uqrestore.reports.findings import find
 
 
 def exact(folder: Path) -> dict[str, object]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import PosteriorError, open_posterior
-from uqrestore.report.page import write_report
-from uqrestore.report.summary_figure import draw_summary
+from uqrestore.reports.page import write_report
+from uqrestore.reports.summary_figure import draw_summary
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import demo_scan_path, read_scan
 

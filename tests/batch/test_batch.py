@@ -32,7 +32,7 @@ from uqrestore.batch import executors as engines
 from uqrestore.batch.tasks import safe_name
 from uqrestore.cli.app import app
 from uqrestore.posterior import export_dicom
-from uqrestore.report.page import write_report
+from uqrestore.reports.page import write_report
 from uqrestore.scans import ScanError, read_scan
 
 

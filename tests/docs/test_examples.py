@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from uqrestore.cli.app import app
-from uqrestore.report.example import write_example
+from uqrestore.reports.example import write_example
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

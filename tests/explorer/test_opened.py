@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import uqrestore
-from tests.report.cases import HOSTILE, hostile_plan, write_partial, write_plain
+from tests.reports.cases import HOSTILE, hostile_plan, write_partial, write_plain
 from uqrestore.explorer import OpenPosterior
 from uqrestore.posterior import PosteriorError
-from uqrestore.report.example import write_example
+from uqrestore.reports.example import write_example
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 
 import uqrestore
 from tests.explorer.stage import stage
-from tests.report.chromium import launch
+from tests.reports.chromium import launch
 from uqrestore.explorer import OpenPosterior
-from uqrestore.report.example import write_example
+from uqrestore.reports.example import write_example
 
 widget = pytest.importorskip("uqrestore.explorer.widget", reason="anywidget is not installed")
 

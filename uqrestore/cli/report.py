@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Write one self-contained page a posterior file, and one over all of them."""
     with one_line_faults():
-        from uqrestore.report.group import write_reports
+        from uqrestore.reports.group import write_reports
 
         written = write_reports(
             paths,

@@ -70,7 +70,7 @@ class Explorer(anywidget.AnyWidget):
 
 def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], bytes]:
     """Return what the browser needs of a slice: plain values, and arrays as bytes."""
-    from uqrestore.report.pictures import colours
+    from uqrestore.reports.pictures import colours
 
     mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
     count = posterior.component_count

@@ -11,8 +11,8 @@ from uqrestore.conformal.guarantee import Guarantee
 from uqrestore.conformal.scope import Scope, setting_of
 from uqrestore.posterior import Interval, PosteriorPlan, PosteriorWriter
 from uqrestore.posterior.example import example_plan
-from uqrestore.report.findings import find
-from uqrestore.report.page import write_report
+from uqrestore.reports.findings import find
+from uqrestore.reports.page import write_report
 
 PROVENANCE: dict[str, Any] = {
     "pipeline": {"method": {"name": "exact"}, "operator": {}, "noise_std": 0.1, "draws": 5},

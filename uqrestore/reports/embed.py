@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore.report.contents import Contents
+from uqrestore.reports.contents import Contents
 
 BUDGET = 8_000_000
 """Bytes of arrays before compression; with the viewer and the text a page stays below 15 MB."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.report.cases import HOSTILE, hostile_plan, write_plain
+from tests.reports.cases import HOSTILE, hostile_plan, write_plain
 from uqrestore.cli.app import app
-from uqrestore.report.example import write_example
-from uqrestore.report.group import write_reports
+from uqrestore.reports.example import write_example
+from uqrestore.reports.group import write_reports
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore.report.contents import TITLES, Contents
-from uqrestore.report.data_fit import DataFit
-from uqrestore.report.embed import Shown, component_scores, pack
-from uqrestore.report.findings import Findings
+from uqrestore.reports.contents import TITLES, Contents
+from uqrestore.reports.data_fit import DataFit
+from uqrestore.reports.embed import Shown, component_scores, pack
+from uqrestore.reports.findings import Findings
 
 PERCENTILE = 99.5
 TOLERANCE_SHARE = 0.3  # of the window: what the slider of tolerance starts at

@@ -1,7 +1,7 @@
 """Measure the report, and make the pictures of the documentation.
 
-python -m tests.report measure              time and size of a 64 x 64 x 40 report
-python -m tests.report pictures DEMO FOLDER  report.png and explorer.png of a posterior file
+python -m tests.reports measure              time and size of a 64 x 64 x 40 report
+python -m tests.reports pictures DEMO FOLDER  report.png and explorer.png of a posterior file
 """
 
 import dataclasses
@@ -14,10 +14,10 @@ import numpy as np
 
 import uqrestore
 from tests.explorer.stage import stage
-from tests.report.chromium import launch
+from tests.reports.chromium import launch
 from uqrestore.posterior import PosteriorWriter
 from uqrestore.posterior.example import example_plan
-from uqrestore.report.page import write_report
+from uqrestore.reports.page import write_report
 from uqrestore.scans.grid import Grid
 from uqrestore.scans.slices import Placement
 

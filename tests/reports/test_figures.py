@@ -7,8 +7,8 @@ import pytest
 
 from uqrestore.posterior import PosteriorWriter
 from uqrestore.posterior.example import example_plan
-from uqrestore.report import summary_figure as figures
-from uqrestore.report.summary_figure import draw_summary
+from uqrestore.reports import summary_figure as figures
+from uqrestore.reports.summary_figure import draw_summary
 
 
 def write_example(path: Path, *, components: int = 2) -> Path:

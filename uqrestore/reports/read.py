@@ -11,7 +11,7 @@ import numpy as np
 from uqrestore.posterior._hdf5 import UNREADABLE, dimensions, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.report.contents import INTERVAL, TITLES, Contents, Volume
+from uqrestore.reports.contents import INTERVAL, TITLES, Contents, Volume
 
 READS = 1
 """Newest schema of posterior files that a report understands."""

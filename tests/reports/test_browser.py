@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.report.chromium import launch
-from uqrestore.report.example import write_example
-from uqrestore.report.page import write_report
+from tests.reports.chromium import launch
+from uqrestore.reports.example import write_example
+from uqrestore.reports.page import write_report
 
 pytestmark = pytest.mark.browser
 LARGEST_PDF = 6  # pages

@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from uqrestore.report.contents import Contents
-from uqrestore.report.data_fit import DataFit
-from uqrestore.report.findings import Findings
-from uqrestore.report.references import KARRAS, METHODS
+from uqrestore.reports.contents import Contents
+from uqrestore.reports.data_fit import DataFit
+from uqrestore.reports.findings import Findings
+from uqrestore.reports.references import KARRAS, METHODS
 
 SOFTWARE = (
     "@software{uqrestore,\n  title = {uqrestore: restoration of medical images with measured "

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uqrestore.report.embed import Shown, embed
-from uqrestore.report.findings import Findings, find, to_data
-from uqrestore.report.pictures import pictures
-from uqrestore.report.texts import texts
+from uqrestore.reports.embed import Shown, embed
+from uqrestore.reports.findings import Findings, find, to_data
+from uqrestore.reports.pictures import pictures
+from uqrestore.reports.texts import texts
 
 if TYPE_CHECKING:
     from jinja2 import Environment

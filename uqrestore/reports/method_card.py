@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from uqrestore import zoo
-from uqrestore.report.contents import INTERVAL, Contents
+from uqrestore.reports.contents import INTERVAL, Contents
 
 CARDS = Path(zoo.__file__).parent / "cards"
 

@@ -12,11 +12,11 @@ import numpy as np
 from uqrestore.conformal.guarantee import Guarantee
 from uqrestore.conformal.scope import setting_of
 from uqrestore.posterior._hdf5 import short
-from uqrestore.report.contents import Contents
-from uqrestore.report.data_fit import DataFit, measure_data_fit
-from uqrestore.report.method_card import Calibration, SelfCheck, check_itself, find_calibration
-from uqrestore.report.read import read_contents
-from uqrestore.report.regions import (
+from uqrestore.reports.contents import Contents
+from uqrestore.reports.data_fit import DataFit, measure_data_fit
+from uqrestore.reports.method_card import Calibration, SelfCheck, check_itself, find_calibration
+from uqrestore.reports.read import read_contents
+from uqrestore.reports.regions import (
     Region,
     default_regions,
     find_spots,

@@ -9,15 +9,15 @@ import torch
 
 from uqrestore.posterior import PosteriorError, read_operator
 from uqrestore.posterior._hdf5 import reading
-from uqrestore.report import embed as embedding
-from uqrestore.report.contents import Contents
-from uqrestore.report.data_fit import DataFit, measure_data_fit
-from uqrestore.report.embed import choose, component_scores, embed, pack
-from uqrestore.report.example import write_example
-from uqrestore.report.findings import find
-from uqrestore.report.method_card import expected_coverage, find_calibration
-from uqrestore.report.read import read_contents
-from uqrestore.report.regions import labelled_regions, measure_regions
+from uqrestore.reports import embed as embedding
+from uqrestore.reports.contents import Contents
+from uqrestore.reports.data_fit import DataFit, measure_data_fit
+from uqrestore.reports.embed import choose, component_scores, embed, pack
+from uqrestore.reports.example import write_example
+from uqrestore.reports.findings import find
+from uqrestore.reports.method_card import expected_coverage, find_calibration
+from uqrestore.reports.read import read_contents
+from uqrestore.reports.regions import labelled_regions, measure_regions
 
 
 @pytest.fixture(scope="module")

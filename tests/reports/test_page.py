@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.cases import (
+from tests.reports.cases import (
     HOSTILE,
     hostile_plan,
     write_newer,
@@ -15,9 +15,9 @@ from tests.report.cases import (
     write_plain,
 )
 from uqrestore.posterior import PosteriorError
-from uqrestore.report.example import write_example
-from uqrestore.report.page import Written, write_report
-from uqrestore.report.texts import SECTIONS
+from uqrestore.reports.example import write_example
+from uqrestore.reports.page import Written, write_report
+from uqrestore.reports.texts import SECTIONS
 
 
 @pytest.fixture(scope="module")

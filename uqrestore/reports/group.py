@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from uqrestore import __version__
-from uqrestore.report import svg as charts
-from uqrestore.report.page import Written, environment, static, write_report, write_whole
+from uqrestore.reports import svg as charts
+from uqrestore.reports.page import Written, environment, static, write_report, write_whole
 
 PAGE, MACHINE = "group.report.html", "group.report.json"
 
@@ -68,7 +68,7 @@ def write_reports(
         folder: Where the pages go; None puts each beside its file and the group page beside the
             first.
         labels: Label volume, for scans on one grid.
-        threshold: See :func:`uqrestore.report.page.write_report`.
+        threshold: See :func:`uqrestore.reports.page.write_report`.
         overwrite: Replace what is there.
         done: Called with every page that is written.
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from uqrestore.posterior._hdf5 import UNREADABLE, dimensions, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import read_operator
-from uqrestore.report.contents import Contents
+from uqrestore.reports.contents import Contents
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from uqrestore import __version__
-from uqrestore.report import svg as charts
-from uqrestore.report.contents import Contents
-from uqrestore.report.data_fit import DataFit
-from uqrestore.report.findings import Findings, lights, statement
-from uqrestore.report.method_card import expected_coverage, prior_card
-from uqrestore.report.regions import Region
-from uqrestore.report.wording import again, bibtex, facts, fit_words, methods_text
+from uqrestore.reports import svg as charts
+from uqrestore.reports.contents import Contents
+from uqrestore.reports.data_fit import DataFit
+from uqrestore.reports.findings import Findings, lights, statement
+from uqrestore.reports.method_card import expected_coverage, prior_card
+from uqrestore.reports.regions import Region
+from uqrestore.reports.wording import again, bibtex, facts, fit_words, methods_text
 
 SECTIONS = (
     ("verdict", "Verdict"),

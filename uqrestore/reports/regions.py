@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import read_placement
-from uqrestore.report.contents import INTERVAL, Contents
+from uqrestore.reports.contents import INTERVAL, Contents
 
 SPOTS = 3
 SPOT_PERCENTILE = 97.0
