@@ -11,6 +11,7 @@ import yaml
 from uqrestore.pipeline import RestorePipeline, read_pipeline
 from uqrestore.priors import LowRankGaussian
 from uqrestore.scans import Scan, Source, scan_from_array, write_nifti
+from uqrestore.zoo.card import PriorCard
 
 ROWS, COLUMNS, SLICES = 17, 14, 5
 SHAPE = (1, ROWS, COLUMNS)
@@ -110,4 +111,5 @@ def read(path: Path, name: str) -> np.ndarray:
 def use_prior(monkeypatch: pytest.MonkeyPatch, prior: object, **card: object) -> None:
     """Make ``tiny`` a prior of the zoo, some keys of its card changed."""
     monkeypatch.setattr("uqrestore.restoration.draw.load_prior", lambda _: prior)
-    monkeypatch.setattr("uqrestore.restoration.draw.load_card", lambda _: CARD | card)
+    changed = PriorCard.model_validate(CARD | card)
+    monkeypatch.setattr("uqrestore.restoration.draw.load_card", lambda _: changed)

@@ -8,7 +8,6 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -79,7 +78,7 @@ def table(images: dict[str, np.ndarray], radon: Radon) -> list[str]:
 
 def write(folder: Path, slices: int) -> Path:
     """Restore slices of the test person and write the page."""
-    card: dict[str, Any] = load_card("ct64-prior")
+    training = load_card("ct64-prior").training
     plan = change(load_pipeline(PIPELINE, RestorePipeline), draws=DRAWS)
     with tempfile.TemporaryDirectory() as scratch:
         out = restore(plan, read_person(folder), Path(scratch) / "ct.h5", slices=slices)
@@ -94,7 +93,7 @@ def write(folder: Path, slices: int) -> Path:
                 f"{slices} slices of a thorax (128 x 128 pixels of {PIXEL_MM} mm, one person whom "
                 f"no training saw), simulated parallel-beam projections from {len(radon.angles)} "
                 f"directions without noise, {DRAWS} draws by `{PIPELINE}`. The prior, "
-                f"`ct64-prior`, has seen {card['training']['samples']:,} windows of 216 slices of "
+                f"`ct64-prior`, has seen {training.samples:,} windows of 216 slices of "
                 "two people and a slab of a third: it shows that the way works, not that it is "
                 "fit for patients.",
                 "",

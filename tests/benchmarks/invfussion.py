@@ -146,7 +146,9 @@ def report(truth: Images, real: Images) -> str:
             "conditional", chosen, networks["brain64-invfussion"], steps=20, sampler="dpmpp_2m"
         )
         tables += [_table(family, found), _draws_table(samples, few)]
-    seen = {n: load_card(n)["samples_in_all"] for n in ("brain64-palette", "brain64-invfussion")}
+    seen = {
+        n: load_card(n).extra["samples_in_all"] for n in ("brain64-palette", "brain64-invfussion")
+    }
     head = HEAD.format(
         count=count, few=FEW, draws=DRAWS, blind=seen["brain64-palette"],
         ours=seen["brain64-invfussion"], paired="\n".join(paired),

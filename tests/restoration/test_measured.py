@@ -54,7 +54,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> RestorePipeline:
     assert isinstance(law, LowRankGaussian)
     left_out = float(law.factors[FACTORS:].square().sum() / law.mean.numel())
     LowRankGaussian(law.mean, law.factors[:FACTORS], law.tau + left_out).save(weights)
-    card = load_card("brain64-gaussian") | {"sha256": sha256(weights)}
+    card = load_card("brain64-gaussian").model_dump(by_alias=True) | {"sha256": sha256(weights)}
     weights.with_suffix(".json").write_text(json.dumps(card))
     said = {
         "kind": "restore", "title": "raw", "prior": str(weights),

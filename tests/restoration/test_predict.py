@@ -15,6 +15,7 @@ from uqrestore.posterior import open_posterior, validate
 from uqrestore.restoration.prepare import fingerprint
 from uqrestore.restoration.restore import restore
 from uqrestore.zoo import build_network, load_card, load_prior
+from uqrestore.zoo.card import PriorCard
 
 NETWORK = {
     "name": "invfussion",
@@ -34,7 +35,7 @@ NETWORK = {
 def store(path: Path, seed: int = 0, **facts: object) -> str:
     """Keep a small conditional network that is not at rest, and its card."""
     card = {**CARD, "kind": "network", "in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}
-    denoiser = build_network(card)
+    denoiser = build_network(PriorCard.model_validate(card))
     awake(denoiser.network, seed)
     save_tensors(path, denoiser.state_dict())
     path.with_suffix(".json").write_text(json.dumps(card | {"sha256": sha256(path)} | facts))
@@ -47,14 +48,14 @@ def predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     path = tmp_path / "told.safetensors"
     store(path)
     use_prior(monkeypatch, tiny_prior())
-    plain = tiny_prior()
+    plain, plain_card = tiny_prior(), PriorCard.model_validate(CARD)
     monkeypatch.setattr(
         "uqrestore.restoration.draw.load_prior",
         lambda name: load_prior(name) if name.endswith("told.safetensors") else plain,
     )
     monkeypatch.setattr(
         "uqrestore.restoration.draw.load_card",
-        lambda name: load_card(name) if name.endswith("told.safetensors") else CARD,
+        lambda name: load_card(name) if name.endswith("told.safetensors") else plain_card,
     )
     return str(path)
 
@@ -109,7 +110,8 @@ def test_a_prior_that_knows_no_measurement_cannot_predict(predictor: str, tmp_pa
 
 
 def test_the_network_of_the_test_is_a_conditional_one() -> None:
-    network = build_network({"in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}).network
+    card = {"in_shape": SHAPE, "network": NETWORK, "sigma_data": 0.5}
+    network = build_network(PriorCard.model_validate(card)).network
     assert isinstance(network, InvFussion)
     assert torch.isfinite(network(torch.zeros(1, *SHAPE), torch.zeros(1))).all()
 

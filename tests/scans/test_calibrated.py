@@ -8,9 +8,16 @@ import pytest
 from tests.front import exact_inpainting, read, tiny_prior, use_prior
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.restoration.restore import restore
-from uqrestore.scans import Scan, ScanError, Source, on_fixed_scale, scan_from_array
+from uqrestore.scans import (
+    FixedScale,
+    Scan,
+    ScanError,
+    Source,
+    on_fixed_scale,
+    scan_from_array,
+)
 
-HU = {"low": -1000.0, "high": 1000.0, "unit": "HU"}
+HU = FixedScale(-1000.0, 1000.0, "HU")
 AFFINE = np.diag([4.0, 4.0, 5.0, 1.0])
 
 

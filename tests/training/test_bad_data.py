@@ -60,7 +60,7 @@ def test_a_run_goes_on_without_them_and_its_card_counts_them(tmp_path: Path) -> 
     assert (tmp_path / "run" / SKIPPED).read_text() == (
         "a.h5: train/brain[5]: holds NaN or infinity\na.h5: val/brain[5]: holds NaN or infinity\n"
     )
-    assert load_card(str(weights))["skipped_images"] == 2
+    assert load_card(str(weights)).extra["skipped_images"] == 2
 
 
 def test_data_of_nothing_but_bad_images_are_refused(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_run_keeps_snapshots_and_an_average_is_a_model(tmp_path: Path) -> None
     result = CliRunner().invoke(app, said)
     assert result.exit_code == 0, result.output
     assert "% of its length" in result.stdout
-    assert load_card(str(tmp_path / "cli" / "whole-0.07.safetensors"))["average"] == {
+    assert load_card(str(tmp_path / "cli" / "whole-0.07.safetensors")).extra["average"] == {
         "sigma_rel": 0.07,
         "residual": pytest.approx(0.05, abs=0.05),
         "at": None,

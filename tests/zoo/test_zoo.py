@@ -13,6 +13,8 @@ from uqrestore.networks import InvFussion
 from uqrestore.networks.weights import WeightsError, save_json, save_tensors, sha256
 from uqrestore.operators import Inpainting
 from uqrestore.problem import simulate
+from uqrestore.scans import FixedScale, TrainingDomain
+from uqrestore.zoo.card import PriorCard
 
 OPTIONS = {"patch": 2, "widths": [16, 16], "depths": [1, 1], "head_width": 8, "cond_width": 8}
 
@@ -43,7 +45,7 @@ def test_a_whole_model_is_loaded(weights: Path) -> None:
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_model_that_ships_is_loaded(name: str) -> None:
-    assert zoo.load_prior(name).in_shape == tuple(zoo.load_card(name)["in_shape"])
+    assert zoo.load_prior(name).in_shape == zoo.load_card(name).in_shape
 
 
 def test_a_card_of_a_newer_schema_asks_for_an_upgrade(weights: Path) -> None:
@@ -71,6 +73,61 @@ def test_weights_of_another_network_are_refused(weights: Path) -> None:
     said = {"name": "invfussion", **OPTIONS, "attention": ["global", "global"], "widths": [16, 32]}
     change(weights, network=said)
     with pytest.raises(WeightsError, match="does not fit the network of its card"):
+        zoo.load_prior(str(weights))
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_card_keeps_every_field_of_its_file(name: str) -> None:
+    content = json.loads(zoo.locate(name).with_suffix(".json").read_text())
+    kept = json.loads(zoo.load_card(name).model_dump_json(by_alias=True, exclude_unset=True))
+    assert kept == content
+
+
+def test_a_card_knows_what_restorations_ask_of_it() -> None:
+    crops, ct = zoo.load_card("brain64-crops"), zoo.load_card("ct64-prior")
+    assert (crops.pixel_mm, crops.of_windows, crops.range) == (1.5, True, None)
+    assert crops.domain == TrainingDomain((1.5, 1.5), "T1w", skull_stripped=True)
+    assert ct.range == FixedScale(-1000.0, 1000.0, "HU")
+    assert ct.domain.skull_stripped is None
+    families = zoo.load_card("brain64-invfussion").operator_families
+    assert "cartesian_kspace" in families
+    assert crops.operator_families == ()
+    assert zoo.load_card("brain64-nppc").training.loss.components.base == "frozen"
+
+
+def test_an_empty_card_says_nothing() -> None:
+    card = PriorCard()
+    assert card.domain == TrainingDomain()
+    assert (card.pixel_mm, card.of_windows, card.classes) == (None, False, None)
+
+
+def test_pixels_that_are_not_square_are_refused() -> None:
+    with pytest.raises(ValueError, match="prior flat: its pixels are not square"):
+        _ = PriorCard(name="flat", voxel_size=(1.0, 2.0)).pixel_mm
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("voxel_size", -1, "voxel_size"),
+        ("windows_of", [128], "windows_of.1"),
+        ("range", {"low": 0}, "range.high"),
+        ("classes", {"height": 0}, "classes.height"),
+        ("training", {"loss": {"pure_noise_sigma": "much"}}, "training.loss.pure_noise_sigma"),
+    ],
+)
+def test_a_field_that_no_card_may_hold_is_named(
+    weights: Path, field: str, value: object, named: str
+) -> None:
+    change(weights, **{field: value})
+    with pytest.raises(WeightsError, match=rf"small.json: {named}.*fetch or train it again"):
+        zoo.load_prior(str(weights))
+
+
+@pytest.mark.parametrize("field", ["network", "in_shape", "sigma_data"])
+def test_a_card_without_its_network_is_named(weights: Path, field: str) -> None:
+    change(weights, **{field: None})
+    with pytest.raises(WeightsError, match=f"card of small: it has no '{field}'"):
         zoo.load_prior(str(weights))
 
 

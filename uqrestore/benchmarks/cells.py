@@ -20,7 +20,7 @@ from uqrestore.operators.base import LinearOperator
 from uqrestore.pipeline import BenchmarkPipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.restoration.acquisition import Acquisition, acquire
-from uqrestore.restoration.draw import draw, load_denoiser, pixel_size
+from uqrestore.restoration.draw import draw, load_denoiser
 from uqrestore.scans import ModelSlices, Scan, ScanError, demo_scan_path, fit_to_model, read_scan
 
 
@@ -175,7 +175,7 @@ def _open(pipeline: BenchmarkPipeline, device: str) -> _Bench:
     if not isinstance(scan, Scan):
         raise ScanError(f"{pipeline.scan}: a benchmark needs images, whose truth is known.")
     _, height, width = denoiser.in_shape
-    model: ModelSlices = fit_to_model(scan, (height, width), voxel_size=pixel_size(card))
+    model: ModelSlices = fit_to_model(scan, (height, width), voxel_size=card.pixel_mm)
     chosen = _halving(model.pick(pipeline.slices))
     images = model.images[list(chosen)]
     truth = scan.intensity.to_network(images)

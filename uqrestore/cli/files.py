@@ -111,7 +111,7 @@ def _entries(what: Registry) -> list[tuple[str, str]]:
     if what is Registry.PRIORS:
         from uqrestore.zoo import load_card, names
 
-        return [(name, str(load_card(name)["title"])) for name in names()]
+        return [(name, load_card(name).title) for name in names()]
     if what is Registry.METHODS:
         from uqrestore.methods import METHODS as registry
     else:

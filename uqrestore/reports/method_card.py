@@ -10,6 +10,7 @@ import numpy as np
 
 from uqrestore import zoo
 from uqrestore.reports.contents import INTERVAL, Contents
+from uqrestore.zoo.card import PriorCard
 
 CARDS = Path(zoo.__file__).parent / "cards"
 
@@ -168,14 +169,14 @@ def expected_coverage(draws: int) -> float:
     return high - low
 
 
-def prior_card(contents: Contents) -> tuple[Mapping[str, Any] | None, str]:
+def prior_card(contents: Contents) -> tuple[PriorCard | None, str]:
     """Return the card of the prior, and a note on whether it is the one that was used."""
     said = contents.provenance.get("prior")
     name = str(said.get("name", "")) if isinstance(said, Mapping) else ""
     if name not in zoo.names():
         return None, "The card of the prior is not known to this version."
     card = zoo.load_card(name)
-    if isinstance(said, Mapping) and said.get("sha256") != card.get("sha256"):
+    if isinstance(said, Mapping) and said.get("sha256") != card.sha256:
         return card, "The weights of this run differ from those of the card shown here."
     return card, ""
 

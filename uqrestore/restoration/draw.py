@@ -1,6 +1,6 @@
 """Priors of the zoo and methods at work on acquired slices; shared by restore and benchmarks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.problem import Problem
 from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.zoo import load_card, load_prior, locate
+from uqrestore.zoo.card import PriorCard
 
 # Slices whose linear MMSE estimate is computed at once; its matrices are float64.
 _LINEAR_AT_ONCE = 16
 
 
-def load_denoiser(name: str, device: str = "cpu") -> tuple[Denoiser, dict[str, Any]]:
+def load_denoiser(name: str, device: str = "cpu") -> tuple[Denoiser, PriorCard]:
     """Return a prior of the zoo, ready on a device, and its card.
 
     Raises:
@@ -47,10 +48,10 @@ class PriorCache:
     """Priors that are loaded once and kept, for work on many scans."""
 
     def __init__(self) -> None:
-        self._denoisers: dict[tuple[str, str], tuple[Denoiser, dict[str, Any]]] = {}
+        self._denoisers: dict[tuple[str, str], tuple[Denoiser, PriorCard]] = {}
         self._laws: dict[str, object] = {}
 
-    def denoiser(self, name: str, device: str) -> tuple[Denoiser, dict[str, Any]]:
+    def denoiser(self, name: str, device: str) -> tuple[Denoiser, PriorCard]:
         """Return a prior and its card, as :func:`load_denoiser` loads them."""
         if (name, device) not in self._denoisers:
             self._denoisers[name, device] = load_denoiser(name, device)
@@ -72,30 +73,10 @@ def weights_of(pipeline: RestorePipeline) -> dict[str, tuple[str, str]]:
     keys = ("prior", "predictor", "predictor_base", "baseline")
     named = {key: getattr(pipeline, key) for key in keys}
     return {
-        key: (Path(name).name, str(load_card(name).get("sha256") or sha256(locate(name))))
+        key: (Path(name).name, load_card(name).sha256 or sha256(locate(name)))
         for key, name in named.items()
         if name is not None
     }
-
-
-def pixel_size(card: Mapping[str, Any]) -> float | None:
-    """Return the side of a prior's pixels in mm, or None where its card does not say.
-
-    Raises:
-        ValueError: If the pixels are not square, which no scan is brought to.
-    """
-    size = card.get("voxel_size")
-    if size is None:
-        return None
-    sides = {float(side) for side in np.atleast_1d(size)[:2]}
-    if len(sides) != 1:
-        raise ValueError(f"prior {card.get('name')}: its pixels are not square ({size} mm).")
-    return sides.pop()
-
-
-def trained_on_windows(card: Mapping[str, Any]) -> bool:
-    """Say whether a prior knows windows cut anywhere, so that it may meet larger slices."""
-    return card.get("windows_of") is not None
 
 
 def draw(

@@ -1,15 +1,14 @@
 """What a conditional network says of acquired slices in one call each, in the file's units."""
 
-from typing import Any
-
 import numpy as np
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.posterior_mean import PURE_NOISE_SIGMA, posterior_moments
+from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.noise import SampleNoise
 from uqrestore.posterior import Predicted
 from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.draw import PriorCache, chunks
+from uqrestore.zoo.card import PriorCard
 
 # The stream of the pure noise that the network is shown: a sample index no draw has.
 MOMENTS_STREAM = 2**62 + 1
@@ -47,8 +46,8 @@ def predict(
             missing or not wanted.
     """
     denoiser, card = _conditional("predictor", name, acquisition, cache, device)
-    loss = card.get("training", {}).get("loss", {})
-    frozen = loss.get("components", {}).get("base") == "frozen"
+    loss = card.training.loss
+    frozen = loss.components.base == "frozen"
     if frozen != (base is not None):
         has = "were trained on the error of a frozen network" if frozen else "describe its own mean"
         do = "name that network by predictor_base" if frozen else "leave predictor_base out"
@@ -57,7 +56,7 @@ def predict(
     if base is not None:
         mean_of = _conditional("predictor_base", base, acquisition, cache, device)[0]
     # A network knows pure noise of the level it was trained at alone.
-    sigma = loss.get("pure_noise_sigma", PURE_NOISE_SIGMA)
+    sigma = loss.pure_noise_sigma
     means, directions, stds = [], [], []
     for group in chunks(acquisition.slices, AT_ONCE):
         noise = SampleNoise(seed, [MOMENTS_STREAM], scan=scan, slices=group)
@@ -75,7 +74,7 @@ def predict(
 
 def _conditional(
     key: str, name: str, acquisition: Acquisition, cache: PriorCache, device: str
-) -> tuple[NetworkDenoiser, dict[str, Any]]:
+) -> tuple[NetworkDenoiser, PriorCard]:
     denoiser, card = cache.denoiser(name, device)
     shape = acquisition.operator.in_shape
     told = isinstance(denoiser, NetworkDenoiser) and getattr(denoiser.network, "conditional", False)

@@ -26,8 +26,6 @@ from uqrestore.restoration.acquisition import (
 from uqrestore.restoration.draw import (
     PriorCache,
     linear_mmse,
-    pixel_size,
-    trained_on_windows,
     weights_of,
 )
 from uqrestore.scans import (
@@ -44,6 +42,7 @@ from uqrestore.scans import (
 )
 from uqrestore.training.batch import height_label
 from uqrestore.training.volumes import heights
+from uqrestore.zoo.card import PriorCard
 
 Images = Float[np.ndarray, "slice channel row column"]
 Slices = int | Sequence[int] | None
@@ -72,7 +71,7 @@ class Restoration:
     model: ModelSlices
     slices: tuple[int, ...]
     denoiser: Denoiser
-    card: Mapping[str, Any]
+    card: PriorCard
     acquisition: Acquisition
     verdict: Verdict
     reference: Mapping[str, Images]
@@ -90,11 +89,10 @@ class Restoration:
 
     def classes(self, slices: Sequence[int]) -> tuple[int, ...] | None:
         """Return the class of slices by their height, or None where the prior knows none."""
-        bins = (self.card.get("classes") or {}).get("height")
-        if bins is None:
+        if self.card.classes is None:
             return None
         height = torch.from_numpy(heights(self.model.mask)[list(slices)])
-        return tuple(height_label(height, bins).tolist())
+        return tuple(height_label(height, self.card.classes.height).tolist())
 
     @property
     def note(self) -> str:
@@ -177,7 +175,7 @@ _Parts = tuple[Scan, ModelSlices, Acquisition, Verdict, dict[str, Images]]
 def _simulated(
     pipeline: RestorePipeline,
     given: Scan,
-    card: Mapping[str, Any],
+    card: PriorCard,
     in_shape: tuple[int, ...],
     resample: bool,
     slices: Slices,
@@ -188,17 +186,17 @@ def _simulated(
             f"{given.source.name} is an image, so the pipeline must say how to measure it: add "
             "'operator: {name: ...}'."
         )
-    given = on_fixed_scale(given, card.get("range"))
+    given = on_fixed_scale(given, card.range)
     scan = given.strip() if given.source.given_mask else given
     model = fit_to_model(
         scan,
         (in_shape[-2], in_shape[-1]),
-        voxel_size=pixel_size(card),
+        voxel_size=card.pixel_mm,
         resample=resample,
-        whole=trained_on_windows(card),
+        whole=card.of_windows,
     )
     in_shape = (in_shape[0], *model.images.shape[-2:])
-    verdict = check_scope(given, card, resampled=model.placement.resampled)
+    verdict = check_scope(given, card.domain, resampled=model.placement.resampled)
     chosen = _choose(model, slices)
     acquisition = acquire(
         build_operator(pipeline.operator, in_shape, chosen),
@@ -219,7 +217,7 @@ def _simulated(
 def _as_measured(
     pipeline: RestorePipeline,
     raw: RawScan | RadialScan,
-    card: Mapping[str, Any],
+    card: PriorCard,
     in_shape: tuple[int, ...],
     resample: bool,
     slices: Slices,
@@ -228,17 +226,17 @@ def _as_measured(
 
     A field of view other than the prior's stays: the operator lays the image on it.
     """
-    name, size = raw.source.name, pixel_size(card)
+    name, size = raw.source.name, card.pixel_mm
     if pipeline.operator is not None:
         raise ValueError(
             f"{name} is raw k-space, which was measured already; use a pipeline without 'operator'."
         )
     if in_shape[0] != 1:
         raise ScanError(f"{name}: its slices are real images, but the prior makes complex ones.")
-    verdict = check_scope(raw.scan, card, resampled=resample)
+    verdict = check_scope(raw.scan, card.domain, resampled=resample)
     if resample and size is not None:
         raw = raw.at(size)
-    shape, whole = (in_shape[-2], in_shape[-1]), trained_on_windows(card)
+    shape, whole = (in_shape[-2], in_shape[-1]), card.of_windows
     model = fit_to_model(raw.scan, shape, voxel_size=size, whole=whole)
     acquisition = acquisition_from_kspace(raw, _choose(model, slices), model.placement)
     return (

@@ -9,14 +9,14 @@ from pathlib import Path
 from uqrestore.scans.checksum import input_identity, input_sha256, unchanged
 from uqrestore.scans.dicom import is_dicom, read_dicom
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.fixed_scale import on_fixed_scale
+from uqrestore.scans.fixed_scale import FixedScale, on_fixed_scale
 from uqrestore.scans.grid import Grid, Orientation
 from uqrestore.scans.kspace import RawScan, raw_scan
 from uqrestore.scans.nifti import read_nifti, write_nifti
 from uqrestore.scans.radial import RadialScan
 from uqrestore.scans.raw import read_rawdata
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
-from uqrestore.scans.scope import Verdict, check_scope
+from uqrestore.scans.scope import TrainingDomain, Verdict, check_scope
 from uqrestore.scans.slices import ModelSlices, Placement, fit_to_model
 
 Input = Scan | RawScan | RadialScan
@@ -33,6 +33,7 @@ READERS: dict[str, Callable[..., Input]] = {
 
 __all__ = [
     "READERS",
+    "FixedScale",
     "Grid",
     "Input",
     "Intensity",
@@ -44,6 +45,7 @@ __all__ = [
     "Scan",
     "ScanError",
     "Source",
+    "TrainingDomain",
     "Verdict",
     "check_scope",
     "demo_scan_path",

@@ -1,8 +1,6 @@
 """Scans whose numbers mean the same in every patient, such as the Hounsfield units of CT."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,7 +12,22 @@ EMPTY = 0.25
 """Share of the range below which there is no tissue: -500 HU of -1000 ... 1000."""
 
 
-def on_fixed_scale(scan: Scan, said: Mapping[str, Any] | None) -> Scan:
+@dataclass(frozen=True)
+class FixedScale:
+    """Calibrated range of values that a prior was trained on.
+
+    Attributes:
+        low: Value that is -1 in network units, such as -1000 (HU).
+        high: Value that is 1 in network units.
+        unit: Name of the unit of ``low`` and ``high``.
+    """
+
+    low: float
+    high: float
+    unit: str
+
+
+def on_fixed_scale(scan: Scan, scale: FixedScale | None) -> Scan:
     """Give a scan the scale of a prior that was trained in calibrated units.
 
     The brightest tissue of a magnitude image is 1 in network units, whatever its number; HU are
@@ -25,15 +38,14 @@ def on_fixed_scale(scan: Scan, said: Mapping[str, Any] | None) -> Scan:
 
     Args:
         scan: In patient order.
-        said: ``{"low": -1000, "high": 1000, "unit": "HU"}`` of a prior's card; None leaves the
-            scan as it is.
+        scale: Of the prior; None leaves the scan as it is.
 
     Raises:
         ScanError: If the values cannot be in these units: nothing in the scan is empty.
     """
-    if said is None:
+    if scale is None:
         return scan
-    low, high, unit = float(said["low"]), float(said["high"]), str(said["unit"])
+    low, high, unit = scale.low, scale.high, scale.unit
     empty = low + EMPTY * (high - low)
     darkest, brightest = float(scan.voxels.min()), float(scan.voxels.max())
     if not darkest < empty < brightest:

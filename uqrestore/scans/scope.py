@@ -1,7 +1,6 @@
 """Is this a scan the model was trained for? A verdict, from the scan's own voxels."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,21 @@ LARGEST_BRAIN_CM2 = 230.0  # an adult's largest axial brain section is 150-190, 
 STRIPPED_BACKGROUND = 0.2  # a stripped scan is zero over far more of its box than this
 TILT_DEGREES = 20.0  # above, "axial" slices are another anatomy
 RIM_MM, CORE_MM = (2.0, 7.0), 14.0  # cortex and its CSF; deep white matter
+
+
+@dataclass(frozen=True)
+class TrainingDomain:
+    """Kind of scan that a prior was trained on; what is None is not known, and not judged.
+
+    Attributes:
+        voxel_size: In-plane size of a pixel in mm, one number or one a side.
+        contrast: Such as ``T1w``.
+        skull_stripped: Whether the training scans hold the brain alone.
+    """
+
+    voxel_size: float | tuple[float, ...] | None = None
+    contrast: str | None = None
+    skull_stripped: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -37,16 +51,15 @@ class Verdict:
         return "OUT OF SCOPE of the model's training data: " + "; ".join(self.findings)
 
 
-def check_scope(scan: Scan, card: Mapping[str, Any], *, resampled: bool = False) -> Verdict:
-    """Compare a scan with a model's card.
+def check_scope(scan: Scan, domain: TrainingDomain, *, resampled: bool = False) -> Verdict:
+    """Compare a scan with what a prior was trained on.
 
     The skull and the contrast are judged by rules of thumb on the voxels (and a BIDS suffix in
     the name): they catch a whole head, a T2-weighted or an inverted scan, not a subtle one.
 
     Args:
         scan: In patient order.
-        card: May hold ``voxel_size`` (in-plane, mm), ``contrast`` (such as ``"T1w"``) and
-            ``skull_stripped`` (bool); what is missing is not judged.
+        domain: What the prior was trained on.
         resampled: Whether the scan is brought to the model's voxel size; then only pixels
             larger than the model's speak against it, since detail cannot be resampled in.
 
@@ -54,7 +67,7 @@ def check_scope(scan: Scan, card: Mapping[str, Any], *, resampled: bool = False)
         The verdict; it never raises, for a scan out of scope may still be restored knowingly.
     """
     findings = []
-    if (size := card.get("voxel_size")) is not None:
+    if (size := domain.voxel_size) is not None:
         wanted = np.broadcast_to(np.asarray(size, np.float64), np.shape(size) or (2,))[:2]
         excess = np.asarray(scan.spacing[:2]) / wanted - 1
         if excess.max() > 0.05 or (excess.min() < -0.05 and not resampled):
@@ -62,14 +75,14 @@ def check_scope(scan: Scan, card: Mapping[str, Any], *, resampled: bool = False)
                 f"pixels are {scan.spacing[0]:.3g} x {scan.spacing[1]:.3g} mm, "
                 f"the model's {wanted[0]:g} x {wanted[1]:g} mm"
             )
-    if (stripped := card.get("skull_stripped")) is not None:
+    if (stripped := domain.skull_stripped) is not None:
         skull = _skull(scan)
         if stripped and skull:
             findings.append(f"the model wants a skull-stripped scan, but {skull}")
         if not stripped and not skull:
             findings.append("the model wants the whole head, but the scan is skull-stripped")
-    if contrast := card.get("contrast"):
-        findings += _contrast_findings(scan, str(contrast))
+    if domain.contrast:
+        findings += _contrast_findings(scan, domain.contrast)
     if scan.grid.tilt > TILT_DEGREES:
         findings.append(f"slices are tilted by {scan.grid.tilt:.0f} degrees from axial")
     if scan.source.format == "NIfTI" and scan.source.space_code == 0:

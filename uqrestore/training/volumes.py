@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from uqrestore.scans import ScanError, fit_to_model, is_scan, on_fixed_scale, read_scan
+from uqrestore.scans import FixedScale, ScanError, fit_to_model, is_scan, on_fixed_scale, read_scan
 from uqrestore.training.config import DataConfig
 from uqrestore.training.data import DataError, Skip, Stored
 
@@ -55,8 +55,8 @@ def load_volumes(
 
 
 def _slices(path: Path, config: DataConfig) -> Stored:
-    said = None if config.range is None else config.range.model_dump()
-    scan = on_fixed_scale(read_scan(path), said)
+    scale = None if config.range is None else FixedScale(**config.range.model_dump())
+    scan = on_fixed_scale(read_scan(path), scale)
     _, *sides = config.slice_shape
     cut = fit_to_model(scan, (sides[0], sides[1]), voxel_size=config.voxel_mm, resample=True)
     height = heights(cut.mask)

@@ -1,17 +1,19 @@
-"""What ships: priors as safetensors, each with a JSON card that says what it is for.
+"""Bundled priors: weights as safetensors, each with a JSON card.
 
-A prior is a name of this folder, or the path of a ``.safetensors`` file with its card beside it.
+A prior is named by its name in this folder, or by the path of a ``.safetensors`` file with its
+card beside it.
 """
 
 from pathlib import Path
-from typing import Any
 
+from pydantic import ValidationError
 from torch import nn
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import WeightsError, load_json, load_tensors, sha256
 from uqrestore.priors.low_rank import LowRankGaussian
+from uqrestore.zoo.card import PriorCard
 
 SCHEMA = 1
 """Version of the cards this code reads."""
@@ -20,41 +22,48 @@ HERE = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Return the names of the priors that ship."""
+    """Return the names of the bundled priors."""
     return sorted(path.stem for path in HERE.glob("*.safetensors"))
 
 
 def locate(name: str) -> Path:
-    """Return the file of weights behind a name of the zoo or a path.
+    """Return the file of weights of a bundled prior or of a path.
 
     Raises:
-        WeightsError: If there is no such prior; the names that ship are listed.
+        WeightsError: If there is no such prior; the bundled names are listed.
     """
     path = HERE / f"{name}.safetensors" if "/" not in name else Path(name)
     if name.endswith(".safetensors"):
         path = Path(name)
     if not path.is_file():
         raise WeightsError(
-            f"prior {name!r}: no such file; the priors that ship are {', '.join(names())}, or "
+            f"prior {name!r}: no such file; the bundled priors are {', '.join(names())}, or "
             "give the path of a .safetensors file with its .json card beside it."
         )
     return path
 
 
-def load_card(name: str) -> dict[str, Any]:
+def load_card(name: str) -> PriorCard:
     """Read the card of a prior.
 
     Raises:
-        WeightsError: If it is missing, unreadable or from a newer version.
+        WeightsError: If it is missing, unreadable, from a newer version, or one of its fields is
+            not what a card may hold.
     """
     path = locate(name).with_suffix(".json")
-    card = load_json(path)
-    if card.get("schema", SCHEMA) > SCHEMA:
+    content = load_json(path)
+    version = content.get("schema", SCHEMA)
+    if isinstance(version, int) and version > SCHEMA:
         raise WeightsError(
-            f"{path}: written by a newer version (schema {card['schema']}, this one reads "
-            f"{SCHEMA}); upgrade uqrestore."
+            f"{path}: written by a newer version (schema {version}, this one reads {SCHEMA}); "
+            "upgrade uqrestore."
         )
-    return card
+    try:
+        return PriorCard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise WeightsError(f"{path}: {key}: {first['msg']}; fetch or train it again.") from None
 
 
 def load_prior(name: str) -> NetworkDenoiser | LowRankGaussian:
@@ -65,13 +74,12 @@ def load_prior(name: str) -> NetworkDenoiser | LowRankGaussian:
             the weights do not fit the network of the card.
     """
     path, card = locate(name), load_card(name)
-    wanted = card.get("sha256")
-    if wanted is not None and sha256(path) != wanted:
+    if card.sha256 is not None and sha256(path) != card.sha256:
         raise WeightsError(
             f"{path}: its sha256 is not the one of its card; the file is damaged or was replaced. "
             "Install or train it again."
         )
-    if card.get("kind") == "low_rank_gaussian":
+    if card.kind == "low_rank_gaussian":
         return LowRankGaussian.load(path)
     denoiser = build_network(card)
     weights = {key: value.float() for key, value in load_tensors(path).items()}
@@ -83,13 +91,25 @@ def load_prior(name: str) -> NetworkDenoiser | LowRankGaussian:
     return denoiser.eval().requires_grad_(False)
 
 
-def build_network(card: dict[str, Any]) -> NetworkDenoiser:
-    """Build the untrained network that a card describes."""
+def build_network(card: PriorCard) -> NetworkDenoiser:
+    """Build the untrained network that a card describes.
+
+    Raises:
+        WeightsError: If the card lacks the network, its image shape or its data scale, or holds
+            options that the network does not have.
+    """
+    for key in ("network", "in_shape", "sigma_data"):
+        if getattr(card, key) is None:
+            raise WeightsError(
+                f"card of {card.name}: it has no {key!r}, without which the network cannot be "
+                "built; fetch or train it again."
+            )
+    assert card.network is not None
+    assert card.sigma_data is not None
     try:
-        said = dict(card["network"])
-        network: nn.Module = BACKBONES[said.pop("name")](tuple(card["in_shape"]), **said)
-        return NetworkDenoiser(network, Preconditioning(card["sigma_data"]))
+        network: nn.Module = BACKBONES[card.network.name](card.in_shape, **card.network.extra)
     except (KeyError, TypeError) as error:
         raise WeightsError(
-            f"card of {card.get('name', 'a prior')}: its network cannot be built ({error})."
+            f"card of {card.name}: its network cannot be built ({error}); fetch or train it again."
         ) from None
+    return NetworkDenoiser(network, Preconditioning(card.sigma_data))
