@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.front import CARD, SHAPE, SLICES, read, tiny_pipeline, tiny_scan, use_prior
+from tests.front import SHAPE, SLICES, read, tiny_pipeline, tiny_scan, use_prior
 from uqrestore.restoration.restore import restore
 from uqrestore.training.volumes import heights
 
@@ -43,8 +43,7 @@ def test_heights_run_from_the_lowest_to_the_highest_slice_that_shows_much() -> N
 def test_every_slice_is_drawn_from_its_own_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_prior(monkeypatch, Classes())
-    monkeypatch.setitem(CARD, "classes", {"height": 3})
+    use_prior(monkeypatch, Classes(), classes={"height": 3})
     plan = pipeline(tmp_path, label="height")
     file = restore(plan, tiny_scan(), tmp_path / "a.h5", batch_size=12)
     level = read(file, "posterior/image").reshape(6, SLICES, -1).mean((0, 2))

@@ -92,7 +92,7 @@ def test_a_card_knows_what_restorations_ask_of_it() -> None:
     families = zoo.load_card("brain64-invfussion").operator_families
     assert "cartesian_kspace" in families
     assert crops.operator_families == ()
-    assert zoo.load_card("brain64-nppc").training.loss.components.base == "frozen"
+    assert zoo.load_card("brain64-nppc").training.loss.pure_noise_sigma == 100
 
 
 def test_an_empty_card_says_nothing() -> None:
