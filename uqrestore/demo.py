@@ -1,13 +1,12 @@
 """The demo: a real brain, an acquisition of a quarter of its k-space lines, its posterior."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-from uqrestore.posterior import PosteriorError, open_posterior
+from uqrestore.posterior import PosteriorError, PosteriorFile
 from uqrestore.reports.page import write_report
 from uqrestore.reports.summary_figure import draw_summary
 from uqrestore.restoration.restore import Progress, restore
@@ -88,9 +87,9 @@ def run_demo(
     )
     draw_summary(out, picture)
     report = write_report(out, folder, overwrite=True).page
-    with open_posterior(out) as tree:
-        figures = json.loads(tree.attrs["figures"])
-        residual = float(tree.children["sample_stats"].to_dataset()["residual"].max())
+    with PosteriorFile(out) as file:
+        figures = file.figures
+        residual = float(file["sample_stats/residual"].max())
     return DemoResult(
         posterior=out,
         picture=picture,

@@ -23,7 +23,8 @@ from uqrestore.diagnostics.scenes import Scenes, scene_keys
 from uqrestore.metrics.image import NETWORK_RANGE
 from uqrestore.operators import mix
 from uqrestore.operators.base import LinearOperator, stack_operators
-from uqrestore.posterior import PosteriorError, open_posterior, read_operator
+from uqrestore.posterior import PosteriorError, PosteriorFile
+from uqrestore.posterior.view import images_of
 from uqrestore.problem import Problem
 from uqrestore.scans import Intensity
 
@@ -156,74 +157,55 @@ def read_study(files: Sequence[Path]) -> Study:
 
 
 def _read(path: Path) -> _File:
-    tree = open_posterior(path)
-    try:
-        if tree.attrs["status"] != "complete":
+    with PosteriorFile(path) as file:
+        if not file.complete:
             raise PosteriorError(f"{path}: is not finished; run its restoration to the end.")
-        if "reference" not in tree or "truth" not in tree["reference"]:
+        truth, mask = file.find("reference/truth"), file.mask
+        if truth is None:
             raise PosteriorError(
                 f"{path}: holds no truth, so nothing can be compared with it; evaluate and "
                 "calibrate need simulated acquisitions of scans that are known."
             )
-        provenance = json.loads(tree.attrs["provenance"])
-        intensity = Intensity(**provenance["intensity"])
-        truth = _images(tree["reference"]["truth"])
-        draws = _images(tree["posterior"]["image"].isel(chain=0))
-        y = torch.as_tensor(np.array(tree["observed_data"]["y"]))
-        noise_std = float(np.array(tree["observed_data"]["noise_std"]).max())
-        mask = np.array(tree["constant_data"]["brain_mask"], bool)
-        spacing = [abs(float(np.diff(np.array(tree[axis]))[0])) for axis in ("y", "x")]
-    finally:
-        tree.close()
-    operator = read_operator(path)
-    count = len(truth)
-    batched = bool(operator.problem_shape)
-    operators = [operator.select(i) if batched else operator for i in range(count)]
-    shift = y.new_full((count, *operator.in_shape), intensity.shift)
-    truth, draws = (_to_network(images, intensity) for images in (truth, draws))
-    setting = setting_of(
-        provenance, operator.name, len(draws), (spacing[0], spacing[1]), scene_keys(truth)
-    )
-    return _File(
-        truth,
-        draws,
-        mask,
-        operators,
-        (y - operator(shift)) / intensity.scale,
-        noise_std / intensity.scale,
-        setting,
-    )
+        if mask is None:
+            raise PosteriorError(f"{path}: holds no brain mask, which evaluate and calibrate need.")
+        intensity = file.intensity
+        truth = _to_network(images_of(truth), intensity)
+        draws = _to_network(images_of(file["posterior/image"].isel(chain=0)), intensity)
+        y = torch.as_tensor(np.array(file["observed_data/y"]))
+        noise_std = float(file["observed_data/noise_std"].max())
+        across, down, _ = file.placement.model.spacing
+        operator = file.operator()
+        batched = bool(operator.problem_shape)
+        shift = y.new_full((len(truth), *operator.in_shape), intensity.shift)
+        return _File(
+            truth=truth,
+            draws=draws,
+            mask=mask.values,
+            operators=[operator.select(i) if batched else operator for i in range(len(truth))],
+            y=(y - operator(shift)) / intensity.scale,
+            noise_std=noise_std / intensity.scale,
+            setting=setting_of(
+                file.provenance, operator.name, len(draws), (down, across), scene_keys(truth)
+            ),
+        )
 
 
 def _components(path: Path) -> _Components:
-    tree = open_posterior(path)
-    try:
-        estimate = tree["estimate"]
-        intensity = Intensity(**json.loads(tree.attrs["provenance"])["intensity"])
-        centre = _to_network(_images(estimate["mmse"]), intensity)
-        std = _images(estimate["std"])
-        count = estimate.sizes.get("component", 0) if "pc" in estimate else 0
+    with PosteriorFile(path) as file:
+        intensity = file.intensity
+        centre = _to_network(images_of(file.variable("mmse")), intensity)
+        std = images_of(file.variable("std"))
         pc_std = np.zeros((0, len(centre)), np.float32)
         directions = np.zeros((len(centre), 0, *centre.shape[1:]), np.float32)
-        if count:
-            pc_std = np.array(estimate["pc_std"], np.float32)
-            directions = _images(estimate["pc"].transpose("component", ...)).swapaxes(0, 1)
-    finally:
-        tree.close()
+        if file.component_count:
+            pc_std = file.component_std.values.astype(np.float32)
+            directions = images_of(file.variable("pc").transpose("component", ...)).swapaxes(0, 1)
     residual = predicted_residual(std, pc_std) / intensity.scale
     return _Components(centre, directions, pc_std.T / intensity.scale, residual)
 
 
-def _images(array: Any) -> np.ndarray:  # noqa: ANN401 - an xarray variable
-    """Return ``(..., slice, channel, row, column)`` of a volume with or without channels."""
-    values = np.array(array, np.float32)
-    if "channel" not in array.dims:
-        return values[..., None, :, :]
-    return np.moveaxis(values, -4, -3)
-
-
 def _to_network(images: np.ndarray, intensity: Intensity) -> np.ndarray:
-    return ((images - intensity.shift) / intensity.scale).astype(np.float32)
+    return intensity.to_network(images).astype(np.float32)
 
 
 def _pad(row: torch.Tensor, length: int) -> torch.Tensor:

@@ -24,6 +24,11 @@ def plan(**changes: object) -> PosteriorPlan:
     return dataclasses.replace(example_plan(draws=5), **changes)  # type: ignore[arg-type]
 
 
+def two_channels() -> PosteriorPlan:
+    """Return a plan of complex images."""
+    return example_plan(draws=5, channels=2)
+
+
 def images(of: PosteriorPlan, draws: list[int], slices: list[int]) -> np.ndarray:
     """Return the images of a block: the same for a (draw, slice) in whatever block it comes."""
     shape = (of.channels, of.rows, of.columns)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.front import read
-from tests.posterior.runs import images, plan, write_rest
+from tests.posterior.runs import images, plan, two_channels, write_rest
 from uqrestore.posterior import (
     PosteriorError,
     PosteriorPlan,
@@ -61,12 +61,6 @@ def test_rounded_draws_are_near_and_summaries_exact(channels: int, tmp_path: Pat
     for name in ("mmse", "std", "pc", "pc_std"):
         same = read(whole, f"estimate/{name}"), read(rounded, f"estimate/{name}")
         np.testing.assert_array_equal(*same)
-
-
-def two_channels() -> PosteriorPlan:
-    from uqrestore.posterior.example import example_plan
-
-    return example_plan(draws=5, channels=2)
 
 
 @pytest.mark.parametrize(("keep", "left"), [("thin", 8), ("none", 0)])

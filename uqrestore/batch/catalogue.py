@@ -1,7 +1,6 @@
 """All outputs of a batch: one table of their figures, and the files themselves, opened lazily."""
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from uqrestore.batch.job import read_failure
 from uqrestore.batch.tasks import SUFFIX, BatchError
-from uqrestore.posterior import PosteriorError, open_posterior
-from uqrestore.posterior.open import root_attributes
+from uqrestore.posterior import PosteriorError, PosteriorFile, open_posterior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -117,19 +115,19 @@ def catalogue_rows(folder: Path) -> list[dict[str, Any]]:
 
 def _finished(path: Path) -> dict[str, Any]:
     try:
-        root = root_attributes(path)
-    except PosteriorError as error:
+        file = PosteriorFile(path)
+        scope = file.scope or {}
+        return {
+            "status": file.status,
+            "scan": file.provenance.get("scan", {}).get("name"),
+            "in_scope": scope.get("in_scope"),
+            "findings": "; ".join(map(str, scope.get("findings", ()))),
+            "fingerprint": file.root["fingerprint"],
+            "created_at": file.root["created_at"],
+            **{key: value for key, value in file.figures.items() if key not in FIRST},
+        }
+    except (PosteriorError, KeyError, TypeError, AttributeError) as error:
         return {"status": "damaged", "error": str(error)}
-    scope = json.loads(root.get("scope", "null")) or {}
-    return {
-        "status": str(root["status"]),
-        "scan": json.loads(root["provenance"]).get("scan", {}).get("name"),
-        "in_scope": scope.get("in_scope"),
-        "findings": "; ".join(scope.get("findings", ())),
-        "fingerprint": str(root["fingerprint"]),
-        "created_at": str(root["created_at"]),
-        **json.loads(root.get("figures", "{}")),
-    }
 
 
 def _write_parquet(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

@@ -1,16 +1,15 @@
-"""A posterior file at one's fingertips; nothing is loaded before it is asked for."""
+"""Lazily opened posterior file with pictures, statistics and a notebook explorer."""
 
 import html
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from uqrestore.posterior import PosteriorError, open_posterior
+from uqrestore.posterior.errors import PosteriorError
+from uqrestore.posterior.view import PosteriorFile
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,63 +26,16 @@ def open_file(path: Path | str) -> "OpenPosterior":
     Raises:
         PosteriorError: If the file is missing or is no posterior file.
     """
-    path = Path(path)
-    return OpenPosterior(path, open_posterior(path))
+    return OpenPosterior(Path(path))
 
 
-@dataclass(frozen=True, eq=False)
-class OpenPosterior:
-    """A posterior file, lazily: xarray for everything, and a few short cuts.
+class OpenPosterior(PosteriorFile):
+    """Lazily opened posterior file with pictures, statistics and a notebook explorer.
 
-    Images of several channels show the first. ``z`` below is the position of a slice in the file.
-
-    Attributes:
-        path: The file.
-        tree: Everything in it, as ``xarray`` opens it.
+    ``z`` below is the position of a slice in the file.
     """
 
-    path: Path
-    tree: "xr.DataTree"
-
-    # --- what is in it ------------------------------------------------------------------------
-
-    @property
-    def samples(self) -> "xr.DataArray":
-        """The draws, (sample, z, y, x)."""
-        draws = self._group("posterior")["image"]
-        return _one_channel(draws).stack(sample=("chain", "draw")).transpose("sample", ...)
-
-    @property
-    def mean(self) -> "xr.DataArray":
-        """The posterior mean, (z, y, x)."""
-        return self._estimate("mmse")
-
-    @property
-    def std(self) -> "xr.DataArray":
-        """The posterior standard deviation of every pixel, (z, y, x)."""
-        return self._estimate("std")
-
-    @property
-    def components(self) -> "xr.DataArray":
-        """Principal components of unit norm in each slice, (component, z, y, x)."""
-        return self._estimate("pc").transpose("component", "z", "y", "x")
-
-    @property
-    def component_std(self) -> "xr.DataArray":
-        """Standard deviation along each component, (component, z)."""
-        return self._estimate("pc_std")
-
-    @property
-    def component_count(self) -> int:
-        """Number of components; 0 where the file holds none."""
-        return int(self._group("estimate").sizes.get("component", 0))
-
-    @property
-    def unit(self) -> str:
-        """Of the images."""
-        return str(self._group("posterior")["image"].attrs.get("units", "a.u."))
-
-    # --- what follows from it -----------------------------------------------------------------
+    # --- statistics ---------------------------------------------------------------------------
 
     def combine(self, alpha: Sequence[float | int], z: int) -> Image:
         r"""Return the mean of a slice moved along its components.
@@ -157,7 +109,7 @@ class OpenPosterior:
         wanted[: len(alpha)] = alpha
         return int(((self.scores(z) - wanted) ** 2).sum(axis=1).argmin())
 
-    # --- how it looks -------------------------------------------------------------------------
+    # --- pictures ---------------------------------------------------------------------------
 
     def plot(self, z: int | None = None) -> "Figure":
         """Draw mean, standard deviation and components of a slice with matplotlib."""
@@ -208,7 +160,7 @@ class OpenPosterior:
         known = getattr(arviz, "InferenceData", None)
         return self.tree if known is None else known.from_datatree(self.tree)
 
-    # --- how it says who it is ----------------------------------------------------------------
+    # --- representation ----------------------------------------------------------------------
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {value}" if name else value for name, value in self._facts())
@@ -228,53 +180,28 @@ class OpenPosterior:
         )
 
     def _facts(self) -> list[tuple[str, str]]:
-        image = self._group("posterior")["image"]
-        sizes = ", ".join(f"{name} {size}" for name, size in image.sizes.items())
-        facts = [
+        sizes = ", ".join(f"{name} {size}" for name, size in self._draws.sizes.items())
+        return [
             ("", f"posterior of uqrestore, {self.path.name}"),
-            ("title", str(self.tree.attrs.get("title", ""))),
+            ("title", self.root.get("title", "")),
             ("draws", f"{sizes}; {self.path.stat().st_size / 1e6:.1f} MB on disk, not loaded"),
-            ("status", str(self.tree.attrs.get("status", "unknown"))),
-            ("components", str(self.component_count if self._complete else "not yet")),
+            ("status", self.status),
+            ("components", str(self.component_count) if self.complete else "not yet"),
             ("unit", self.unit),
+            ("scope", self._verdict()),
+            ("warning", "research use only"),
         ]
-        return [*facts, ("scope", self._scope()), ("warning", "research use only")]
 
-    def _scope(self) -> str:
+    def _verdict(self) -> str:
         try:
-            said = json.loads(self.tree.attrs["scope"])
-            return (
-                "in scope" if said["in_scope"] else "OUT OF SCOPE: " + "; ".join(said["findings"])
-            )
-        except (KeyError, ValueError, TypeError):
+            scope = self.scope or {}
+        except PosteriorError:
+            scope = {}
+        if "in_scope" not in scope:
             return "not stated"
-
-    @property
-    def _complete(self) -> bool:
-        return "estimate" in self.tree.children
+        findings = "; ".join(map(str, scope.get("findings", ())))
+        return "in scope" if scope["in_scope"] else f"OUT OF SCOPE: {findings}"
 
     @property
     def _middle(self) -> int:
-        return self._group("posterior").sizes["z"] // 2
-
-    def _estimate(self, name: str) -> "xr.DataArray":
-        if not self._complete:
-            raise PosteriorError(
-                f"{self.path}: is not finished, so it holds no {name}; resume its run, or use "
-                ".samples, which are NaN where nothing is written yet."
-            )
-        group = self._group("estimate")
-        if name not in group:
-            raise PosteriorError(
-                f"{self.path}: holds no {name}; it has {', '.join(map(str, group))}."
-            )
-        return _one_channel(group[name])
-
-    def _group(self, name: str) -> "xr.Dataset":
-        if name not in self.tree.children:
-            return self.tree.to_dataset().drop_vars(list(self.tree.data_vars))
-        return self.tree.children[name].to_dataset()
-
-
-def _one_channel(values: "xr.DataArray") -> "xr.DataArray":
-    return values.isel(channel=0) if "channel" in values.dims else values
+        return self._draws.sizes["z"] // 2

@@ -18,7 +18,7 @@ Panel = tuple[str, np.ndarray, str, float, float]
 
 def panels(posterior: "OpenPosterior", z: int, components: int) -> list[Panel]:
     """Return title, image, colour map and range of what is shown of a slice."""
-    if "estimate" not in posterior.tree.children:
+    if not posterior.complete:
         with np.errstate(all="ignore"):
             draws = posterior.samples.isel(z=z).values
             written = draws[np.isfinite(draws).all(axis=(1, 2))]

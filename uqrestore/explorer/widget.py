@@ -75,7 +75,7 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
     mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
     count = posterior.component_count
     steps = np.zeros((0, *mean.shape), np.float32)
-    explained = posterior.tree.children["estimate"].to_dataset().get("explained", np.zeros(count))
+    explained = posterior.find("estimate/explained")
     if count:
         spread = posterior.component_std.isel(z=z).values
         steps = posterior.components.isel(z=z).values * spread[:, None, None]
@@ -92,7 +92,7 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         "components": count,
         "draws": int(shown),
         "scores": posterior.scores(z)[:shown].round(4).tolist() if count else [],
-        "explained": [float(v) for v in explained],
+        "explained": [] if explained is None else explained.values.tolist(),
         "unit": posterior.unit,
         "x": coordinates["x"].values.tolist(),
         "y": coordinates["y"].values.tolist(),

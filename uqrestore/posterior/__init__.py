@@ -15,6 +15,7 @@ from uqrestore.posterior.plan import Named, PosteriorPlan
 from uqrestore.posterior.schema import SCHEMA, validate
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import ComponentBox, Interval, Predicted, Summary
+from uqrestore.posterior.view import PosteriorFile
 from uqrestore.posterior.writer import PosteriorWriter, remove_leftovers
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PosteriorBusyError",
     "PosteriorDamagedError",
     "PosteriorError",
+    "PosteriorFile",
     "PosteriorPlan",
     "PosteriorWriteError",
     "PosteriorWriter",

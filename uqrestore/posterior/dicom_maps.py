@@ -1,6 +1,5 @@
 """Maps of a posterior file as DICOM wants them: turned, placed, and filed under somebody."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.open import open_posterior, read_placement, root_attributes
+from uqrestore.posterior.view import PosteriorFile
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 RIGHT_ANGLE = 1e-3  # cosine; DICOM planes have no other
@@ -63,29 +62,25 @@ def read_maps(path: Path, names: Sequence[str]) -> Iterator[DicomMap]:
         PosteriorError: If the file is not finished, has no such map, or its rows and columns are
             not at right angles.
     """
-    root = root_attributes(path)
-    if root["status"] != "complete":
-        raise PosteriorError(f"{path}: is not finished, so it has no maps; resume the run.")
-    grid = read_placement(path).model
-    linear = RAS_TO_LPS @ grid.affine[:3, :3]
-    unit_vectors = linear / np.asarray(grid.spacing)
-    if abs(unit_vectors[:, 0] @ unit_vectors[:, 1]) > RIGHT_ANGLE:
-        raise PosteriorError(
-            f"{path}: rows and columns of its slices are not at right angles, which DICOM cannot "
-            "say; export NIfTI."
-        )
-    tags = json.loads(root["provenance"]).get("scan", {}).get("tags", {})
-    with open_posterior(path) as tree:
-        slices = np.asarray(tree["slice"].values)
+    with PosteriorFile(path) as file:
+        if not file.complete:
+            raise PosteriorError(f"{path}: is not finished, so it has no maps; resume the run.")
+        grid = file.placement.model
+        linear = RAS_TO_LPS @ grid.affine[:3, :3]
+        unit_vectors = linear / np.asarray(grid.spacing)
+        if abs(unit_vectors[:, 0] @ unit_vectors[:, 1]) > RIGHT_ANGLE:
+            raise PosteriorError(
+                f"{path}: rows and columns of its slices are not at right angles, which DICOM "
+                "cannot say; export NIfTI."
+            )
+        slices = file.slices
         for name in names:
-            group = next((g for g in ("estimate", "reference") if g in tree.children
-                          and name in tree[g].data_vars), None)  # fmt: skip
-            if group is None or tree[group][name].dims != ("z", "y", "x"):
-                known = [str(n) for n, v in tree["estimate"].data_vars.items() if v.ndim == 3]
+            variable = file.variable(name)
+            if variable.dims != ("z", "y", "x"):
+                known = [n for n in file.maps if file.variable(n).dims == ("z", "y", "x")]
                 raise PosteriorError(
                     f"{path}: has no real map {name!r}; it can be {', '.join(known)}."
                 )
-            variable: Any = tree[group][name]
             corner = np.stack([[grid.shape[0] - 1, grid.shape[1] - 1, k] for k in slices])
             yield DicomMap(
                 name=name,
@@ -95,7 +90,7 @@ def read_maps(path: Path, names: Sequence[str]) -> Iterator[DicomMap]:
                 down=-unit_vectors[:, 1],
                 spacing=(grid.spacing[1], grid.spacing[0], _between(grid.spacing[2], slices)),
                 unit=str(variable.attrs["units"]),
-                tags=tags,
+                tags=file.provenance.get("scan", {}).get("tags", {}),
             )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.open import open_posterior, read_placement
+from uqrestore.posterior.view import PosteriorFile
 from uqrestore.scans.nifti import write_nifti
 from uqrestore.scans.slices import Placement
 
@@ -45,23 +45,21 @@ def export_nifti(
         PosteriorError: If a map does not exist or cannot be brought to the native grid, or a
             file exists.
     """
-    path, folder = Path(path), Path(folder)
-    placement = read_placement(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = path.name.removesuffix(".part").removesuffix(".h5").removesuffix(".posterior")
-    written = []
-    with open_posterior(path) as tree:
-        if tree.attrs["status"] != "complete":
+    folder = Path(folder)
+    with PosteriorFile(Path(path)) as file:
+        if not file.complete:
             raise PosteriorError(f"{path}: is not finished, so it has no maps; resume the run.")
+        folder.mkdir(parents=True, exist_ok=True)
+        placement, written = file.placement, []
         for name in maps:
-            variable = _find(tree, name, path)
+            variable = file.variable(name)
             for channel in range(variable.sizes.get("channel", 1)):
                 suffix = f"_channel{channel}" if "channel" in variable.dims else ""
-                target = folder / f"{stem}_{name}{suffix}.nii.gz"
+                target = folder / f"{file.stem}_{name}{suffix}.nii.gz"
                 if target.exists() and not overwrite:
                     raise PosteriorError(f"{target}: exists already; pass --overwrite.")
                 grid = placement.native if native else placement.model
-                values = _volume(tree, name, variable, channel, placement, native)
+                values = _volume(file, name, channel, native)
                 description = f"uqrestore {name}{suffix}, not for diagnosis"
                 code = placement.space_code
                 written.append(
@@ -94,13 +92,13 @@ def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False
     if folder.exists() and not overwrite:
         raise PosteriorError(f"{folder}: exists already; pass --overwrite.")
     temporary = folder.with_name(f".writing-{folder.name}")
-    with open_posterior(path) as tree:
-        if tree.attrs["status"] != "complete":
+    with PosteriorFile(path) as file:
+        if not file.complete:
             raise PosteriorError(f"{path}: is not finished; resume the run.")
         try:
             # The filters of HDF5 are not those of Zarr: every variable gets its default ones.
             # Group by group, for a tree leaves out what it takes for an inherited axis: ``y``.
-            for node in tree.subtree:
+            for node in file.tree.subtree:
                 group = node.to_dataset(inherit=False).drop_encoding()
                 group.to_zarr(temporary, group=node.path, mode="a", consolidated=False)
             if folder.exists():
@@ -111,25 +109,10 @@ def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False
     return folder
 
 
-def _find(tree: Any, name: str, path: Path) -> Any:  # noqa: ANN401  (xarray at run time only)
-    for group in ("estimate", "reference"):
-        if group in tree.children and name in tree[group].data_vars:
-            return tree[group][name]
-    known = [*tree["estimate"].data_vars]
-    raise PosteriorError(f"{path}: has no map {name!r}; it can be {', '.join(known)}.")
-
-
-def _volume(
-    tree: Any,  # noqa: ANN401
-    name: str,
-    variable: Any,  # noqa: ANN401
-    channel: int,
-    placement: Placement,
-    native: bool,
-) -> np.ndarray:
+def _volume(file: PosteriorFile, name: str, channel: int, native: bool) -> np.ndarray:
     """Return a map indexed (x, y, z[, stack]) on the grid asked for."""
-    slices = tree["slice"].values
-    array = variable.isel(channel=channel, missing_dims="ignore")
+    slices, placement = file.slices, file.placement
+    array = file.variable(name).isel(channel=channel, missing_dims="ignore")
     if name in STACKED:
         if native and placement.resampled and name == "quantile":
             raise PosteriorError(
@@ -139,7 +122,7 @@ def _volume(
         layers = [array.isel({STACKED[name]: k}).values for k in range(array.sizes[STACKED[name]])]
         return np.stack([_place(layer, slices, placement, native) for layer in layers], axis=-1)
     if name == "std" and native and placement.resampled:
-        images = tree["posterior"]["image"].isel(chain=0)
+        images = file["posterior/image"].isel(chain=0)
         draws = images.isel(channel=channel, missing_dims="ignore")
         return _native_std(draws, slices, placement)
     return _place(array.values, slices, placement, native)

@@ -1,10 +1,10 @@
 """Open posterior files: as an xarray tree, and the operator they were measured with."""
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uqrestore.posterior import _layout as layout
 from uqrestore.posterior import schema
 from uqrestore.posterior._hdf5 import UNREADABLE, reading, short
 from uqrestore.posterior.errors import PosteriorError
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def open_posterior(path: Path | str) -> "xr.DataTree":
     """Open a finished or partial posterior file; nothing is loaded until it is used.
 
-    ``xarray.open_datatree(path)`` does the same for a finished file. Of a partial file the draws
-    are loaded, and NaN stands where a slab is not written yet.
+    ``xarray.open_datatree(path)`` does the same for a finished file. In the draws of a partial
+    file NaN stands where a slab is not written yet.
 
     Raises:
         PosteriorError: If the file is missing or is no posterior file.
@@ -33,8 +33,10 @@ def open_posterior(path: Path | str) -> "xr.DataTree":
     unlocked: dict[str, Any] = {"driver_kwds": {"locking": False}} if partial else {}
     tree = xr.open_datatree(path, engine="h5netcdf", **unlocked)
     if partial:
+        from uqrestore.posterior._unwritten import where_written
+
         posterior: Any = tree["posterior"]
-        posterior["image"] = posterior["image"].where(posterior["valid"] == 1)
+        posterior["image"] = where_written(posterior["image"], posterior["valid"])
     return tree
 
 
@@ -95,6 +97,6 @@ def root_attributes(path: Path) -> dict[str, Any]:
         raise PosteriorError(
             f"{path}: is not an HDF5 file or is damaged ({short(error)})."
         ) from error
-    if layout.CONVENTIONS.split()[-1] not in str(root.get("Conventions", "")):
+    if re.search(r"uqrestore-\d", str(root.get("Conventions", ""))) is None:
         raise PosteriorError(f"{path}: is HDF5 but not a posterior file of uqrestore.")
     return root
