@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.posterior.runs import finished, images, plan, two_channels
-from tests.report.cases import write_newer, write_partial
+from tests.reports.cases import write_newer, write_partial
 from uqrestore.posterior import PosteriorError, PosteriorFile, PosteriorWriter
 from uqrestore.posterior.example import example_plan
 from uqrestore.posterior.view import images_of
