@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from uqrestore.scans.checksum import input_identity, input_sha256, unchanged
-from uqrestore.scans.dicom import is_dicom, read_dicom
+from uqrestore.scans.dicom import read_dicom
+from uqrestore.scans.dicom_files import is_dicom
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.fixed_scale import FixedScale, on_fixed_scale
 from uqrestore.scans.grid import Grid, Orientation

@@ -1,18 +1,34 @@
-"""Images of DICOM files: the headers of a series, and each image with where it lies."""
+"""Frames of DICOM files: values, place in the patient, and what tells volumes apart."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore.scans.checksum import files_of, printable
-from uqrestore.scans.errors import ScanError
+from uqrestore.scans.checksum import printable
+from uqrestore.scans.dicom_header import FrameHeader
+from uqrestore.scans.dicom_values import PixelValues, photometric_fault, pixel_values
+from uqrestore.scans.errors import ScanError, first_line
+from uqrestore.scans.memory import check_memory
 
 Vector = Float[np.ndarray, " 3"]
+
+SAME_IMAGE = (
+    "FrameType", "ImageType", "ComplexImageComponent", "EchoNumbers", "EchoTime",
+    "EffectiveEchoTime", "DiffusionBValue", "DiffusionGradientOrientation",
+    "TemporalPositionIndex", "TemporalPositionIdentifier", "KVP", "ConvolutionKernel",
+)  # fmt: skip
+"""Attributes that all slices of one volume share."""
+
+PER_SLICE = (
+    "FlipAngle", "InversionTime", "InversionTimes", "NominalCardiacTriggerDelayTime", "TriggerTime",
+    "SequenceName", "AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionTime",
+    "FrameAcquisitionDateTime", "ContentTime",
+)  # fmt: skip
+"""Attributes that may tell volumes apart, and may also differ between slices of one volume."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +36,16 @@ class Frame:
     """One image of a series.
 
     Attributes:
-        file: Name of its file, for complaints.
-        position: Centre of the first pixel in DICOM's LPS mm.
+        file: Name of its file (and number of the frame), for error messages.
+        position: Centre of the first pixel, LPS mm.
         across: Unit vector of increasing column.
         down: Unit vector of increasing row.
         pixel: Distance of rows, then of columns, in mm.
         thickness: Nominal, in mm.
-        order: Number of the image in its series.
-        values: In the units of the series.
+        order: Number of the image in its series and of the frame in its file; None where the
+            header states no number.
+        pixels: Values and padding.
+        attributes: Text of the attributes that tell volumes apart, as far as they are stated.
     """
 
     file: str
@@ -36,8 +54,9 @@ class Frame:
     down: Vector
     pixel: tuple[float, float]
     thickness: float
-    order: int
-    values: Float[np.ndarray, "row column"]
+    order: tuple[int, int] | None
+    pixels: PixelValues
+    attributes: Mapping[str, str]
 
     @property
     def depth(self) -> float:
@@ -45,128 +64,110 @@ class Frame:
         return float(np.cross(self.across, self.down) @ self.position)
 
 
-def headers_of(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield name and header of every file of a folder that holds an image.
-
-    Raises:
-        ScanError: If pydicom is not installed, or a file is damaged.
-    """
-    try:
-        import pydicom
-        from pydicom.errors import InvalidDicomError
-    except ModuleNotFoundError:
-        raise ScanError(
-            f"{path}: DICOM needs the package pydicom: pip install 'uqrestore[dicom]'."
-        ) from None
-    for file in files_of(path):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # decimals that are too long are read all the same
-                header = pydicom.dcmread(file)
-                image = "PixelData" in header or "FloatPixelData" in header
-        except InvalidDicomError:
-            continue  # a text beside the images
-        except Exception as error:  # a broken header may raise almost anything
-            raise ScanError(f"{file}: is damaged DICOM ({_first_line(error)}).") from error
-        if image:
-            yield file.name, header
-
-
-def one_series(path: Path, headers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Return headers as they are, once they are seen to be of one series.
-
-    Raises:
-        ScanError: If there are none, or they are of several; files of each are named.
-    """
-    if not headers:
-        raise ScanError(f"{path}: holds no DICOM image; give the folder of one series.")
-    series: dict[str, list[str]] = {}
-    for name, header in headers:
-        series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(name)
-    if len(series) > 1:
-        words = ", ".join(f"{printable(n[0])} and {len(n) - 1} more" for n in series.values())
-        raise ScanError(
-            f"{path}: holds {len(series)} series ({words}); put each in a folder of its own."
-        )
-    return headers
-
-
 def frames_of(name: str, header: Any) -> Iterator[Frame]:  # noqa: ANN401  (pydicom's Dataset)
     """Yield the images of a file: one, or those of an enhanced multi-frame object.
 
     Raises:
-        ScanError: If its pixels cannot be decoded, are in colour, or lie nowhere.
+        ScanError: If its pixels cannot be decoded, are no grey values, have values of no known
+            meaning, or lie nowhere.
     """
     shown = printable(name)
+    fault = photometric_fault(FrameHeader(header))
+    if fault:
+        raise ScanError(f"{shown}: {fault}.")
+    count = int(header.get("NumberOfFrames", 1) or 1)
+    if count > 1 and "PerFrameFunctionalGroupsSequence" not in header:
+        raise ScanError(
+            f"{shown}: holds {count} frames without functional groups, so nothing tells where "
+            "they lie; export one image a file, or an enhanced object."
+        )
+    check_memory(8 * count * int(header.get("Rows", 0)) * int(header.get("Columns", 0)), shown)
+    pixels = _decoded(shown, header)
+    stack = pixels if pixels.ndim == 3 else pixels[None]
+    for k, plane in enumerate(stack):
+        yield _frame(shown, plane, FrameHeader(header, k))
+
+
+def _decoded(shown: str, header: Any) -> np.ndarray:  # noqa: ANN401
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels = np.asarray(header.pixel_array)
+            return np.asarray(header.pixel_array)
     except Exception as error:  # decoders of many libraries raise many things
         raise ScanError(
-            f"{shown}: its pixels cannot be decoded ({_first_line(error)}); copy it again, or "
+            f"{shown}: its pixels cannot be decoded ({first_line(error)}); copy it again, or "
             "decompress it (dcmdjpeg, gdcmconv --raw)."
         ) from error
-    if int(header.get("SamplesPerPixel", 1)) != 1:
-        raise ScanError(f"{shown}: is in colour; a scan has one grey value a voxel.")
-    stack = pixels if pixels.ndim == 3 else pixels[None]
-    for k, plane in enumerate(stack):
-        groups = _groups(header, k)
-        try:
-            yield _frame(shown, k, plane, groups)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ScanError(
-                f"{shown}: says nothing usable of where its image lies ({_first_line(error)}); "
-                "a scan needs ImagePositionPatient, ImageOrientationPatient and PixelSpacing."
-            ) from error
 
 
-def _groups(header: Any, k: int) -> list[Any]:  # noqa: ANN401
-    """Return what speaks of frame k, the most specific first; of a classic image its header."""
-    groups = []
-    for sequence in (
-        header.get("PerFrameFunctionalGroupsSequence", [])[k : k + 1],
-        header.get("SharedFunctionalGroupsSequence", [])[:1],
-    ):
-        for group in sequence:
-            groups += [item.value[0] for item in group if item.VR == "SQ" and item.value]
-    return [*groups, header]
+def _frame(shown: str, plane: np.ndarray, header: FrameHeader) -> Frame:
+    name = f"{shown} frame {header.frame + 1}" if header.enhanced else shown
+    unreadable = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+    try:
+        pixels = pixel_values(plane, header)
+    except unreadable as error:
+        raise ScanError(
+            f"{name}: the meaning of its values is not clear ({first_line(error)}); export it "
+            "with a rescale slope and intercept."
+        ) from error
+    try:
+        across, down = _directions(header)
+        row, column = header.numbers("PixelSpacing", 2).tolist()
+        if min(row, column) <= 0:
+            raise ValueError(f"PixelSpacing is {[row, column]}")
+        between = header.value("SpacingBetweenSlices", header.value("SliceThickness"))
+        return Frame(
+            file=name,
+            position=header.numbers("ImagePositionPatient", 3),
+            across=across,
+            down=down,
+            pixel=(row, column),
+            thickness=abs(float(between or 0)) or min(row, column),
+            order=_order(header),
+            pixels=pixels,
+            attributes=_attributes(header),
+        )
+    except unreadable as error:
+        raise ScanError(
+            f"{name}: states nothing usable on where its image lies ({first_line(error)}); "
+            "a scan needs ImagePositionPatient, ImageOrientationPatient and PixelSpacing."
+        ) from error
 
 
-def _frame(name: str, k: int, plane: np.ndarray, groups: list[Any]) -> Frame:
-    across, down = _numbers(groups, "ImageOrientationPatient", 6).reshape(2, 3)
+def _directions(header: FrameHeader) -> tuple[Vector, Vector]:
+    if header.value("AnatomicalOrientationType") == "QUADRUPED":
+        raise ValueError("AnatomicalOrientationType is QUADRUPED, whose axes are not a person's")
+    across, down = header.numbers("ImageOrientationPatient", 6).reshape(2, 3)
     if abs(across @ down) > 1e-3 or not np.allclose([across @ across, down @ down], 1, atol=1e-2):
         raise ValueError("ImageOrientationPatient is no pair of unit vectors at right angles")
-    row, column = _numbers(groups, "PixelSpacing", 2).tolist()
-    slope = float(_value(groups, "RescaleSlope", 1))
-    intercept = float(_value(groups, "RescaleIntercept", 0))
-    between = _value(groups, "SpacingBetweenSlices", _value(groups, "SliceThickness", None))
-    return Frame(
-        file=f"{name} frame {k + 1}" if "PerFrameFunctionalGroupsSequence" in groups[-1] else name,
-        position=_numbers(groups, "ImagePositionPatient", 3),
-        across=across / np.linalg.norm(across),
-        down=down / np.linalg.norm(down),
-        pixel=(row, column),
-        thickness=abs(float(between or 0)) or min(row, column),
-        order=int(_value(groups, "InstanceNumber", 0) or 0) * 100_000 + k,
-        values=slope * plane.astype(np.float64) + intercept,
-    )
+    return across / np.linalg.norm(across), down / np.linalg.norm(down)
 
 
-def _value(groups: list[Any], keyword: str, default: object) -> Any:  # noqa: ANN401
-    found = (group.get(keyword) for group in groups)
-    return next((value for value in found if value is not None and value != ""), default)
+def _order(header: FrameHeader) -> tuple[int, int] | None:
+    number = header.value("InstanceNumber")
+    if number is None and not header.enhanced:
+        return None
+    return int(number or 0), header.frame
 
 
-def _numbers(groups: list[Any], keyword: str, count: int) -> np.ndarray:
-    value = _value(groups, keyword, None)
-    if value is None:
-        raise ValueError(f"{keyword} is missing")
-    numbers = np.asarray([float(str(v).strip()) for v in value])
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise ValueError(f"{keyword} is {numbers.tolist()}")
-    return numbers
+def _attributes(header: FrameHeader) -> dict[str, str]:
+    """Return the dimension indices first: where a file has them, they define its volumes."""
+    stated = _dimensions(header)
+    for keyword in (*SAME_IMAGE, *PER_SLICE):
+        value = header.value(keyword)
+        if value is not None:
+            stated[keyword] = printable(str(value))
+    return stated
 
 
-def _first_line(error: BaseException) -> str:
-    return printable((str(error) or type(error).__name__).splitlines()[0])
+def _dimensions(header: FrameHeader) -> dict[str, str]:
+    from pydicom.datadict import keyword_for_tag
+
+    pointers = header.sequence("DimensionIndexSequence")
+    indices = header.value("DimensionIndexValues", [])
+    indices = [indices] if isinstance(indices, int) else list(indices)
+    names = [keyword_for_tag(item.get("DimensionIndexPointer", 0)) for item in pointers]
+    return {
+        f"index {i} ({name})": str(index)
+        for i, (name, index) in enumerate(zip(names, indices, strict=False))
+    }

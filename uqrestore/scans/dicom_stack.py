@@ -1,13 +1,13 @@
-"""A stack of DICOM images: parallel, one at every place, regularly spaced, or refused."""
+"""Geometry of a stack of DICOM images: parallel, regularly spaced, or refused."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
 from uqrestore.scans.dicom_frames import Frame, Vector
+from uqrestore.scans.dicom_volumes import SAME_PLACE_MM
 from uqrestore.scans.errors import ScanError
 
-SAME_PLACE_MM = 0.01  # decimal strings are rounded, most coarsely to hundredths
 SAME_STEP = 0.01  # of the distance of two slices
 
 
@@ -27,46 +27,13 @@ def parallel(frames: list[Frame]) -> list[Frame]:
                 f"{first.file} and {frame.file} are turned against each other; a scan is a stack "
                 "of parallel slices. Is this a localiser?"
             )
-        if frame.values.shape != first.values.shape or not np.allclose(frame.pixel, first.pixel):
+        ours, theirs = first.pixels.values.shape, frame.pixels.values.shape
+        if ours != theirs or not np.allclose(frame.pixel, first.pixel):
             raise ScanError(
-                f"{first.file} has {first.values.shape} pixels of {first.pixel} mm but {frame.file}"
-                f" {frame.values.shape} of {frame.pixel} mm; they are not one scan."
+                f"{first.file} has {ours} pixels of {first.pixel} mm but {frame.file} {theirs} of "
+                f"{frame.pixel} mm; they are not one scan. Give the folder of one series."
             )
-    return sorted(frames, key=lambda frame: (frame.depth, frame.order))
-
-
-def one_volume(frames: list[Frame], volume: int | None) -> tuple[list[Frame], str]:
-    """Choose one image at every place, and say in words which.
-
-    Raises:
-        ScanError: If there are several and ``volume`` does not say which, or not at every place.
-    """
-    stacks: list[list[Frame]] = []
-    for frame in frames:
-        same = stacks and abs(frame.depth - stacks[-1][0].depth) <= SAME_PLACE_MM
-        if same:
-            stacks[-1].append(frame)
-        else:
-            stacks.append([frame])
-    counts = {len(stack) for stack in stacks}
-    if counts == {1}:
-        if volume not in (None, 0):
-            raise ScanError(f"the series holds one volume, so volume={volume} does not exist.")
-        return frames, ""
-    many = max(stacks, key=len)
-    if len(counts) > 1:
-        raise ScanError(
-            f"{many[0].file} and {many[1].file} lie at the same place, other places have fewer "
-            "images; export one volume."
-        )
-    [count] = counts
-    if volume is None or not 0 <= volume < count:
-        raise ScanError(
-            f"the series holds {count} volumes ({many[0].file} and {many[1].file} lie at the same "
-            f"place); say which with volume=0 to {count - 1}."
-        )
-    ordered = [sorted(stack, key=lambda frame: frame.order) for stack in stacks]
-    return [stack[volume] for stack in ordered], f"volume {volume} of {count}"
+    return sorted(frames, key=lambda frame: frame.depth)
 
 
 def steps(frames: list[Frame], allow_gaps: bool) -> tuple[Vector, list[int]]:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from uqrestore.scans.checksum import input_sha256, printable
-from uqrestore.scans.errors import ScanError
-from uqrestore.scans.grid import Grid
-from uqrestore.scans.scan import Scan, Source, scan_from_array
+from uqrestore.scans.errors import ScanError, first_line
+from uqrestore.scans.grid import Affine, Grid
+from uqrestore.scans.nifti_header import check_scaling, check_size, placed
+from uqrestore.scans.scan import Scan, Source, join_notes, scan_from_array
 
 
 def read_nifti(path: Path, *, mask: Path | None = None, volume: int | None = None) -> Scan:
@@ -30,27 +31,26 @@ def read_nifti(path: Path, *, mask: Path | None = None, volume: int | None = Non
             slice), without a usable affine, or holds values that cannot be restored.
     """
     image = _load(path)
-    voxels, note = _one_volume(image, path.name, volume)
+    affine, space_code, two_places = placed(image, path.name)
+    voxels, chosen = _one_volume(image, path, volume)
     inside = None
     if mask is not None:
-        mask_image = _load(mask)
-        inside, _ = _one_volume(mask_image, mask.name, None)
-        if not np.allclose(mask_image.affine, image.affine, atol=1e-2):
+        inside, place = read_voxels(mask)
+        if not np.allclose(place, affine, atol=1e-2):
             raise ScanError(
                 f"{mask.name}: its affine is not that of {path.name}, so it covers another place; "
                 "give a mask on the scan's own grid."
             )
-    header = image.header
     source = Source(
         name=printable(path.name),
         format="NIfTI",
         sha256=input_sha256(path),
         mask_sha256="" if mask is None else input_sha256(mask),
         volume=volume,
-        space_code=int(header["sform_code"]) or int(header["qform_code"]),
-        note=note,
+        space_code=space_code,
+        note=join_notes(chosen, two_places),
     )
-    return scan_from_array(voxels, image.affine, source=source, mask=inside)
+    return scan_from_array(voxels, affine, source=source, mask=inside)
 
 
 def write_nifti(
@@ -98,14 +98,14 @@ def write_nifti(
     return path
 
 
-def read_voxels(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return voxels and affine of a 3-D NIfTI file as they stand in it.
+def read_voxels(path: Path) -> tuple[np.ndarray, Affine]:
+    """Return voxels of a 3-D NIfTI file, and their affine in mm, in the order of the file.
 
     Raises:
         ScanError: As :func:`read_nifti`.
     """
     image = _load(path)
-    return _one_volume(image, path.name, None)[0], np.asarray(image.affine, np.float64)
+    return _one_volume(image, path, None)[0], placed(image, path.name)[0]
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401  (nibabel is typed loosely)
@@ -117,47 +117,44 @@ def _load(path: Path) -> Any:  # noqa: ANN401  (nibabel is typed loosely)
         raise ScanError(f"{path}: is a folder; give one .nii or .nii.gz file.")
     if not path.exists():
         raise ScanError(f"{path}: does not exist; check the path.")
+    damaged = (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError)
     try:
-        image = nib.load(path)
+        # In memory, not mapped: a file that is cut while it is mapped would end the process.
+        image = nib.load(path, mmap=False)
     except PermissionError as error:
         raise ScanError(f"{path}: may not be read ({error.strerror}); check its rights.") from error
-    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (*damaged, KeyError, OverflowError) as error:
         raise ScanError(
-            f"{path}: is not a NIfTI file or is cut short ({_first_line(error)}); copy it again or "
+            f"{path}: is not a NIfTI file or is cut short ({first_line(error)}); copy it again or "
             "convert the scan to .nii.gz."
         ) from error
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
         raise ScanError(f"{path}: is {type(image).__name__}, not NIfTI; convert it to .nii.gz.")
+    check_scaling(image, path.name)
     return image
 
 
-def _one_volume(image: Any, name: str, volume: int | None) -> tuple[np.ndarray, str]:  # noqa: ANN401
-    """Return a 3-D array and what had to be chosen to get one."""
-    shape = tuple(int(n) for n in image.shape)
+def _one_volume(image: Any, path: Path, volume: int | None) -> tuple[np.ndarray, str]:  # noqa: ANN401
+    """Return a 3-D array, and a note on the volume chosen."""
+    name, shape = path.name, tuple(int(n) for n in image.shape)
     if len(shape) not in (2, 3, 4):
         raise ScanError(
             f"{name}: a scan has 3 axes (or 4 with several volumes) but this file has "
             f"{len(shape)}: {shape}; export one volume."
         )
+    count = shape[3] if len(shape) == 4 else 1
+    if volume is None and count != 1:
+        raise ScanError(f"{name}: holds {count} volumes; say which with volume=0 to {count - 1}.")
+    if volume is not None and not 0 <= volume < count:
+        raise ScanError(f"{name}: holds {count} volumes, so volume={volume} does not exist.")
+    check_size(image, path)
     try:
+        if len(shape) == 4:
+            return image.dataobj[..., volume or 0], f"volume {volume or 0} of {count}"
         voxels = np.asanyarray(image.dataobj)
     except (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error) as error:
         raise ScanError(
-            f"{name}: is cut short or damaged: its header promises {shape} voxels "
-            f"({_first_line(error)}); copy it again."
+            f"{name}: is cut short or damaged: its header states {shape} voxels "
+            f"({first_line(error)}); copy it again."
         ) from error
-    if voxels.ndim == 2:
-        return voxels[..., None], ""
-    if voxels.ndim == 3:
-        return voxels, ""
-    count = voxels.shape[3]
-    if volume is None and count != 1:
-        raise ScanError(f"{name}: holds {count} volumes; say which with volume=0 to {count - 1}.")
-    chosen = volume or 0
-    if not 0 <= chosen < count:
-        raise ScanError(f"{name}: holds {count} volumes, so volume={volume} does not exist.")
-    return voxels[..., chosen], f"volume {chosen} of {count}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return (voxels[..., None] if voxels.ndim == 2 else voxels), ""

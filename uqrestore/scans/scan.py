@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from uqrestore.scans.background import foreground
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.grid import Affine, Grid, Orientation, affine_fault, nearest_ras
 
 Values = TypeVar("Values")  # a float, a numpy array or a torch tensor
 
 BRIGHT_PERCENTILE = 99.9  # inside the mask; a few bright vessels must not set the scale
+BETWEEN = 0.05  # share of darker tissue from which a background is not the darkest value
 
 
 @dataclass(frozen=True)
@@ -175,16 +177,17 @@ def scan_from_array(
     """Check an array, turn it to RAS+ and find its mask and intensity.
 
     Args:
-        voxels: Any real dtype, any axis order.
+        voxels: Any real dtype, any axis order. Outside the mask, or in a background of NaN, they
+            may be NaN and become the darkest value.
         affine: Voxel index to millimetres, RAS+.
-        source: Named in every complaint.
-        mask: Brain mask on the same grid. Without one the brain is where a skull-stripped scan
-            is above zero, holes filled.
+        source: Named in every error message.
+        mask: Brain mask on the same grid, above zero inside. Without one it is where a
+            skull-stripped scan differs from its background, holes filled.
         unit: Unit of the voxel values.
 
     Raises:
-        ScanError: For NaN or infinite voxels, a constant volume, a zero or singular affine, a
-            mask of another shape or an empty one.
+        ScanError: For NaN or infinite voxels in the brain, a constant volume, a zero or singular
+            affine, a mask of another shape or an empty one.
     """
     name = source.name
     fault = affine_fault(np.asarray(affine, np.float64))
@@ -192,61 +195,79 @@ def scan_from_array(
         raise ScanError(f"{name}: {fault}; set its sform or qform and try again.")
     if voxels.size == 0:
         raise ScanError(f"{name}: holds no voxels (shape {voxels.shape}); export it again.")
-    values = _finite_float32(voxels, name)
-    if values.min() == values.max():
+    values = _float32(voxels, name)
+    inside = foreground(values) if mask is None else _checked_mask(mask, voxels.shape, name)
+    values, filled = _finite(values, inside, name)
+    low, high = float(values.min()), float(values.max())
+    if low == high:
         raise ScanError(
-            f"{name}: every voxel is {values.flat[0]:g}; a constant volume holds nothing to "
+            f"{name}: every voxel is {low:g}; a constant volume holds nothing to "
             "restore. Is this the right file?"
         )
-    native = Grid(voxels.shape, np.asarray(affine, np.float64))
-    orientation = nearest_ras(native.affine)
-    values = np.ascontiguousarray(orientation.apply(values))
-    inside = _brain(values) if mask is None else _checked_mask(mask, voxels.shape, name)
-    if mask is not None:
-        inside = np.ascontiguousarray(orientation.apply(inside))
-    low, high = float(values.min()), float(np.percentile(values[inside], BRIGHT_PERCENTILE))
+    darkened = ""
+    if mask is None:
+        values, darkened = _dark_background(values, inside, low)
+    high = float(np.percentile(values[inside], BRIGHT_PERCENTILE))
     if not high > low:
         raise ScanError(
             f"{name}: inside the mask the brightest value is {high:g}, the darkest value of the "
             "scan; does the mask belong to this scan?"
         )
+    native = Grid(voxels.shape, np.asarray(affine, np.float64))
+    orientation = nearest_ras(native.affine)
     return Scan(
-        voxels=values,
+        voxels=np.ascontiguousarray(orientation.apply(values)),
         affine=orientation.apply_to_grid(native).affine,
-        mask=inside,
+        mask=np.ascontiguousarray(orientation.apply(inside)),
         intensity=Intensity.from_range(low, high, unit),
-        source=replace(source, given_mask=mask is not None),
+        source=replace(
+            source, given_mask=mask is not None, note=join_notes(source.note, filled, darkened)
+        ),
         native=native,
         orientation=orientation,
     )
 
 
-def _finite_float32(voxels: np.ndarray, name: str) -> np.ndarray:
+def join_notes(*notes: str) -> str:
+    """Join the notes of a source that are not empty."""
+    return "; ".join(note for note in notes if note)
+
+
+def _float32(voxels: np.ndarray, name: str) -> np.ndarray:
     if voxels.dtype.kind not in "fiub":
         raise ScanError(
             f"{name}: voxels are of type {voxels.dtype}, not real numbers; export one grey "
             "value per voxel (for complex data, the magnitude)."
         )
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf and is reported
-        values = voxels.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 they become infinite
+        return voxels.astype(np.float32)
+
+
+def _finite(values: np.ndarray, inside: np.ndarray, name: str) -> tuple[np.ndarray, str]:
+    """Give voxels outside the mask that are no numbers the darkest value, and note how many."""
     bad = ~np.isfinite(values)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
+    if not bad.any():
+        return values, ""
+    if (bad & inside).any():
+        first = tuple(int(i) for i in np.argwhere(bad & inside)[0])
         raise ScanError(
-            f"{name}: {int(bad.sum())} of {bad.size} voxels are NaN or infinite, the first at "
-            f"{first}; replace them, for example by 0 outside the head."
+            f"{name}: {int((bad & inside).sum())} of {bad.size} voxels are NaN or infinite, the "
+            f"first at {first}; replace them by 0 where there is no tissue, or repair the scan."
         )
-    return values
+    note = f"{int(bad.sum())} voxels outside the mask are NaN or infinite, set to the darkest value"
+    return np.where(bad, values[~bad].min(), values), note
 
 
-def _brain(voxels: np.ndarray) -> np.ndarray:
-    """Return where a skull-stripped scan is above zero, holes (dark ventricles) filled."""
-    from scipy.ndimage import binary_fill_holes
+def _dark_background(values: np.ndarray, inside: np.ndarray, low: float) -> tuple[np.ndarray, str]:
+    """Darken a background that lies between the values of the tissue, as after z-scoring.
 
-    darkest = float(voxels.min())
-    background = max(0.0, darkest) if voxels.max() > 0 else darkest
-    filled = binary_fill_holes(voxels > background)
-    return np.asarray(filled, dtype=bool)
+    Priors know tissue on a background darker than itself.
+    """
+    outside = values[~inside]
+    if not outside.size or float((values[inside] < outside.min()).mean()) < BETWEEN:
+        return values, ""
+    note = f"background of {outside.min():g} set to the darkest value, {low:g}"
+    return np.where(inside, values, np.float32(low)), note
 
 
 def _checked_mask(mask: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
