@@ -1,7 +1,7 @@
 """How much of a method's time is its own, and not the network's."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -10,10 +10,11 @@ from torch import Tensor
 
 from tests.benchmarks.card_plans import PLANS
 from uqrestore.cli.terminal import one_line_faults, say
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
-from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem, simulate
 from uqrestore.zoo import load_prior
 
@@ -40,28 +41,22 @@ class Overhead:
         return 1 - self.network / self.seconds
 
 
-@dataclass
-class Timed:
+class Timed(WrappedDenoiser):
     """A denoiser that adds up the time spent inside it, backward passes included.
 
     Args:
-        denoiser: The denoiser.
+        inner: The denoiser.
     """
 
-    denoiser: Any
-    calls: int = 0
-    products: int = 0
-    seconds: float = 0.0
-    _start: float = field(default=0.0, repr=False)
-
-    @property
-    def in_shape(self) -> Shape:
-        return tuple(self.denoiser.in_shape)
+    def __init__(self, inner: Denoiser) -> None:
+        super().__init__(inner)
+        self.calls = self.products = 0
+        self.seconds = self._start = 0.0
 
     def __call__(self, x: Tensor, *context: Any) -> Tensor:  # noqa: ANN401 - passed through
         """Denoise, by the clock."""
         start = time.perf_counter()
-        clean = self.denoiser(x, *context)
+        clean = self.inner(x, *context)
         self.seconds += time.perf_counter() - start
         self.calls += 1
         if clean.requires_grad:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uqrestore.benchmarks.counting import Counting
 from uqrestore.diagnostics.coverage import hits
+from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Colorization

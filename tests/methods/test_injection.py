@@ -5,12 +5,11 @@ import torch
 from torch import nn
 
 from tests.networks.cases import CASES, SHAPE, awake
-from uqrestore.benchmarks.counting import Counting
 from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.schedules import ddpm_table
+from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
-from uqrestore.methods._injection import network_of
 from uqrestore.methods.ssd import shortcut
 from uqrestore.networks.attention_tape import AttentionTape
 from uqrestore.noise import SampleNoise
@@ -101,4 +100,5 @@ def test_more_levels_than_there_are_is_named() -> None:
 
 def test_the_network_is_found_behind_its_wrappers() -> None:
     inner = network()
-    assert network_of(Counting(Counting(inner))) is inner
+    assert Counting(Counting(inner)).network is inner
+    assert Counting(gaussian_field(SHAPE)).network is None

@@ -14,8 +14,8 @@ import uqrestore.zoo
 from tests.benchmarks.card_plans import PLANS
 from tests.benchmarks.cards import as_page, fits, summary_page, verdict
 from tests.methods.tapes import Walled
-from uqrestore.benchmarks.counting import Counting
 from uqrestore.benchmarks.exact import exact_draws, gaussian_field, measure, prior_draws
+from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting, MaskedFourier

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tests.methods.tapes import Given, Walled, Zeros, law
 from uqrestore.benchmarks.counting import count
-from uqrestore.diffusion.ddim import Checked
 from uqrestore.diffusion.samplers import sample
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods import METHODS
 from uqrestore.methods._moments import Moments, linearise
 from uqrestore.methods.dps import unit_residual

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked, effective_eta
+from uqrestore.diffusion.ddim import effective_eta
 from uqrestore.diffusion.schedules import ddpm_sigmas, ddpm_table
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods.ssd import invert, shortcut, stop_index
 from uqrestore.noise import SampleNoise
 from uqrestore.priors.gaussian import GaussianPrior

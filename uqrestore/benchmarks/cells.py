@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.benchmarks.counting import Counting, Counts
 from uqrestore.benchmarks.results import LEVEL, ZERO_FILLED, BenchmarkRecord, Results
 from uqrestore.diagnostics.coverage import hits
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.wrapped import Counting, Counts, WrappedDenoiser
 from uqrestore.metrics.image import NETWORK_RANGE, ssim
 from uqrestore.operators import Inpainting
-from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.pipeline import BenchmarkPipeline
 from uqrestore.pipeline.build import build_operator
+from uqrestore.problem import Problem
 from uqrestore.restoration.acquisition import Acquisition, acquire
 from uqrestore.restoration.draw import draw, load_denoiser
 from uqrestore.scans import ModelSlices, Scan, ScanError, demo_scan_path, fit_to_model, read_scan
@@ -252,12 +253,17 @@ def _not_measured(operator: LinearOperator, shape: tuple[int, ...]) -> np.ndarra
     return np.broadcast_to(operator.mask.cpu().numpy() == 0, shape)
 
 
-class _Half:
+class _Half(WrappedDenoiser):
     """A denoiser whose network runs in half precision, its scalings aside."""
 
-    def __init__(self, denoiser: Denoiser, kind: str) -> None:
-        self.denoiser, self.in_shape, self._kind = denoiser, denoiser.in_shape, kind
+    def __init__(self, inner: Denoiser, kind: str) -> None:
+        super().__init__(inner)
+        self._kind = kind
+
+    def prepare(self, problem: Problem, batch: Shape) -> Problem:
+        with torch.autocast(self._kind, torch.bfloat16):
+            return super().prepare(problem, batch)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - passed through
         with torch.autocast(self._kind, torch.bfloat16):
-            return self.denoiser(*args, **kwargs)
+            return self.inner(*args, **kwargs)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from uqrestore.benchmarks.counting import count
 from uqrestore.benchmarks.posterior_scores import Distance, distance
+from uqrestore.diffusion.wrapped import uncounted
 from uqrestore.noise import SampleNoise
 from uqrestore.operators._checks import Shape
 from uqrestore.operators.base import LinearOperator, stack_operators
@@ -170,13 +171,17 @@ def measure(
 
 def exact_draws(problem: Problem, denoiser: Any, noise: SampleNoise) -> Tensor:  # noqa: ANN401
     """Draw from the posterior itself: the floor of every distance."""
-    return denoiser.posterior(problem).draw(noise)
+    prior = uncounted(denoiser)
+    assert isinstance(prior, ClosedForm)
+    return prior.posterior(problem).draw(noise)
 
 
 def prior_draws(problem: Problem, denoiser: Any, noise: SampleNoise) -> Tensor:  # noqa: ANN401
     """Draw from the prior, whatever was measured: the ceiling."""
     del problem
-    return denoiser.draw(noise)
+    prior = uncounted(denoiser)
+    assert isinstance(prior, ClosedForm)
+    return prior.draw(noise)
 
 
 def run(

@@ -13,12 +13,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor
 
-from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.noise import SampleNoise
-from uqrestore.problem import Problem
 
 EtaMode: TypeAlias = Literal["fixed", "consistent"]
 """``fixed`` as published; ``consistent`` keeps the variance of the prior as the grid is refined."""
@@ -27,43 +24,7 @@ Estimate: TypeAlias = Callable[[Tensor, float, float], Tensor]
 """``(D, sigma, sigma_next) -> x0``."""
 
 DenoiseFn: TypeAlias = Callable[[Tensor, float], Tensor]
-"""``(x, sigma) -> D``: a :class:`Checked` denoiser, or one made of it."""
-
-
-class Checked:
-    """A denoiser as a method calls it: every answer is counted, and must be finite.
-
-    Args:
-        denoiser: The prior.
-        method: Name of the method, for the error.
-        problem: The measurement, for a denoiser that is to be conditioned on it.
-    """
-
-    def __init__(self, denoiser: Denoiser, method: str, problem: Problem | None = None) -> None:
-        self._denoiser, self._method, self._problem = denoiser, method, problem
-        self.calls = 0
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        """Return the network's estimate of the clean image.
-
-        Raises:
-            FloatingPointError: If it holds NaN or infinity.
-        """
-        self.calls += 1
-        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-        # A zero-shot prior is called with two arguments, so that plain functions will do.
-        if self._problem is None:
-            clean = self._denoiser(x, level)
-        else:
-            clean = self._denoiser(x, level, self._problem)
-        if not torch.isfinite(clean).all():
-            bad = int((~torch.isfinite(clean)).sum())
-            raise FloatingPointError(
-                f"{self._method}: at step {self.calls} (network call, sigma={sigma:.4g}) the "
-                f"network returned {bad} of {clean.numel()} values that are NaN or infinite; "
-                "check its weights, and whether sigma lies in the range it was trained for."
-            )
-        return clean
+"""``(x, sigma) -> D``: a ``Checked`` denoiser, or one made of it."""
 
 
 def effective_eta(eta: float, mode: EtaMode, sigma: float, sigma_next: float) -> float:

@@ -61,6 +61,24 @@ class Preconditioning:
         return self.sigma_data**2 / total, c_out, total.rsqrt(), sigma.log() / 4
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreparedProblem(Problem):
+    """A problem with the conditioning inputs of one network laid out beside it.
+
+    Made by :meth:`NetworkDenoiser.prepare`. Other denoisers, and images of another batch, use the
+    problem itself.
+
+    Args:
+        network: The network that the inputs were laid out for.
+        batch: Batch shape of the images that they were laid out for.
+        measurement: The conditioning inputs.
+    """
+
+    network: nn.Module
+    batch: Shape
+    measurement: Measurement
+
+
 class NetworkDenoiser(nn.Module):
     """``D(x; sigma) = c_skip x + c_out F(c_in x; ln(sigma) / 4)`` around a backbone.
 
@@ -73,7 +91,6 @@ class NetworkDenoiser(nn.Module):
         super().__init__()
         self.network = network
         self.preconditioning = preconditioning or Preconditioning()
-        self._told: tuple[Problem, Shape, Measurement] | None = None
 
     @property
     def in_shape(self) -> Shape:
@@ -111,7 +128,7 @@ class NetworkDenoiser(nn.Module):
             augment: How training images were changed, ``(*batch, 9)``; None: not at all.
         """
         batch = tuple(x_t.shape[: x_t.ndim - 3])
-        told = [] if problem is None else [self._measurement(problem, batch)]
+        given = [] if problem is None else [self._measurement(problem, batch)]
         if tuple(x_t.shape[-3:]) != self.in_shape:
             raise ValueError(
                 f"the network makes images of shape {self.in_shape} but was given x_t of shape "
@@ -125,26 +142,49 @@ class NetworkDenoiser(nn.Module):
             label = label.expand(batch).reshape(-1)
         scaled = c_in[:, None, None, None] * x
         more = {} if augment is None else {"augment": augment.reshape(len(x), -1)}
-        out = self.network(scaled, c_noise, label, *told, **more)
+        out = self.network(scaled, c_noise, label, *given, **more)
         raw, further = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
         clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw
         components = further.reshape(*batch, self.components, *self.in_shape)
         return clean.reshape(x_t.shape), components
 
+    def prepare(self, problem: Problem, batch: Shape) -> "PreparedProblem":
+        """Return a problem with its conditioning inputs laid out, for the many calls of a sampler.
+
+        Args:
+            problem: The measurement.
+            batch: Batch shape of the images of every call, ``(*sample, *problem)``.
+
+        Raises:
+            ValueError: If the network takes no measurement, or makes other images.
+        """
+        return PreparedProblem(
+            problem.operator,
+            problem.y,
+            problem.noise_std,
+            network=self.network,
+            batch=batch,
+            measurement=self._measurement(problem, batch),
+        )
+
     def _measurement(self, problem: Problem, batch: Shape) -> Measurement:
-        """Lay out a problem once for all the calls of a sampler."""
+        """Return the conditioning inputs of a problem: those laid out before where they fit."""
+        if (
+            isinstance(problem, PreparedProblem)
+            and problem.network is self.network
+            and problem.batch == batch
+        ):
+            return problem.measurement
         if not getattr(self.network, "conditional", True):
             raise ValueError(
-                f"{type(self.network).__name__} is a prior, which cannot be told a measurement; "
-                "choose a zero-shot method such as 'ddnm', or a conditional network."
+                f"{type(self.network).__name__} is a prior, which takes no measurement; choose a "
+                "zero-shot method such as 'ddnm', or a conditional network."
             )
         if problem.in_shape != self.in_shape:
             raise ValueError(
                 f"the network makes images of shape {self.in_shape} but the operator "
                 f"{problem.operator.name} measures images of shape {problem.in_shape}."
             )
-        if self._told is None or self._told[0] is not problem or self._told[1] != batch:
-            estimate = getattr(self.network, "linear_guess", None)
-            widest = getattr(self.network, "widest", None)
-            self._told = (problem, batch, Measurement.of(problem, batch, estimate, widest))
-        return self._told[2]
+        estimate = getattr(self.network, "linear_guess", None)
+        widest = getattr(self.network, "widest", None)
+        return Measurement.of(problem, batch, estimate, widest)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
 
@@ -15,7 +16,7 @@ OVERLAP = 0.25
 """Least share of a window that its neighbour covers too."""
 
 
-class WindowedDenoiser:
+class WindowedDenoiser(WrappedDenoiser):
     r"""A denoiser of large slices, made of one that knows windows of them.
 
     .. math:: D(x_t) = \sum_w b_w \odot D_w(x_t), \qquad \sum_w b_w = 1
@@ -29,23 +30,27 @@ class WindowedDenoiser:
     overlap, and else an approximation: nothing ties what is further apart than a window.
 
     Args:
-        denoiser: Denoises windows, and was trained on windows cut anywhere.
+        inner: Denoiser of windows, trained on windows cut anywhere.
         shape: Rows and columns of the slices.
 
     Raises:
         ValueError: If a slice is smaller than a window.
     """
 
-    def __init__(self, denoiser: Denoiser, shape: tuple[int, int]) -> None:
-        channels, *size = denoiser.in_shape
+    def __init__(self, inner: Denoiser, shape: tuple[int, int]) -> None:
+        super().__init__(inner)
+        channels, *size = inner.in_shape
         if any(large < small for large, small in zip(shape, size, strict=True)):
             raise ValueError(
                 f"slices of {shape[0]} x {shape[1]} pixels are smaller than the windows of "
                 f"{size[0]} x {size[1]} that the prior knows; pad them."
             )
-        self.denoiser = denoiser
-        self.in_shape: Shape = (channels, *shape)
+        self._shape = (channels, *shape)
         self._axes = [blends(n, w) for n, w in zip(shape, size, strict=True)]
+
+    @property
+    def in_shape(self) -> Shape:
+        return self._shape
 
     @property
     def windows(self) -> int:
@@ -61,12 +66,12 @@ class WindowedDenoiser:
     ) -> Tensor:
         if problem is not None:
             raise ValueError(
-                "a prior of windows sees a slice in pieces and cannot be told a measurement of the "
-                "whole; choose a zero-shot method, such as 'ssd' or 'diffpir'."
+                "a prior of windows sees a slice in pieces and takes no measurement of the whole; "
+                "choose a zero-shot method, such as 'ssd' or 'diffpir'."
             )
         blended = torch.zeros_like(x_t)
         for rows, columns, weight in self._windows():
-            clean = self.denoiser(x_t[..., rows, columns], sigma, None, label)
+            clean = self.inner(x_t[..., rows, columns], sigma, None, label)
             blended[..., rows, columns] += weight.to(clean) * clean
         return blended
 

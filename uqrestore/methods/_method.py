@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
@@ -123,19 +124,16 @@ def _check_inputs(name: str, problem: Problem, denoiser: Denoiser, noise: Sample
         )
 
 
-class _Labelled:
+class _Labelled(WrappedDenoiser):
     """A denoiser of one class, sharpened by classifier-free guidance.
 
     References:
         Ho & Salimans, "Classifier-free diffusion guidance", 2022, eq. 6. arXiv:2207.12598
     """
 
-    def __init__(self, denoiser: Denoiser, label: int | tuple[int, ...], guidance: float) -> None:
-        self._denoiser, self._label, self._guidance = denoiser, label, guidance
-
-    @property
-    def in_shape(self) -> tuple[int, ...]:
-        return self._denoiser.in_shape
+    def __init__(self, inner: Denoiser, label: int | tuple[int, ...], guidance: float) -> None:
+        super().__init__(inner)
+        self._label, self._guidance = label, guidance
 
     def __call__(
         self,
@@ -146,10 +144,10 @@ class _Labelled:
     ) -> Tensor:
         if label is None:
             label = torch.tensor(self._label, device=x_t.device)
-        wanted = self._denoiser(x_t, sigma, problem, label)
+        wanted = self.inner(x_t, sigma, problem, label)
         if self._guidance == 1:
             return wanted
-        plain = self._denoiser(x_t, sigma, problem)
+        plain = self.inner(x_t, sigma, problem)
         return plain + self._guidance * (wanted - plain)
 
 

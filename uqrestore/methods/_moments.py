@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.problem import Problem
 
 Product = Callable[[Tensor], Tensor]

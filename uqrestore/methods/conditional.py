@@ -6,10 +6,10 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.samplers import Sampler, sample
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.diffusion.wrapped import Checked, prepare, uncounted
 from uqrestore.methods._discrepancy import meet_discrepancy
 from uqrestore.methods._method import method, require_range
 from uqrestore.noise import SampleNoise
@@ -83,11 +83,12 @@ def conditional(
     )
     grid = karras_sigmas(steps, sigma_min, sigma_max, rho).tolist() if sigmas is None else sigmas
     levels = noise_levels(steps, sigmas=grid)
-    told = Checked(denoiser, "conditional", problem)
+    given = prepare(denoiser, problem, noise.shape)
+    network = Checked(denoiser, "conditional", given)
     projects = project and problem.operator.exact_pinv
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        clean = told(x, sigma) / epsilon_scale + (1 - 1 / epsilon_scale) * x
+        clean = network(x, sigma) / epsilon_scale + (1 - 1 / epsilon_scale) * x
         return problem.project(clean) if projects else clean
 
     x = levels[0] * noise.normal(problem.in_shape, problem.y)
@@ -114,10 +115,11 @@ def exact(
     Raises:
         ValueError: If the prior has no closed-form posterior.
     """
-    posterior = getattr(denoiser, "posterior", None)
+    prior = uncounted(denoiser)
+    posterior = getattr(prior, "posterior", None)
     if posterior is None:
         raise ValueError(
             "exact draws need a prior with a closed-form posterior, such as 'brain64-gaussian'; "
-            f"{type(denoiser).__name__} has none. Choose a method such as 'local_gaussian'."
+            f"{type(prior).__name__} has none. Choose a method such as 'local_gaussian'."
         )
     return posterior(problem).draw(noise).to(problem.y.dtype)

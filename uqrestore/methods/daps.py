@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._langevin import Langevin
 from uqrestore.methods._method import method, require_range
 from uqrestore.noise import SampleNoise

@@ -6,9 +6,10 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked, EtaMode, effective_eta, move, unit_start
+from uqrestore.diffusion.ddim import EtaMode, effective_eta, move, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_noise_free, require_range
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem

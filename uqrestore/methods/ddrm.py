@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked, EtaMode, effective_eta, unit_start
+from uqrestore.diffusion.ddim import EtaMode, effective_eta, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._spectral import SpectralData
 from uqrestore.methods.ddnm import travel

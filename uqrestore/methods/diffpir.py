@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked, EtaMode, anneal
+from uqrestore.diffusion.ddim import EtaMode, anneal
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods.pigdm import fit
 from uqrestore.noise import SampleNoise

@@ -6,9 +6,10 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked, move
+from uqrestore.diffusion.ddim import move
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import noise_levels
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._moments import Moments
 from uqrestore.noise import SampleNoise

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.samplers import Sampler, sample
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._moments import Moments
 from uqrestore.noise import SampleNoise

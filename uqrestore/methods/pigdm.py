@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.ddim import Checked, EtaMode, effective_eta, move, unit_start
+from uqrestore.diffusion.ddim import EtaMode, effective_eta, move, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.samplers import Sampler, sample
 from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._moments import linearise
 from uqrestore.noise import SampleNoise

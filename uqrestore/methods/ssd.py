@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.ddim import (
-    Checked,
     DenoiseFn,
     EtaMode,
     anneal,
@@ -19,6 +18,7 @@ from uqrestore.diffusion.ddim import (
 )
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import ddpm_table, shortcut_times
+from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._injection import injecting
 from uqrestore.methods._method import method, require_noise_free, require_range
 from uqrestore.methods._spectral import SpectralData
@@ -93,8 +93,8 @@ def ssd(
     require_noise_free("ssd", problem)
     require_range("ssd", eta=(eta, 0, 1), eta_inversion=(eta_inversion, 0, 1))
     up, down = shortcut(t0, inversion_points, steps, injection)
-    denoise, operator = Checked(denoiser, "ssd"), problem.operator
-    remember, denoise = injecting(denoise, denoiser, up, injection)
+    operator = problem.operator
+    remember, denoise = injecting(Checked(denoiser, "ssd"), up, injection)
     seen = operator.pinv(problem.y)
     x = invert(
         remember, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip
@@ -158,8 +158,8 @@ def ssd_plus(
     require_range("ssd_plus", eta=(eta, 0, 1), eta_inversion=(eta_inversion, 0, 1))
     require_range("ssd_plus", t_stop=(t_stop, 0, t0))
     up, down = shortcut(t0, inversion_points, steps, injection)
-    denoise, operator = Checked(denoiser, "ssd_plus"), problem.operator
-    remember, denoise = injecting(denoise, denoiser, up, injection)
+    operator = problem.operator
+    remember, denoise = injecting(Checked(denoiser, "ssd_plus"), up, injection)
     measured = SpectralData.of(problem, "ssd_plus") if weight == "noise" else None
     seen = operator.pinv(problem.y)
     x = invert(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.operators._checks import Index, Shape, same
+from uqrestore.operators._checks import Index, Shape, require, same
 from uqrestore.operators.base import LinearOperator, stack_operators
 
 PREFIX = "parts.{}."
@@ -103,3 +103,38 @@ class Compound(LinearOperator):
             parts.append(from_data(part["name"], part["params"], inner))
         own = {key: value for key, value in arrays.items() if not key.startswith("parts.")}
         return super().from_data({**params, "parts": parts}, own)
+
+
+class Wrapper(Compound):
+    """An operator made of one other, which answers whatever a subclass does not define."""
+
+    @property
+    def part(self) -> LinearOperator:
+        """The one operator."""
+        return self.parts[0]
+
+    def __post_init__(self) -> None:
+        require(len(self.parts) == 1, self.name, f"wants one part, got {len(self.parts)}.")
+
+    @property
+    def exact_pinv(self) -> bool:  # type: ignore[override]
+        return self.part.exact_pinv
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.part.in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.part.out_shape
+
+    @property
+    def row_mask(self) -> Tensor | None:
+        return self.part.row_mask
+
+    @property
+    def singular_value(self) -> float | None:
+        return self.part.singular_value
+
+    def rank(self) -> Tensor | None:
+        return self.part.rank()

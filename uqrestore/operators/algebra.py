@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uqrestore.operators._cg import expand_to
 from uqrestore.operators._checks import Shape, require
-from uqrestore.operators._compound import Compound
+from uqrestore.operators._compound import Compound, Wrapper
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.iterative import IterativeOperator, check_iteration
 from uqrestore.operators.spectrum import Spectrum
@@ -135,7 +135,7 @@ class Stacked(Compound, IterativeOperator):
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled(Compound):
+class Scaled(Wrapper):
     """A multiple of an operator, one factor for all or one per problem.
 
     Args:
@@ -153,60 +153,37 @@ class Scaled(Compound):
     scale: Float[Tensor, "*problem"] | float | int
 
     def __post_init__(self) -> None:
-        require(len(self.parts) == 1, self.name, f"wants one part, got {len(self.parts)}.")
+        super().__post_init__()
         scale = self.scale
         if not isinstance(scale, Tensor):
-            scale = torch.tensor(scale, dtype=torch.float64, device=self.parts[0].device)
+            scale = torch.tensor(scale, dtype=torch.float64, device=self.part.device)
         require(
             torch.isfinite(scale) & (scale != 0),
             self.name,
             f"scale must be finite and not 0, got {scale.tolist()}; for 0 use the zero operator.",
         )
-        object.__setattr__(self, "scale", scale.expand(self.parts[0].problem_shape).clone())
-
-    @property
-    def _part(self) -> LinearOperator:
-        return self.parts[0]
-
-    @property
-    def exact_pinv(self) -> bool:  # type: ignore[override]
-        return self._part.exact_pinv
-
-    @property
-    def in_shape(self) -> Shape:
-        return self._part.in_shape
-
-    @property
-    def out_shape(self) -> Shape:
-        return self._part.out_shape
-
-    @property
-    def row_mask(self) -> Tensor | None:
-        return self._part.row_mask
+        object.__setattr__(self, "scale", scale.expand(self.part.problem_shape).clone())
 
     @property
     def singular_value(self) -> float | None:
         size = torch.as_tensor(self.scale).abs()
-        inner = self._part.singular_value
+        inner = self.part.singular_value
         return inner * float(size.max()) if inner and bool(size.min() == size.max()) else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._factor(x, self.out_shape) * self._part.forward(x)
+        return self._factor(x, self.out_shape) * self.part.forward(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self._factor(y, self.in_shape) * self._part.adjoint(y)
+        return self._factor(y, self.in_shape) * self.part.adjoint(y)
 
     def pinv(self, y: Tensor) -> Tensor:
-        return self._part.pinv(y) / self._factor(y, self.in_shape)
-
-    def rank(self) -> Tensor | None:
-        return self._part.rank()
+        return self.part.pinv(y) / self._factor(y, self.in_shape)
 
     def _factor(self, like: Tensor, shape: Shape) -> Tensor:
         return expand_to(torch.as_tensor(self.scale).to(like), len(shape))
 
     def spectral(self) -> Spectrum | None:
-        spectrum = self._part.spectral()
+        spectrum = self.part.spectral()
         if spectrum is None:
             return None
         scale = torch.as_tensor(self.scale)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.operators._checks import Shape, require
-from uqrestore.operators._compound import Compound
+from uqrestore.operators._compound import Wrapper
 from uqrestore.operators.algebra import flat_row_mask
 from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.operators.spectrum import Spectrum
@@ -18,7 +18,7 @@ Rows = Float[Tensor, "*batch rows"]
 
 
 @dataclass(frozen=True, eq=False)
-class Padded(Compound):
+class Padded(Wrapper):
     """An operator whose measurement is written as one vector with zeros at the end.
 
     It is what one problem of a :class:`Mixed` batch is.
@@ -38,28 +38,16 @@ class Padded(Compound):
     rows: int
 
     def __post_init__(self) -> None:
-        require(len(self.parts) == 1, self.name, f"wants one part, got {len(self.parts)}.")
+        super().__post_init__()
         require(
             self._count <= self.rows,
             self.name,
-            f"{self._part.name} measures {self._count} rows, more than the {self.rows} given.",
+            f"{self.part.name} measures {self._count} rows, more than the {self.rows} given.",
         )
 
     @property
-    def _part(self) -> LinearOperator:
-        return self.parts[0]
-
-    @property
     def _count(self) -> int:
-        return torch.Size(self._part.out_shape).numel()
-
-    @property
-    def exact_pinv(self) -> bool:  # type: ignore[override]
-        return self._part.exact_pinv
-
-    @property
-    def in_shape(self) -> Shape:
-        return self._part.in_shape
+        return torch.Size(self.part.out_shape).numel()
 
     @property
     def out_shape(self) -> Shape:
@@ -67,24 +55,20 @@ class Padded(Compound):
 
     @property
     def row_mask(self) -> Tensor:
-        return self._pad(flat_row_mask(self._part, self.problem_shape))
-
-    @property
-    def singular_value(self) -> float | None:
-        return self._part.singular_value
+        return self._pad(flat_row_mask(self.part, self.problem_shape))
 
     def forward(self, x: Tensor) -> Rows:
-        y = self._part.forward(x)
-        return self._pad(y.flatten(y.ndim - len(self._part.out_shape)))
+        y = self.part.forward(x)
+        return self._pad(y.flatten(y.ndim - len(self.part.out_shape)))
 
     def adjoint(self, y: Rows) -> Tensor:
-        return self._part.adjoint(self._unpad(y))
+        return self.part.adjoint(self._unpad(y))
 
     def pinv(self, y: Rows) -> Tensor:
-        return self._part.pinv(self._unpad(y))
+        return self.part.pinv(self._unpad(y))
 
     def spectral(self) -> Spectrum | None:
-        spectrum = self._part.spectral()
+        spectrum = self.part.spectral()
         if spectrum is None:
             return None
 
@@ -93,23 +77,20 @@ class Padded(Compound):
 
         def u(c: Tensor) -> Tensor:
             y = spectrum.u(c)
-            return self._pad(y.flatten(y.ndim - len(self._part.out_shape)))
+            return self._pad(y.flatten(y.ndim - len(self.part.out_shape)))
 
         return Spectrum(spectrum.s, spectrum.vt, spectrum.v, ut, u)
-
-    def rank(self) -> Tensor | None:
-        return self._part.rank()
 
     def _pad(self, flat: Tensor) -> Tensor:
         return torch.nn.functional.pad(flat, (0, self.rows - flat.shape[-1]))
 
     def _unpad(self, y: Tensor) -> Tensor:
-        return y[..., : self._count].unflatten(-1, self._part.out_shape)
+        return y[..., : self._count].unflatten(-1, self.part.out_shape)
 
     def group_key(self) -> tuple[Any, ...]:
-        return (self.name, self._part.group_key())
+        return (self.name, self.part.group_key())
 
     @classmethod
     def concatenate(cls, parts: Sequence[Any]) -> LinearOperator:
         rows = max(part.rows for part in parts)
-        return cls((stack_operators([part._part for part in parts]),), rows)
+        return cls((stack_operators([part.part for part in parts]),), rows)

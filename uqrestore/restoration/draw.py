@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
 from uqrestore.networks.weights import sha256
 from uqrestore.noise import ALONE, Coherence, CoherentNoise, SampleNoise
@@ -120,7 +121,7 @@ def draw(
                 "or train one with data.heights."
             )
         options["label"] = tuple(classes)
-    counted = _Counted(denoiser)
+    counted = Counting(denoiser)
     noise = (
         CoherentNoise(seed, draws, coherence=coherence, scan=scan, slices=slices)
         if coherence.length
@@ -165,17 +166,3 @@ def chunks(items: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:
     """Yield runs of ``size`` items, the last one shorter."""
     for start in range(0, len(items), size):
         yield tuple(items[start : start + size])
-
-
-class _Counted:
-    """A denoiser that counts its calls."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.calls = denoiser, 0
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - passed through
-        self.calls += 1
-        return self.denoiser(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - passed through
-        return getattr(self.denoiser, name)

@@ -99,7 +99,7 @@ class Restoration:
         """What was resampled, padded, cropped or cut into windows, in words."""
         if not isinstance(self.denoiser, WindowedDenoiser):
             return self.model.note
-        rows, columns = self.denoiser.denoiser.in_shape[-2:]
+        rows, columns = self.denoiser.inner.in_shape[-2:]
         count = self.denoiser.windows
         return f"{self.model.note}; denoised in {count} windows of {rows} x {columns}, blended"
 
