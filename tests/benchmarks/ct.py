@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tests.front import read
-from uqrestore.diagnostics.coverage import expected_coverage
+from uqrestore.intervals import central_interval, percent
 from uqrestore.operators import Radon
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import read_operator
@@ -60,7 +60,8 @@ def table(images: dict[str, np.ndarray], radon: Radon) -> list[str]:
     def rmse(image: np.ndarray) -> float:
         return float(np.sqrt(np.square(image - truth)[mask].mean()))
 
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    interval = central_interval(len(draws), LEVEL)
+    low, high = interval.of(draws)
     covered = float(((low <= truth) & (truth <= high))[mask].mean())
     return [
         "| image | error in the body, HU |",
@@ -70,8 +71,8 @@ def table(images: dict[str, np.ndarray], radon: Radon) -> list[str]:
         f"| one draw | {np.mean([rmse(draw) for draw in draws]):.1f} |",
         f"| mean of {len(draws)} draws | **{rmse(draws.mean(0)):.1f}** |",
         "",
-        f"Intervals of {LEVEL:.0%} cover {covered:.0%} of the pixels; with {len(draws)} draws a "
-        f"right sampler covers {expected_coverage(len(draws), LEVEL):.0%}. Largest "
+        f"Central intervals of {interval.name} ({interval.ends}) hold {percent(covered)} of the "
+        "pixels. Largest "
         f"`||Ax - y|| / ||y||`: {images['residual'].max():.0e}.",
     ]
 

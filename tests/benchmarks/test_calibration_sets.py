@@ -37,7 +37,7 @@ def test_right_draws_pass_and_prior_draws_do_not(pixels: int) -> None:
     assert run_battery(made.scenes(draws(made, "posterior"))).passed
     wrong = run_battery(made.scenes(draws(made, "prior")))
     assert wrong.p_value < 1e-6
-    assert "ignore the data" in wrong.verdict
+    assert "explain the measurement worse" in wrong.verdict
 
 
 def test_modes_of_the_set_are_confused_now_and_then() -> None:

@@ -17,12 +17,12 @@ SCENES, DRAWS = 400, 99
 
 # What the verdict must say of each fault.
 VERDICTS = {
-    "prior draws": "ignore the data",
+    "prior draws": "explain the measurement worse than the truth does",
     "std x 0.8": "too narrow",
     "std x 1.25": "too wide",
     "bias 0.3 std": "too high in the region",
     "chequered bias": "Neighbouring pixels",
-    "marginals only": "ignore the data",
+    "marginals only": "lack the correlations between pixels",
     "one mode": "missing mode",
 }
 

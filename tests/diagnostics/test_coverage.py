@@ -9,12 +9,11 @@ from tests.diagnostics.laws import stretched, world
 from uqrestore.diagnostics.coverage import (
     coverage_by,
     deciles,
-    expected_coverage,
-    intervals,
     measure_coverage,
     std_decile,
 )
 from uqrestore.diagnostics.scenes import Scenes
+from uqrestore.intervals import central_interval
 
 
 def gaussian(
@@ -38,17 +37,18 @@ def test_a_right_sampler_covers_what_is_expected_of_its_draws(draws: int) -> Non
 
     for row in rows:
         # 13 500 independent pixels: a standard error of 0.004.
-        assert row.coverage.value == pytest.approx(row.expected, abs=0.013)
+        assert row.coverage.value == pytest.approx(row.level, abs=0.013)
 
 
 def test_few_draws_cannot_reach_a_high_level_and_say_so() -> None:
-    assert expected_coverage(19, 0.99) == pytest.approx(0.9)
-    assert expected_coverage(199, 0.99) == pytest.approx(0.99)
+    (row,) = measure_coverage(gaussian(5, 19), (0.9, 0.95, 0.99))
+    assert row.level == pytest.approx(0.9), "one interval, one row: no level is claimed twice"
+    assert measure_coverage(gaussian(5, 199), (0.99,))[0].level == pytest.approx(0.99)
 
 
 def test_narrow_draws_cover_too_little_and_score_worse() -> None:
-    right = measure_coverage(gaussian(400, 49), (0.9,))[0]
-    narrow = measure_coverage(gaussian(400, 49, stretch=0.8), (0.9,))[0]
+    right = measure_coverage(gaussian(400, 59), (0.9,))[0]
+    narrow = measure_coverage(gaussian(400, 59, stretch=0.8), (0.9,))[0]
 
     assert narrow.coverage.value < 0.84
     assert not narrow.consistent
@@ -59,14 +59,14 @@ def test_narrow_draws_cover_too_little_and_score_worse() -> None:
 def test_interval_ends_are_the_order_statistics_of_the_level() -> None:
     scenes = gaussian(4, 19)
     ordered = np.sort(scenes.draws, axis=0)
-    low, high = intervals(scenes, 0.8)  # positions 2 and 18 of 19: 16 of the 20 gaps
+    low, high = central_interval(19, 0.8).of(scenes.draws)  # ranks 2 and 18: 16 of the 20 gaps
     np.testing.assert_allclose(low, ordered[1])
     np.testing.assert_allclose(high, ordered[17])
 
 
 def test_the_interval_score_is_width_and_penalty() -> None:
     scenes = gaussian(50, 39)
-    low, high = intervals(scenes, 0.8)
+    low, high = central_interval(39, 0.8).of(scenes.draws)
     x = scenes.truth
     outside = np.maximum(low - x, 0) + np.maximum(x - high, 0)
     row = measure_coverage(scenes, (0.8,))[0]
@@ -104,8 +104,8 @@ def test_a_badly_served_group_is_seen() -> None:
 
 
 def test_strata_of_the_draws_own_std_are_judged_by_what_a_right_sampler_shows() -> None:
-    # The pixels of smallest std among 8 draws are those whose std came out small by chance.
-    rows = coverage_by(gaussian(500, 8), std_decile, level=0.7)
+    # The pixels of smallest std among 9 draws are those whose std came out small by chance.
+    rows = coverage_by(gaussian(500, 9), std_decile, level=0.6)
 
     assert rows["0"].expected < 0.55
     for row in rows.values():
@@ -163,4 +163,4 @@ def test_pixels_where_all_agree_are_neither_covered_nor_missed() -> None:
     agreed = np.zeros((1, 3, 5), bool)
     agreed[:, 0] = True
     row = measure_coverage(scenes, (0.8,), mask=agreed)[0]
-    assert row.coverage.value == pytest.approx(0.8)
+    assert row.coverage.value == pytest.approx(row.level)

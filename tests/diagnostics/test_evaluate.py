@@ -44,7 +44,7 @@ def test_a_right_sampler_stands_near_the_perfect_one_in_every_row() -> None:
 
     assert found.battery.passed
     assert {row.group for row in found.rows} == {"coverage", "score", "spread", "image"}
-    assert rows["coverage of 50 % intervals"].value == pytest.approx(0.5, abs=0.03)
+    assert rows["coverage of 55.6 % intervals"].value == pytest.approx(5 / 9, abs=0.03)
     assert rows["spread over error"].value == pytest.approx(1, abs=0.05)
     assert rows["mean better than a draw, dB"].perfect == pytest.approx(10 * np.log10(2 / 1.125))
     assert rows["residual, noise variances"].value == pytest.approx(1, abs=0.05)

@@ -59,13 +59,15 @@ def test_the_variogram_score_is_that_of_scoringrules(p: float) -> None:
 def test_the_interval_score_of_coverage_is_that_of_scoringrules() -> None:
     import scoringrules
 
-    from uqrestore.diagnostics.coverage import intervals, measure_coverage
+    from uqrestore.diagnostics.coverage import measure_coverage
     from uqrestore.diagnostics.scenes import Scenes
+    from uqrestore.intervals import central_interval
 
     x, draws = pair()
     scenes = Scenes(x, draws)
-    low, high = intervals(scenes, 0.7)
-    wanted = np.asarray(scoringrules.interval_score(x, low, high, 0.3))
+    interval = central_interval(len(draws), 0.7)
+    low, high = interval.of(draws)
+    wanted = np.asarray(scoringrules.interval_score(x, low, high, 1 - interval.level))
     got = measure_coverage(scenes, (0.7,))[0].interval_score
     assert got == pytest.approx(wanted.mean())
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from uqrestore.reports.data_fit import DataFit, measure_data_fit
 from uqrestore.reports.embed import choose, component_scores, embed, pack
 from uqrestore.reports.example import write_example
 from uqrestore.reports.findings import find
-from uqrestore.reports.method_card import expected_coverage, find_calibration
+from uqrestore.reports.method_card import find_calibration
 from uqrestore.reports.read import read_contents
 from uqrestore.reports.regions import labelled_regions, measure_regions
 
@@ -77,13 +78,38 @@ def test_labels_of_another_grid_are_refused(contents: Contents, tmp_path: Path) 
         find(contents.path, labels=labels)
 
 
-@pytest.mark.parametrize("draws", [8, 32, 99])
-def test_the_expected_coverage_is_what_exact_draws_reach(draws: int) -> None:
-    random = np.random.default_rng(0)
-    cloud, truth = random.random((4000, draws)), random.random(4000)
-    low, high = np.quantile(cloud, (0.05, 0.95), axis=1)
-    reached = np.mean((truth >= low) & (truth <= high))
-    assert expected_coverage(draws) == pytest.approx(reached, abs=0.025)
+def test_intervals_end_on_draws_and_name_their_exact_level(contents: Contents) -> None:
+    draws = np.stack([contents.draw(j) for j in contents.draws])
+    np.testing.assert_array_equal(contents.maps["low"], draws.min(axis=0))
+    np.testing.assert_array_equal(contents.maps["high"], draws.max(axis=0))
+    assert contents.interval == "88.2 %"
+    assert contents.interval_level == pytest.approx(15 / 17)
+    (whole,) = measure_regions(contents, {"all": contents.mask}, contents.draws)
+    assert whole.interval == (whole.values.min(), whole.values.max())
+
+
+def test_interpolated_quantiles_of_older_files_are_not_used(tmp_path: Path) -> None:
+    """The level of an interpolated quantile is not known, so the draws are asked again."""
+    path = write_example(tmp_path / "a.h5", slices=2, draws=6)
+    new = read_contents(path)
+    older = _older(path, tmp_path / "older.h5.part")
+    read = read_contents(older)
+    assert read.interval == "71.4 %"
+    np.testing.assert_array_equal(read.maps["low"], new.maps["low"])
+
+
+def _older(path: Path, to: Path) -> Path:
+    """Copy a file with quantiles as they were written before: interpolated, at 5 and 95 %."""
+    import h5py
+
+    to.write_bytes(path.read_bytes())
+    levels = (0.05, 0.5, 0.95)
+    with h5py.File(to, "r+") as opened:
+        file: Any = opened
+        del file["estimate/quantile"].attrs["q_source"]
+        file["estimate/q"][...] = levels
+        file["estimate/quantile"][...] = np.quantile(file["posterior/image"][0], levels, axis=0)
+    return to
 
 
 @pytest.mark.parametrize(("dtype", "steps"), [("u1", 255), ("u2", 65535)])

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from uqrestore import __version__
-from uqrestore.diagnostics.coverage import expected_coverage
+from uqrestore.intervals import central_interval
 from uqrestore.metrics.image import NETWORK_RANGE
 from uqrestore.networks.weights import load_json
 from uqrestore.pipeline import BenchmarkPipeline
@@ -71,8 +71,8 @@ class Row:
         gain: Of that over the minimum-norm images of the same slices, in dB. Rows of different
             slices still differ by what is easy in those.
         ssim: Mean over the mask.
-        coverage: Mean over slices. A right sampler covers less than 90 % with fewer than 19
-            draws: see ``evaluation.coverage.expected_coverage``.
+        coverage: Share of pixels inside the central interval next to 90 %, mean over slices. An
+            ideal sampler has the interval's level: see :mod:`uqrestore.intervals`.
         nfe: Calls of the denoiser for one sample.
         products: Vector-Jacobian products for one sample.
         seconds: For one slice, all draws.
@@ -127,7 +127,7 @@ class Results:
             "pipeline": self.pipeline.model_dump(mode="json"),
             "pipeline_sha256": self.pipeline.sha256,
             "psnr_data_range": NETWORK_RANGE,
-            "coverage_of_a_right_sampler": expected_coverage(self.pipeline.draws, LEVEL),
+            "coverage_of_a_right_sampler": central_interval(self.pipeline.draws, LEVEL).level,
             "threads": self.threads,
         }
         head = json.dumps(said, indent=1).removesuffix("\n}")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from uqrestore.benchmarks.results import LEVEL, Results, Row
-from uqrestore.diagnostics.coverage import expected_coverage
+from uqrestore.intervals import central_interval
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -23,7 +23,7 @@ def as_table(results: Results) -> "Group":
         "slices",
         "PSNR dB",
         "SSIM",
-        f"in {expected_coverage(pipeline.draws, LEVEL):.0%}",
+        f"in {central_interval(pipeline.draws, LEVEL).name}",
         "calls",
         "s/slice",
     ):

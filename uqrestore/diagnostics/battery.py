@@ -46,7 +46,8 @@ NARROW, WIDE = "the draws are too narrow", "the draws are too wide"
 WORDS: Mapping[str, Words] = {
     "data fit": Words(
         "the draws follow the measurement too closely and fit its noise",
-        "the draws ignore the data: they explain the measurement worse than the truth does",
+        "the draws explain the measurement worse than the truth does: they do not use it, or lack "
+        "the correlations between pixels that it requires",
         "the draws explain the measurement with too equal misfits",
         "the draws explain the measurement with too different misfits",
     ),

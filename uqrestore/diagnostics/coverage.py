@@ -1,4 +1,4 @@
-"""How often intervals of the draws hold the truth, beside what a perfect sampler would show."""
+"""Coverage of central intervals of the draws, beside that of an ideal sampler."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from uqrestore.diagnostics.bootstrap import Estimate, mean_over_scenes
 from uqrestore.diagnostics.scenes import Scenes
-from uqrestore.metrics._checks import check_level
+from uqrestore.intervals import central_interval
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 Mask = Bool[np.ndarray, "..."]
@@ -17,27 +17,26 @@ Images = Float[np.ndarray, "scene *image"]
 
 @dataclass(frozen=True)
 class Coverage:
-    """Central intervals at one nominal level.
+    """Central intervals of one level.
 
     Attributes:
-        level: Nominal level.
+        level: Exact coverage of an ideal sampler with this number of draws; see
+            :mod:`uqrestore.intervals`.
         coverage: Share of pixels whose truth is inside, mean over scenes, with its interval.
-        expected: What a perfect sampler reaches with this number of draws.
-        band: Where a perfect sampler's coverage of these scenes lies 95 % of the time.
+        band: Where an ideal sampler's coverage of these scenes lies 95 % of the time.
         width: Mean width of the intervals (sharpness), in the unit of the draws.
         interval_score: Width plus the penalty for misses; lower is better.
     """
 
     level: float
     coverage: Estimate
-    expected: float
     band: tuple[float, float]
     width: float
     interval_score: float
 
     @property
     def consistent(self) -> bool:
-        """Whether the coverage lies in the band of a perfect sampler."""
+        """Whether the coverage lies in the band of an ideal sampler."""
         return self.band[0] <= self.coverage.value <= self.band[1]
 
 
@@ -48,21 +47,20 @@ def measure_coverage(
     mask: Mask | None = None,
     replays: int = 20,
 ) -> list[Coverage]:
-    r"""Measure pixel-wise coverage at nominal levels, with scenes as the unit.
+    r"""Measure pixel-wise coverage of central intervals, with scenes as the unit.
 
-    A truth between the two draws that an end of the interval lies between counts as covered in
-    part, so that a perfect sampler's coverage is *exactly* ``expected``, whatever its law.
-
-    The width of the band is that of replays where draws play the truth; it needs no truth.
+    The intervals end on order statistics of the draws, so that an ideal sampler's coverage is
+    *exactly* the level of the row, whatever the distribution. The width of the band is that of
+    replays where draws play the truth; it needs no truth.
 
     Args:
         scenes: Truths and draws.
-        levels: Nominal levels.
+        levels: Levels wanted; each stands for the nearest one that this number of draws has.
         mask: Where to look, ``(*image)`` or ``(scene, *image)``; everywhere if left out.
         replays: Draws that play the truth, at most all of them.
 
     Returns:
-        One row per level.
+        One row for each different interval.
 
     Raises:
         ValueError: If a level is no probability, or the mask leaves a scene empty.
@@ -79,18 +77,17 @@ def measure_coverage(
     count = min(replays, scenes.draw_count) if scenes.draw_count > 2 else 0
     played = [scenes.promote(draw) for draw in range(count)]
     rows = []
-    for level in levels:
-        low, high = intervals(scenes, level)
+    for interval in dict.fromkeys(central_interval(scenes.draw_count, level) for level in levels):
+        level = interval.level
+        low, high = interval.of(scenes.draws)
         below, above = np.maximum(low - scenes.truth, 0), np.maximum(scenes.truth - high, 0)
-        expected = expected_coverage(scenes.draw_count, level)
         replayed = [per_scene(_hits(play, level)).mean() for play in played]
         sd = np.std(replayed, ddof=1) if count > 1 else np.inf
-        band = max(expected - 1.96 * sd, 0.0), min(expected + 1.96 * sd, 1.0)
+        band = max(level - 1.96 * sd, 0.0), min(level + 1.96 * sd, 1.0)
         rows.append(
             Coverage(
                 level,
                 mean_over_scenes(per_scene(_hits(scenes, level)), groups=scenes.groups),
-                expected,
                 (float(band[0]), float(band[1])),
                 float(per_scene(high - low).mean()),
                 float(per_scene(high - low + 2 / (1 - level) * (below + above)).mean()),
@@ -105,7 +102,7 @@ class Stratum:
 
     Attributes:
         coverage: Over the scenes that have such pixels.
-        expected: The same where draws play the truth: a perfect sampler's coverage.
+        expected: The same where draws play the truth: an ideal sampler's coverage.
     """
 
     coverage: Estimate
@@ -130,9 +127,9 @@ def coverage_by(
         strata: A label per scene, ``(scene,)`` (operator, acceleration, site), or per pixel,
             ``(*image)`` or ``(scene, *image)`` (organ, decile of intensity). Strata that are
             made from draws (:func:`std_decile`) are given as the function that makes them: a
-            small std of few draws is often small by chance, for a perfect sampler too, so the
+            small std of few draws is often small by chance, for an ideal sampler too, so the
             replays must choose their own.
-        level: Nominal level.
+        level: Level wanted, of the nearest interval that this number of draws has.
         mask: Where to look.
         replays: Draws that play the truth.
 
@@ -140,6 +137,7 @@ def coverage_by(
         ValueError: If the strata fit neither scenes nor pixels.
     """
     inside = _inside(scenes, mask)
+    level = central_interval(scenes.draw_count, level).level
     found = _stratum_hits(scenes, strata, level, inside)
     count = min(replays, scenes.draw_count) if scenes.draw_count > 2 else 0
     played = [_stratum_hits(scenes.promote(j), strata, level, inside) for j in range(count)]
@@ -163,52 +161,23 @@ def deciles(values: Float[np.ndarray, " scene *image"]) -> Int[np.ndarray, " sce
     return np.searchsorted(edges, values, side="right")
 
 
-def intervals(
-    scenes: Scenes, level: float
-) -> tuple[Float[np.ndarray, " scene *image"], Float[np.ndarray, " scene *image"]]:
-    """Return the central interval of the draws of each pixel.
-
-    Quantiles stand at ``i / (L + 1)`` (Weibull), where a truth from the same law falls between
-    two of them with the nominal probability; numpy's default covers ``(L - 1) / (L + 1)`` of it.
-
-    Raises:
-        ValueError: If the level is no probability.
-    """
-    check_level("the nominal level of an interval", level)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(scenes.draws, tails, axis=0, method="weibull")
-    return low, high
-
-
-def expected_coverage(draws: int, level: float) -> float:
-    """Return the coverage of a perfect sampler: the level, or what the range of draws can cover.
-
-    ``L`` draws reach at most ``(L - 1) / (L + 1)``: 99 % intervals need 199 draws.
-    """
-    return min(level, (draws - 1) / (draws + 1))
-
-
 def hits(
-    truth: Float[np.ndarray, " *image"], draws: Float[np.ndarray, " draw *image"], level: float
+    truth: Float[np.ndarray, " *image"], draws: Float[np.ndarray, " draw *image"], rank: float | int
 ) -> Float[np.ndarray, " *image"]:
-    """Say of each pixel whether the truth is inside the interval: 1, 0, or in part at the ends.
+    """Return 1 for pixels whose truth is inside the central interval of the draws, else 0.
 
-    With ``h = (L + 1) (1 - level) / 2``, an end lies between draws number ``floor(h)`` and the
-    next; a truth in that gap is inside for the part ``1 - (h - floor(h))`` of it. Ties count
-    with the mean over the ranks they could have.
+    Ties count with the mean over the ranks they could have.
 
     Args:
         truth: One image, or several.
         draws: Posterior draws of it.
-        level: Nominal level of the interval.
+        rank: The interval runs from the ``rank``-th smallest to the ``rank``-th largest draw. Of
+            a fraction, a truth in the gap that each end then lies in counts in part.
     """
-    check_level("the nominal level of an interval", level)
-    count = len(draws)
-    position = max((count + 1) * (1 - level) / 2, 1.0)
-    whole = int(position + 1e-9)
+    count, whole = len(draws), int(rank + 1e-9)
     inside = np.zeros(count + 1)
     inside[whole : count + 1 - whole] = 1
-    inside[[whole, count - whole]] = 1 - max(position - whole, 0)
+    inside[[whole, count - whole]] = 1 - max(rank - whole, 0)
     total = np.concatenate([[0], inside.cumsum()])
     first = (draws < truth).sum(0)
     last = (draws <= truth).sum(0)
@@ -216,7 +185,8 @@ def hits(
 
 
 def _hits(scenes: Scenes, level: float) -> Images:
-    return hits(scenes.truth, scenes.draws, level)
+    """Return hits of intervals of exactly this level, also where it lies between two ranks."""
+    return hits(scenes.truth, scenes.draws, (scenes.draw_count + 1) * (1 - level) / 2)
 
 
 def _stratum_hits(

@@ -15,6 +15,7 @@ from uqrestore.diagnostics.heldout import residual_test
 from uqrestore.diagnostics.scenes import Scenes
 from uqrestore.diagnostics.scores import score_table
 from uqrestore.diagnostics.spread import error_uncertainty, spread_skill, three_decibels
+from uqrestore.intervals import percent
 from uqrestore.metrics.image import image_quality
 
 if TYPE_CHECKING:
@@ -127,9 +128,9 @@ def _coverage_rows(
 ) -> Iterator[Row]:
     inside = None if mask is None else np.broadcast_to(mask[:, None], scenes.truth.shape)
     for row in measure_coverage(scenes, LEVELS, mask=inside):
-        name = f"coverage of {100 * row.level:g} % intervals"
-        yield Row.of("coverage", name, row.coverage, row.expected)
-        yield Row("coverage", f"width of {100 * row.level:g} % intervals", row.width)
+        name = f"{percent(row.level)} intervals"
+        yield Row.of("coverage", f"coverage of {name}", row.coverage, row.level)
+        yield Row("coverage", f"width of {name}", row.width)
 
 
 def _score_rows(scenes: Scenes) -> Iterator[Row]:

@@ -122,18 +122,18 @@ function render({ model, el }) {
     if (!of) { chart.replaceChildren(); words.textContent = "Click a pixel for its posterior and its correlation map; drag around a region for the posterior of its mean."; return; }
     const average = (image) => of.reduce((s, i) => s + image[i], 0) / of.length;
     const values = Array.from({ length: L }, (_, j) => average(sample(j))).sort((a, b) => a - b), here = average(now);
-    const quantile = (p) => { const at = p * (L - 1), i = Math.floor(at); return values[i] + (at - i) * ((values[i + 1] ?? values[i]) - values[i]); };
+    const [start, end] = [values[meta.interval.rank - 1], values[L - meta.interval.rank]], level = meta.interval.name;
     const low = Math.min(values[0], here), high = Math.max(values[L - 1], here), bins = Math.min(15, Math.max(5, L >> 1)), counts = Array(bins).fill(0);
     values.forEach((v) => { counts[Math.min(bins - 1, ((v - low) / (high - low || 1) * bins) | 0)]++; });
     const top = Math.max(...counts), x = (v) => 8 + 204 * (v - low) / (high - low || 1);
-    const svg = [`<svg viewBox="0 0 220 112" role="img" aria-label="Histogram of ${L} draws, 90 % interval ${short(quantile(.05))} to ${short(quantile(.95))}">`];
+    const svg = [`<svg viewBox="0 0 220 112" role="img" aria-label="Histogram of ${L} draws, ${level} interval ${short(start)} to ${short(end)}">`];
     counts.forEach((n, i) => svg.push(`<rect x="${8 + 204 * i / bins}" y="${76 - 70 * n / top}" width="${204 / bins - 1}" height="${70 * n / top}" fill="#0072b2" opacity=".75"/>`));
-    svg.push(`<line x1="${x(quantile(.05))}" x2="${x(quantile(.95))}" y1="82" y2="82" stroke="#0072b2" stroke-width="4"/>`,
+    svg.push(`<line x1="${x(start)}" x2="${x(end)}" y1="82" y2="82" stroke="#0072b2" stroke-width="4"/>`,
       `<line x1="${x(here)}" x2="${x(here)}" y1="4" y2="86" stroke="#b34700" stroke-width="1.5" stroke-dasharray="3 2"/>`,
       `<text x="8" y="100">${short(low)}</text><text x="212" y="100" text-anchor="end">${short(high)}</text><text x="110" y="110" text-anchor="middle">intensity</text></svg>`);
     chart.innerHTML = svg.join("");
     const where = region.length ? `mean of ${region.length} pixels` : `pixel at x ${short(meta.x[pixel[1]])}, y ${short(meta.y[pixel[0]])} mm`;
-    words.textContent = `${where}: 90 % interval of the draws ${short(quantile(.05))} to ${short(quantile(.95))} ${meta.unit}; orange: the picture, ${short(here)}.`;
+    words.textContent = `${where}: ${level} interval of the draws ${short(start)} to ${short(end)} ${meta.unit}; orange: the picture, ${short(here)}.`;
   }
   function write() {
     const z = model.get("z"), alpha = model.get("alpha"), pixel = model.get("pixel"), region = model.get("region");

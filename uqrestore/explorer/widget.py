@@ -8,6 +8,8 @@ import anywidget
 import numpy as np
 import traitlets
 
+from uqrestore.intervals import central_interval
+
 if TYPE_CHECKING:
     from uqrestore.explorer.opened import OpenPosterior
 
@@ -81,7 +83,7 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         steps = posterior.components.isel(z=z).values * spread[:, None, None]
     draws = posterior.samples.isel(z=z)
     shown = min(len(draws), max(2, int(MOST_BYTES // mean.nbytes)))
-    cloud = draws[:shown].values
+    cloud, interval = draws[:shown].values, central_interval(shown)
     blocks = [mean, std, steps.reshape(-1, *mean.shape[1:]), cloud.reshape(-1, *mean.shape[1:])]
     arrays = np.concatenate([np.atleast_2d(block) for block in blocks]).astype("<f4")
     coordinates = posterior.tree.coords
@@ -91,6 +93,7 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         "slices": int(posterior.mean.sizes["z"]),
         "components": count,
         "draws": int(shown),
+        "interval": {"rank": interval.rank, "name": interval.name},
         "scores": posterior.scores(z)[:shown].round(4).tolist() if count else [],
         "explained": [] if explained is None else explained.values.tolist(),
         "unit": posterior.unit,

@@ -181,7 +181,9 @@ def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noq
         layout.put(group, "q", ("q",), np.asarray(summary.levels), long_name="quantile level")
         dims = ("q", *plan.image_dims)
         quantiles = volume(summary.quantiles)
-        image(group, "quantile", quantiles, plan, dims=dims, long_name="posterior quantile")
+        words = "posterior quantile, an order statistic of the draws"
+        source = "k-th smallest of m draws, q = k / (m + 1)"
+        image(group, "quantile", quantiles, plan, dims=dims, long_name=words, q_source=source)
     if not len(summary.pc):
         return
     order = np.arange(1, len(summary.pc) + 1, dtype=np.int32)

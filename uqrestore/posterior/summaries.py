@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore.intervals import exact_level
+from uqrestore.intervals import quantiles as quantiles_of
 from uqrestore.posterior._scratch import NewArray, in_memory, let_go
 from uqrestore.posterior.components import align_signs, components_from_gram
 
@@ -72,8 +74,9 @@ class Summary:
         mmse: The posterior mean.
         mmse_source: ``"mean of draws"``, or ``"network"`` where the model predicts it directly.
         std: Standard deviation over draws, per pixel.
-        levels: Levels of ``quantiles``, between 0 and 1.
-        quantiles: Quantiles over draws, per pixel.
+        levels: Levels of ``quantiles``: the probability that a truth exchangeable with the draws
+            lies below, ``k / (draws + 1)`` for the ``k``-th smallest draw.
+        quantiles: Quantiles over draws, per pixel; never interpolated but for the median.
         pc: Principal components, of unit norm in each slice.
         pc_std: Standard deviation along each component in each slice; debiased if of the draws.
         explained: Share of the variance of the draws of all slices along each component.
@@ -122,7 +125,8 @@ def summarise(
         shape: (draw, slice, channel, row, column).
         components: Number of principal components wanted; fewer come out if there are fewer
             than ``components + 2`` draws.
-        levels: Levels of the quantiles.
+        levels: Levels wanted of the quantiles; the nearest that this number of draws has come
+            out, see :mod:`uqrestore.intervals`.
         predicted: What a network says; its components, if it has any, stand in for those of
             the draws, and the draws say how much of their variance these hold.
         scope: ``"volume"`` finds components of the volume as a whole, for draws that are
@@ -133,6 +137,7 @@ def summarise(
         float32 arrays. With one draw the standard deviation is NaN: it cannot be known.
     """
     draws, slices, channels, rows, columns = shape
+    levels = tuple(exact_level(level, draws) for level in levels)
     told = None if predicted is None or not len(predicted.pc) else predicted
     count = max(0, min(components, draws - 2)) if told is None else 0
     image = (slices, channels, rows, columns)
@@ -149,7 +154,7 @@ def summarise(
             centre = x.mean(axis=0)
             mean[k, :, band] = centre
             if levels:
-                quantiles[:, k, :, band] = np.quantile(x, levels, axis=0)
+                quantiles[:, k, :, band] = quantiles_of(x, levels)
             x -= centre
             std[k, :, band] = _std(x)
             flat = x.reshape(draws, -1)
@@ -186,7 +191,7 @@ def summarise(
         mmse=mean if predicted is None else np.asarray(predicted.mmse, np.float32),
         mmse_source="mean of draws" if predicted is None else "network",
         std=std,
-        levels=tuple(levels),
+        levels=levels,
         quantiles=quantiles,
         pc=pc,
         pc_std=(np.sqrt(variance) if told is None else told.pc_std).astype(np.float32),

@@ -148,7 +148,7 @@ class PosteriorWriter:
 
         Args:
             components: Principal components wanted; at most the number of draws less two come.
-            quantiles: Levels between 0 and 1.
+            quantiles: Levels wanted, between 0 and 1; the nearest order statistics come.
             predicted: Posterior mean and components where a network predicts them.
             scope: ``"slice"`` or ``"volume"``: whether the slices of a component are directions
                 of their own or parts of one.

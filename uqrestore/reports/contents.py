@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 
 from uqrestore.posterior._hdf5 import dimensions, reading
 
-INTERVAL = (0.05, 0.95)
 Volume = Float[np.ndarray, "z y x"]
 TITLES = {"truth": "truth", "zero_filled": "zero-filled", "linear_mmse": "linear MMSE"}
 
@@ -33,7 +32,10 @@ class Contents:
         unit: Of all images.
         planned: Draws the run will make.
         valid: Draws that are written, by (draw, slice).
-        maps: ``mean``, ``std``, ``low``, ``high`` (5 and 95 %) and what ``/reference`` holds.
+        interval: Name of the level of the pixels' intervals, such as ``88.2 %``.
+        interval_level: Exact coverage of an ideal sampler; None where it is not known.
+        maps: ``mean``, ``std``, ``low``, ``high`` (ends of the intervals) and what ``/reference``
+            holds.
         components: Directions of unit norm, (component, z, y, x).
         component_std: Standard deviation along each, (component, z).
         explained: Share of the variance along each.
@@ -61,6 +63,8 @@ class Contents:
     unit: str
     planned: int
     valid: Bool[np.ndarray, "draw z"]
+    interval: str
+    interval_level: float | None
     maps: Mapping[str, Volume]
     components: Float[np.ndarray, "component z y x"]
     component_std: Float[np.ndarray, "component z"]

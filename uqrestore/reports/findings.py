@@ -11,6 +11,7 @@ import numpy as np
 
 from uqrestore.conformal.guarantee import Guarantee
 from uqrestore.conformal.scope import setting_of
+from uqrestore.intervals import central_interval
 from uqrestore.posterior._hdf5 import short
 from uqrestore.reports.contents import Contents
 from uqrestore.reports.data_fit import DataFit, measure_data_fit
@@ -38,7 +39,7 @@ class Findings:
         calibration: Of the method.
         check: Of the intervals, against the file's own reference.
         regions: Posterior of the mean of each.
-        half_width: Mean of half the 90 % interval of the pixels of the mask; None without draws.
+        half_width: Mean half-width of the intervals of the pixels of the mask; None without draws.
         guarantee: The sentence of a calibrated promise that this file holds.
         warnings: What is wrong, for people.
         threshold: That the regions were compared with.
@@ -102,7 +103,10 @@ def find(path: Path, *, labels: Path | None = None, threshold: float | None = No
     guarantee, warning = _guarantee(contents)
     if guarantee and contents.promised is not None:
         low, high = contents.promised
-        contents = dataclasses.replace(contents, maps={**contents.maps, "low": low, "high": high})
+        maps = {**contents.maps, "low": low, "high": high}
+        contents = dataclasses.replace(
+            contents, maps=maps, interval="guaranteed", interval_level=None
+        )
     if warning:
         warnings.append(warning)
     mask, maps = contents.mask, contents.maps
@@ -155,12 +159,15 @@ def to_data(findings: Findings) -> dict[str, Any]:
         "slices": len(c.z),
         "draws": len(c.draws),
         "draws_planned": c.planned,
+        "interval": c.interval,
+        "interval_level": c.interval_level,
         "half_width": findings.half_width,
         "half_width_share": _share(findings),
         "data_fit": None if isinstance(fit, str) else fit.typical,
         "data_fit_kind": None if isinstance(fit, str) else "chi2" if fit.noisy else "relative",
         "component_share": [float(v) for v in c.explained if np.isfinite(v)],
-        "coverage_90": None if findings.check is None else findings.check.coverage,
+        "coverage": None if findings.check is None else findings.check.coverage,
+        "coverage_gap": _coverage_gap(findings.check),
         "error_over_std": None if findings.check is None else findings.check.error_over_std,
         "seconds": _total(c.timing, "wall_s"),
         **{name: value for name, value in c.figures.items() if isinstance(value, int | float)},
@@ -185,7 +192,8 @@ def to_data(findings: Findings) -> dict[str, Any]:
                 "millilitres": r.millilitres,
                 "position_mm": list(r.position),
                 "mean": r.estimate,
-                "interval_90": list(r.interval),
+                "interval": list(r.interval),
+                "interval_level": central_interval(len(r.values)).level,
                 "truth": r.truth,
                 "above_threshold": r.above,
             }
@@ -199,6 +207,13 @@ def to_data(findings: Findings) -> dict[str, Any]:
 def _share(findings: Findings) -> float | None:
     low, high = findings.window
     return None if findings.half_width is None else findings.half_width / max(high - low, 1e-30)
+
+
+def _coverage_gap(check: SelfCheck | None) -> float | None:
+    """Return the coverage minus that of an ideal sampler of as many draws, in percentage points."""
+    if check is None or check.expected is None:
+        return None
+    return 100 * (check.coverage - check.expected)
 
 
 def _total(timing: Mapping[str, np.ndarray], name: str) -> float | None:

@@ -15,7 +15,7 @@ PAGE, MACHINE = "group.report.html", "group.report.json"
 
 METRICS: dict[str, tuple[str, float | None, str]] = {
     "half_width_share": (
-        "Mean half-width of the 90 % interval, share of the display range",
+        "Mean half-width of the intervals, share of the display range",
         None,
         "How wide the posterior is.",
     ),
@@ -24,7 +24,11 @@ METRICS: dict[str, tuple[str, float | None, str]] = {
         None,
         "1 is right with noise, 0 without.",
     ),
-    "coverage_90": ("Coverage of the 90 % intervals", None, "Where a reference image is known."),
+    "coverage_gap": (
+        "Coverage of the intervals minus that of an ideal sampler, percentage points",
+        0.0,
+        "Where a reference image is known; below 0, the intervals are too narrow.",
+    ),
     "error_over_std": (
         "Error of the mean over the stated spread",
         1.0,

@@ -45,6 +45,7 @@ def pictures(findings: Findings, shown: Shown) -> dict[str, Any]:
         "y": c.y.tolist(),
         "z": c.z[at].tolist(),
         "unit": c.unit,
+        "interval": c.interval,
         "inside": "mask" if c.has_mask else "image",
         "window": [low, high],
         "range": [low, float(max(c.maps["mean"].max(), high))],

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.intervals import CentralInterval, central_interval, percent
 from uqrestore.posterior._hdf5 import UNREADABLE, dimensions, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.reports.contents import INTERVAL, TITLES, Contents, Volume
+from uqrestore.reports.contents import TITLES, Contents, Volume
 
 READS = 1
 """Newest schema of posterior files that a report understands."""
@@ -46,6 +47,7 @@ class _Reading:
     def __init__(self, path: Path, file: Any) -> None:  # noqa: ANN401  (h5py is typed loosely)
         self.path, self.file = path, file
         self.missing: list[str] = []
+        self.interval, self.level = "90 %", None
 
     def contents(self) -> Contents:
         root = {key: _text(value) for key, value in self.file.attrs.items()}
@@ -82,6 +84,8 @@ class _Reading:
             unit=self._unit(),
             planned=len(valid),
             valid=valid[:, keep],
+            interval=self.interval,
+            interval_level=self.level,
             maps=maps,
             components=components,
             component_std=std,
@@ -124,7 +128,7 @@ class _Reading:
         found: dict[str, Volume] = {}
         mean, std = self._volume("/estimate/mmse"), self._volume("/estimate/std")
         if mean is not None and std is not None:
-            found |= {"mean": mean, "std": std, **self._quantiles(mean, std)}
+            found |= {"mean": mean, "std": std, **self._ends(mean, std)}
         for name in TITLES:
             values = self._volume(f"/reference/{name}")
             if values is not None:
@@ -135,19 +139,32 @@ class _Reading:
             )
         return found
 
-    def _quantiles(self, mean: Volume, std: Volume) -> dict[str, Volume]:
+    def _ends(self, mean: Volume, std: Volume) -> dict[str, Volume]:
+        """Return the ends of central intervals; quantiles that were interpolated are not used."""
         quantile, levels = self.file.get("/estimate/quantile"), self._array("/estimate/q")
-        if quantile is not None and levels is not None:
-            at = [np.flatnonzero(np.isclose(levels, level)) for level in INTERVAL]
+        draws = int(np.ravel(self.file["/estimate"].attrs.get("draws", 0))[0])
+        if quantile is not None and levels is not None and "q_source" in quantile.attrs and draws:
+            interval = central_interval(draws)
+            at = [np.flatnonzero(np.isclose(levels, level)) for level in interval.tails]
             values = self._array("/estimate/quantile")
             if values is not None and all(len(i) for i in at):
+                self.interval, self.level = interval.name, interval.level
                 values = _first_channel(dimensions(quantile), values)
                 return {"low": values[at[0][0]], "high": values[at[1][0]]}
-        self.missing.append("No 5 and 95 % quantiles: intervals are mean -+ 1.64 std instead.")
+        valid = np.asarray(self.file["/posterior/valid"][...])[0] == 1
+        if valid.all() and len(valid) == draws:
+            found = self._moments(valid, np.ones(valid.shape[1], bool))
+            return {"low": found["low"], "high": found["high"]}
+        self.missing.append(
+            "No quantiles of all draws: intervals are mean -+ 1.645 std, which is 90 % only if the "
+            "posterior of a pixel is Gaussian."
+        )
+        self.interval = "Gaussian 90 %"
         return {"low": mean - 1.645 * std, "high": mean + 1.645 * std}
 
     def _moments(self, valid: np.ndarray, keep: np.ndarray) -> dict[str, Volume]:
-        """Compute mean, spread and quantiles of an unfinished file's draws."""
+        """Compute mean, spread and intervals from the draws that are written."""
+        found: set[CentralInterval] = set()
         images = self.file["/posterior/image"]
         channel = (0,) if "channel" in dimensions(images) else ()
         rows: dict[str, list[np.ndarray]] = {"mean": [], "std": [], "low": [], "high": []}
@@ -155,8 +172,13 @@ class _Reading:
             draws = np.stack([images[(0, j, *channel, k)] for j in np.flatnonzero(valid[:, k])])
             rows["mean"].append(draws.mean(axis=0))
             rows["std"].append(draws.std(axis=0, ddof=1))
-            for name, level in zip(("low", "high"), INTERVAL, strict=True):
-                rows[name].append(np.quantile(draws, level, axis=0))
+            interval = central_interval(len(draws))
+            found.add(interval)
+            for name, end in zip(("low", "high"), interval.of(draws), strict=True):
+                rows[name].append(end)
+        if found:
+            self.level = found.pop().level if len(found) == 1 else None
+            self.interval = "90 %" if self.level is None else percent(self.level)
         shape = (0, *images.shape[-2:])
         return {
             name: np.asarray(values, np.float32).reshape(-1, *shape[1:])

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from uqrestore.intervals import central_interval
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import read_placement
-from uqrestore.reports.contents import INTERVAL, Contents
+from uqrestore.reports.contents import Contents
 
 SPOTS = 3
 SPOT_PERCENTILE = 97.0
@@ -50,8 +51,8 @@ class Region:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """From the 5 % to the 95 % quantile of the draws."""
-        low, high = np.quantile(self.values, INTERVAL)
+        """Central interval of the draws, of the level next to 90 %."""
+        low, high = central_interval(len(self.values)).of(self.values)
         return float(low), float(high)
 
     @property

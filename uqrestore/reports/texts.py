@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from uqrestore import __version__
+from uqrestore.intervals import central_interval
 from uqrestore.reports import svg as charts
 from uqrestore.reports.contents import Contents
 from uqrestore.reports.data_fit import DataFit
 from uqrestore.reports.findings import Findings, lights, statement
-from uqrestore.reports.method_card import expected_coverage, prior_card
+from uqrestore.reports.method_card import prior_card
 from uqrestore.reports.regions import Region
 from uqrestore.reports.wording import again, bibtex, facts, fit_words, methods_text
 
@@ -51,7 +52,7 @@ def texts(findings: Findings) -> dict[str, Any]:
         "has_truth": "truth" in c.maps,
         "threshold": findings.threshold,
         "draws_done": len(c.draws),
-        "expected": expected_coverage(len(c.draws)),
+        "region_interval": central_interval(len(c.draws)) if c.draws else None,
         "absent": f"{min(1.0, 3 / max(len(c.draws), 1)):.0%}",
         "fit": measured,
         "fit_missing": fit if isinstance(fit, str) else "",

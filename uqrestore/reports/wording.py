@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from uqrestore.intervals import central_interval
 from uqrestore.reports.contents import Contents
 from uqrestore.reports.data_fit import DataFit
 from uqrestore.reports.findings import Findings
@@ -50,8 +51,7 @@ def methods_text(findings: Findings) -> str:
         f"Per slice, {len(c.draws)} posterior samples were drawn with {name}{cite}{options}, using "
         f"the diffusion prior {prior.get('name', '(unstated)')} ({KARRAS.words}); seed "
         f"{pipeline.get('seed', 'unstated')}.",
-        "Estimates are posterior means, intervals run from the 5 % to the 95 % quantile of the "
-        "draws.",
+        f"Estimates are posterior means; intervals are {_intervals(c)}.",
     ]
     if findings.calibration.rows:
         sentences.append(findings.calibration.words)
@@ -60,6 +60,15 @@ def methods_text(findings: Findings) -> str:
         "only."
     )
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _intervals(c: Contents) -> str:
+    if c.interval_level is None or not c.draws:
+        return f"{c.interval} intervals"
+    interval = central_interval(len(c.draws))
+    if interval.level != c.interval_level:  # of draws that the file does not keep
+        return f"central intervals that an ideal sampler covers with {c.interval}"
+    return f"central {interval.name} intervals, from {interval.ends}"
 
 
 def bibtex(method: str) -> str:

@@ -124,7 +124,7 @@
    
     let wide = 0, all = 0;
     for (let i = 0; i < A.mask.length; i++) if (A.mask[i] > .5) { all++; if (A.width[i] > state.tolerance) wide++; }
-    $("wide").textContent = all ? `${(100 * wide / all).toFixed(1)} % of the ${head.inside} is hatched: its 90 % interval is wider than ${short(state.tolerance)} ${head.unit}` : "";
+    $("wide").textContent = all ? `${(100 * wide / all).toFixed(1)} % of the ${head.inside} is hatched: its ${head.interval} interval is wider than ${short(state.tolerance)} ${head.unit}` : "";
   }
   function steps() {
     for (let k = 0; k < K; k++) paint($("map-step" + k), cut("pc" + k, state.z).map((v) => v * head.spread[k][state.z]), "PuOr_r", -head.stepTop / 2, head.stepTop / 2);
@@ -185,7 +185,7 @@
     const at = $("readout");
     if (state.at === null) { at.textContent = "Click an image, or focus one and use the arrow keys, to read values."; return; }
     const [c, r] = state.at, i = state.z * N + r * W + c, v = (name) => short(A[name][i]);
-    let text = `x ${short(head.x[c])}, y ${short(head.y[r])}, z ${short(head.z[state.z])} mm:  mean ${v("mean")}, std ${v("std")}, 90 % interval ${v("low")} to ${v("high")} ${head.unit}`;
+    let text = `x ${short(head.x[c])}, y ${short(head.y[r])}, z ${short(head.z[state.z])} mm:  mean ${v("mean")}, std ${v("std")}, ${head.interval} interval ${v("low")} to ${v("high")} ${head.unit}`;
     if (A.truth) text += `, truth ${v("truth")} (${A.truth[i] >= A.low[i] && A.truth[i] <= A.high[i] ? "inside" : "outside"})`;
     at.textContent = text;
   }

@@ -1,0 +1,57 @@
+"""One definition of a central interval, exact for any number of draws."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from uqrestore.intervals import central_interval, exact_level, quantiles
+
+
+@pytest.mark.parametrize("draws", [2, 3, 8, 16, 19, 24, 32, 39, 64, 99])
+def test_an_ideal_sampler_has_exactly_the_level_that_is_named(draws: int) -> None:
+    """Every rank of the truth among the draws is equally likely: count those inside."""
+    interval = central_interval(draws, 0.9)
+    ordered = np.arange(draws + 1)
+    low, high = zip(*(interval.of(np.delete(ordered, truth)) for truth in ordered), strict=True)
+    inside = ((ordered > low) & (ordered < high)).sum()
+    assert interval.level == pytest.approx(float(Fraction(int(inside), draws + 1)))
+
+
+@pytest.mark.parametrize("draws", [1, 2, 7, 16, 29, 64, 200])
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.8, 0.9, 0.95, 0.99])
+def test_no_other_interval_comes_nearer_to_the_level(draws: int, level: float) -> None:
+    chosen = abs(central_interval(draws, level).level - level)
+    every = [(draws + 1 - 2 * rank) / (draws + 1) for rank in range(1, (draws + 1) // 2 + 1)]
+    assert chosen == pytest.approx(min(abs(other - level) for other in every))
+
+
+def test_the_level_is_named_as_it_is() -> None:
+    assert central_interval(16).name == "88.2 %"
+    assert central_interval(16).ends == "the smallest to the largest of 16 draws"
+    assert central_interval(39).name == "90 %"
+    assert central_interval(39).ends == "the 2nd smallest to the 2nd largest of 39 draws"
+
+
+@pytest.mark.parametrize("draws", [1, 2, 9, 16, 39])
+def test_quantiles_are_draws_at_exact_levels(draws: int) -> None:
+    values = np.random.default_rng(0).permutation(draws).astype(np.float32)[:, None]
+    levels = tuple(exact_level(level, draws) for level in (0.05, 0.5, 0.95))
+    low, middle, high = quantiles(values, levels)
+    interval = central_interval(draws)
+    assert (low, high) == interval.of(values)
+    assert middle == np.median(values)
+    assert (levels[0], levels[2]) == pytest.approx(interval.tails)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90, float("nan")])
+def test_a_level_is_a_probability(level: float) -> None:
+    with pytest.raises(ValueError, match=r"nominal level of an interval.*90 % is written 0.9"):
+        central_interval(16, level)
+
+
+def test_another_number_of_draws_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of 16 draws but got 15"):
+        central_interval(16).of(np.zeros(15))
+    with pytest.raises(ValueError, match="at least one draw"):
+        central_interval(0)
