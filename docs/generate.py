@@ -1,11 +1,13 @@
 """Write the pages that follow from the code: the command line, and the modules of the API."""
 
+import importlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import uqrestore
+from uqrestore.methods import Method
 
 Command = Any
 """A command of click, which typer carries under names of its own."""
@@ -150,10 +152,18 @@ def api() -> str:
                 "```{eval-rst}",
                 f".. automodule:: {module}",
                 "   :members:",
+                "",
+                *(f".. autofunction:: {module}.{name}" for name in _methods(module)),
                 "```",
                 "",
             ]
     return "\n".join(lines)
+
+
+def _methods(module: str) -> list[str]:
+    """Return the restoration methods of a module: objects, which automodule passes over."""
+    found = vars(importlib.import_module(module))
+    return [name for name, m in found.items() if isinstance(m, Method) and m.__module__ == module]
 
 
 def _usage(command: Command) -> str:

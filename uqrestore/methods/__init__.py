@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from uqrestore.methods._method import Method
+from uqrestore.methods._method import Method, method, require_noise_free, require_range
 from uqrestore.methods.conditional import conditional, exact
 from uqrestore.methods.daps import daps
 from uqrestore.methods.ddnm import ddnm
@@ -42,8 +42,11 @@ __all__ = [
     "dps",
     "exact",
     "local_gaussian",
+    "method",
     "moment_matching",
     "pigdm",
+    "require_noise_free",
+    "require_range",
     "ssd",
     "ssd_plus",
 ]

@@ -1,9 +1,9 @@
-"""What every method does before its own work: options, presets, class labels, checks."""
+"""Restoration methods: options, presets, class labels and checks around an algorithm."""
 
 import difflib
-import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,56 +14,84 @@ from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
-Method = Callable[..., Tensor]
 Label = int | tuple[int, ...] | Literal["height"]
 """A class for all problems, or one each; ``height`` in a pipeline: that of every slice."""
 Presets = Mapping[str, Mapping[str, Any]]
 
 
-def method(**presets: Mapping[str, Any]) -> Callable[[Method], Method]:
-    """Make a method of a function ``(problem, denoiser, noise, *, options) -> images``.
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A restoration method: a function ``(problem, denoiser, noise, *, options) -> images``.
 
-    The result takes three options more: ``preset``, a named set of options which those given
-    explicitly override; ``label``, the class to draw, one for all problems or one each; and
-    ``guidance``, the strength of classifier-free guidance (1 is the network's own conditional, and
-    costs no second call).
+    Calling it checks the inputs, runs the function without gradients and refuses images that are
+    not finite. It takes three options more than the function: ``preset``, a named set of options
+    which those given explicitly override; ``label``, the class to draw, one for all problems or one
+    each; and ``guidance``, the strength of classifier-free guidance (1 is the network's own
+    conditional, and costs no second call).
 
     Args:
-        presets: Options by the name of the preset, underscores standing for hyphens.
+        function: The algorithm.
+        presets: Options by the name of the preset.
+    """
+
+    function: Callable[..., Tensor]
+    presets: Presets
+
+    def __post_init__(self) -> None:
+        # What help(), autodoc and inspect.signature look at, as functools.wraps does.
+        shown = {
+            "__doc__": self.function.__doc__,
+            "__module__": self.function.__module__,
+            "__name__": self.function.__name__,
+            "__signature__": _with_common_options(inspect.signature(self.function), self.presets),
+        }
+        for name, value in shown.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+        return self.function.__name__
+
+    def __call__(
+        self,
+        problem: Problem,
+        denoiser: Denoiser,
+        noise: SampleNoise,
+        *,
+        preset: str | None = None,
+        label: Label | None = None,
+        guidance: float = 1.0,
+        **options: Any,  # noqa: ANN401 - checked against the signature
+    ) -> Tensor:
+        """Draw images of shape ``(*noise.shape, *problem.in_shape)``.
+
+        Raises:
+            ValueError: If an option or preset does not exist, or the inputs do not fit together.
+            FloatingPointError: If the denoiser or the method returns NaN or infinity.
+        """
+        parameters = inspect.signature(self).parameters.values()
+        accepted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        for option in options:
+            _require_name(option, accepted, f"{self.name} has no option")
+        if preset is not None:
+            _require_name(preset, self.presets, f"{self.name} has no preset")
+            options = {**self.presets[preset], **options}
+        _check_inputs(self.name, problem, denoiser, noise)
+        with torch.no_grad():
+            denoiser = _with_label(denoiser, label, guidance)
+            return _finite(self.name, self.function(problem, denoiser, noise, **options))
+
+
+def method(**presets: Mapping[str, Any]) -> Callable[[Callable[..., Tensor]], Method]:
+    """Make a :class:`Method` of a function.
+
+    Args:
+        presets: Options by the name of the preset: underscores stand for hyphens, and a leading
+            one is left out, so that a name may begin with a digit.
     """
     known = {name.strip("_").replace("_", "-"): options for name, options in presets.items()}
-
-    def decorate(function: Method) -> Method:
-        name = function.__name__
-        signature = _with_common_options(inspect.signature(function), known)
-        accepted = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-
-        @functools.wraps(function)
-        def run(
-            problem: Problem,
-            denoiser: Denoiser,
-            noise: SampleNoise,
-            *,
-            preset: str | None = None,
-            label: Label | None = None,
-            guidance: float = 1.0,
-            **options: Any,  # noqa: ANN401 - checked against the signature
-        ) -> Tensor:
-            for option in options:
-                _require_name(option, accepted, f"{name} has no option")
-            if preset is not None:
-                _require_name(preset, known, f"{name} has no preset")
-                options = {**known[preset], **options}
-            _check_inputs(name, problem, denoiser, noise)
-            with torch.no_grad():
-                denoiser = _with_label(denoiser, label, guidance)
-                return _finite(name, function(problem, denoiser, noise, **options))
-
-        run.__signature__ = signature  # type: ignore[attr-defined]
-        run.presets = known  # type: ignore[attr-defined]
-        return run
-
-    return decorate
+    return lambda function: Method(function, known)
 
 
 def _finite(method: str, images: Tensor) -> Tensor:
