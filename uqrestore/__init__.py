@@ -1,23 +1,115 @@
-"""Restore medical and scientific images, and say rightly how uncertain the result is."""
+"""Restore medical and scientific images from incomplete, noisy measurements, with uncertainty.
 
-from pathlib import Path
-from typing import Any
+``import uqrestore`` loads nothing heavy: functions and rooms are imported when first used.
+"""
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from uqrestore._version import __version__
+
+if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
+    from uqrestore import (
+        batch,
+        benchmarks,
+        conformal,
+        diagnostics,
+        diffusion,
+        evaluation,
+        explorer,
+        methods,
+        metrics,
+        networks,
+        operators,
+        pipeline,
+        posterior,
+        priors,
+        reports,
+        restoration,
+        scans,
+        training,
+        zoo,
+    )
+    from uqrestore._front import (
+        calibrate,
+        evaluate,
+        load_pipeline,
+        open,
+        report,
+        restore,
+        train,
+    )
+    from uqrestore.noise import SampleNoise
+    from uqrestore.problem import Problem, simulate
+    from uqrestore.sampling import sample
+    from uqrestore.scans import read_scan
+    from uqrestore.zoo import list_priors, load_prior
+
+__all__ = [
+    "Problem",
+    "SampleNoise",
+    "__version__",
+    "batch",
+    "benchmarks",
+    "calibrate",
+    "conformal",
+    "diagnostics",
+    "diffusion",
+    "evaluate",
+    "evaluation",
+    "explorer",
+    "list_priors",
+    "load_pipeline",
+    "load_prior",
+    "methods",
+    "metrics",
+    "networks",
+    "open",
+    "operators",
+    "pipeline",
+    "posterior",
+    "priors",
+    "read_scan",
+    "report",
+    "reports",
+    "restoration",
+    "restore",
+    "sample",
+    "scans",
+    "simulate",
+    "train",
+    "training",
+    "zoo",
+]
+
+_DEFINED_IN = {
+    "Problem": "problem",
+    "SampleNoise": "noise",
+    "calibrate": "_front",
+    "evaluate": "_front",
+    "list_priors": "zoo",
+    "load_pipeline": "_front",
+    "load_prior": "zoo",
+    "open": "_front",
+    "read_scan": "scans",
+    "report": "_front",
+    "restore": "_front",
+    "sample": "sampling",
+    "simulate": "problem",
+    "train": "_front",
+}
+"""Module of every function and class; no module may carry the name of one of them."""
 
 
-def open(path: Path | str) -> Any:  # noqa: ANN401  (an OpenPosterior, imported when it is needed)
-    """Open a posterior file, lazily: xarray, small pictures, an explorer for notebooks.
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'uqrestore' has no attribute {name!r}")
+    if name not in _DEFINED_IN:
+        return import_module(f"uqrestore.{name}")
+    value = getattr(import_module(f"uqrestore.{_DEFINED_IN[name]}"), name)
+    globals()[name] = value
+    return value
 
-    Args:
-        path: A finished or partial posterior file.
 
-    Returns:
-        A :class:`uqrestore.explorer.OpenPosterior`.
-
-    Raises:
-        uqrestore.posterior.PosteriorError: If the file is missing or is no posterior file.
-    """
-    from uqrestore.explorer import open_file
-
-    return open_file(path)
+def __dir__() -> list[str]:
+    return __all__

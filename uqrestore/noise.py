@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# Sample index of the measurement noise, which no posterior sample has.
+MEASUREMENT_STREAM = 2**62
+
 VOLUME = 2**40  # slices of a volume's field are numbered from here, apart from single slices
 REACH = 2.5  # lengths; beyond, weights are below 0.002
 

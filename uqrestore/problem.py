@@ -1,11 +1,12 @@
-"""What is known about one image, or a batch of them: the measurement, and how it was made."""
+"""Inverse problem: operator, measurement and noise level of one image or a batch."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from uqrestore.noise import SampleNoise
+from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
+from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._checks import Index
 from uqrestore.operators.base import LinearOperator, Shape
 
@@ -16,7 +17,8 @@ class Problem:
 
     Args:
         operator: ``A``; its own batch is the batch of problems.
-        y: Measurement, shape ``(*problem, *operator.out_shape)``, in network intensity.
+        y: Measurement, shape ``(*problem, *operator.out_shape)``, in network intensity. Arrays of
+            numpy are converted, and complex values to two real channels.
         noise_std: Standard deviation of the measurement noise in the units of ``y`` (per real
             component where ``y`` is complex); one value, or one per problem.
 
@@ -30,11 +32,18 @@ class Problem:
     noise_std: float | Tensor = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "y", as_measurement(self.operator, self.y))
         want = self.operator.out_shape
         if tuple(self.y.shape[self.y.ndim - len(want) :]) != want:
             raise ValueError(
                 f"the measurement y has shape {tuple(self.y.shape)} but {self.operator.name} "
                 f"measures (*problem, {', '.join(map(str, want))})."
+            )
+        if self.operator.problem_shape not in ((), self.problem_shape):
+            raise ValueError(
+                f"{self.operator.name} is a batch of {self.operator.problem_shape[0]} operators "
+                f"but the measurement y has shape {tuple(self.y.shape)}, the batch "
+                f"{self.problem_shape}; give one measurement per operator."
             )
         if not torch.isfinite(self.y).all():
             bad = int((~torch.isfinite(self.y)).sum())
@@ -45,6 +54,39 @@ class Problem:
         noise_std = torch.as_tensor(self.noise_std)
         if not (torch.isfinite(noise_std) & (noise_std >= 0)).all():
             raise ValueError(f"noise_std must be finite and at least 0, got {self.noise_std}.")
+
+    @classmethod
+    def from_units(
+        cls,
+        operator: LinearOperator,
+        y: Array,
+        low: float,
+        high: float,
+        noise_std: float | Tensor = 0.0,
+    ) -> "Problem":
+        r"""Return the problem of a measurement in other units, such as those of a scanner.
+
+        .. math:: y_{net} = (y - A(s)) / c, \qquad s = (high + low) / 2, \ c = (high - low) / 2
+
+        because the intensity map :math:`x = s + c\, x_{net}` is affine and the operator linear.
+        Draws return to these units as ``low + (draws + 1) / 2 * (high - low)``.
+
+        Args:
+            operator: ``A``.
+            y: Measurement of an image in other units.
+            low: Image intensity that -1 of the prior stands for, such as that of air.
+            high: Image intensity that 1 of the prior stands for.
+            noise_std: Standard deviation of the noise in the units of ``y``.
+
+        Raises:
+            ValueError: If ``low`` is not below ``high``, or as :class:`Problem`.
+        """
+        if not low < high:
+            raise ValueError(f"low must be below high, got low={low} and high={high}.")
+        given = cls(operator, as_measurement(operator, y), noise_std)
+        shift, scale = (high + low) / 2, (high - low) / 2
+        offset = operator(given.y.new_full((*operator.problem_shape, *given.in_shape), shift))
+        return cls(operator, (given.y - offset) / scale, noise_std / scale)
 
     @property
     def problem_shape(self) -> Shape:
@@ -101,38 +143,60 @@ class Problem:
             self.noise_std[at] if each else self.noise_std,  # type: ignore[index]
         )
 
-    def to(self, device: torch.device | str) -> "Problem":
-        """Return a copy whose tensors live on ``device``."""
+    def to(self, target: torch.device | torch.dtype | str) -> "Problem":
+        """Return a copy on a device, or with its numbers in another floating-point type."""
         noise_std = self.noise_std
         if isinstance(noise_std, Tensor):
-            noise_std = noise_std.to(device)
-        return Problem(self.operator.to(device), self.y.to(device), noise_std)
+            noise_std = noise_std.to(target)
+        return Problem(self.operator.to(target), self.y.to(target), noise_std)
+
+
+def as_measurement(operator: LinearOperator, y: Array) -> Tensor:
+    """Return a measurement of an operator as a real tensor; see ``operators._arrays.as_real``.
+
+    Raises:
+        ValueError: If the operator is none of this package.
+    """
+    if not isinstance(operator, LinearOperator):
+        raise ValueError(
+            f"a Problem needs an operator of uqrestore.operators but got "
+            f"{type(operator).__name__}; write Problem(operator, y), and from_callable for an "
+            "operator made of functions."
+        )
+    return as_real(y, operator.out_shape)
 
 
 def simulate(
     operator: LinearOperator,
-    x: Tensor,
+    x: Array,
     *,
     noise_std: float | Tensor = 0.0,
+    seed: int | None = None,
     noise: SampleNoise | None = None,
 ) -> Problem:
     """Measure images: ``y = A x + noise_std * n`` on the rows that the operator measures.
 
     Args:
         operator: ``A``.
-        x: Images, shape ``(*problem, *operator.in_shape)``, in network intensity.
+        x: Images, shape ``(*problem, *operator.in_shape)``, in network intensity. Arrays of numpy
+            are converted, and complex values to two real channels.
         noise_std: Standard deviation of the measurement noise, in the units of ``A x``.
-        noise: Streams of the noise, one sample wide; needed when ``noise_std > 0``.
+        seed: Seed of the noise, whose stream no posterior draw of the same seed has.
+        noise: Streams of the noise, one sample wide, instead of a seed.
 
     Raises:
-        ValueError: If noise is wanted but no streams are given.
+        ValueError: If noise is wanted but neither seed nor streams are given.
     """
-    y = operator(x)
+    y = operator(as_real(x, operator.in_shape))
     problem = Problem(operator, y, noise_std)
     if not problem.is_noisy:
         return problem
+    if noise is None and seed is not None:
+        batch = problem.problem_shape
+        slices = range(batch[0]) if batch else 0
+        noise = SampleNoise(seed, [MEASUREMENT_STREAM], slices=slices)
     if noise is None:
-        raise ValueError("simulate needs noise=SampleNoise(...) when noise_std is above 0.")
+        raise ValueError("simulate needs a seed=0, or noise=SampleNoise(...), for noise_std > 0.")
     drawn = problem.noise_std_like(y) * noise.like(y[None])[0]
     if operator.row_mask is not None:
         drawn = drawn * operator.row_mask

@@ -16,7 +16,7 @@ from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.masked_fourier import MaskedFourier
-from uqrestore.operators.masks import cartesian_mask
+from uqrestore.operators.masks import cartesian
 from uqrestore.operators.matrix import Matrix
 from uqrestore.operators.mixed import mix
 from uqrestore.priors import GaussianMixture, GaussianPrior, fit_low_rank
@@ -115,7 +115,7 @@ def _operator(index: int, shape: Shape, g: torch.Generator) -> LinearOperator:
         return Inpainting((torch.rand(shape, generator=g) < 0.4).double())
     if index % 3 == 1:
         space = shape[-2], shape[-1]
-        mask = cartesian_mask(space, acceleration=2, center_lines=2, generator=g)
+        mask = cartesian(space, acceleration=2, center_lines=2, seed=g)
         return MaskedFourier(mask, channels=1)
     rows = torch.randn(pixels // 4, pixels, generator=g, dtype=torch.float64)
     return Matrix(rows / pixels**0.5, shape)

@@ -22,7 +22,7 @@ from uqrestore.operators import (
     to_deepinv,
 )
 from uqrestore.operators.kernels import gaussian_kernel, motion_kernel
-from uqrestore.operators.masks import cartesian_mask
+from uqrestore.operators.masks import cartesian
 
 SIZE, BATCH, COILS = 128, 2, 4
 Compare = Callable[..., None]
@@ -47,7 +47,7 @@ def normal(*shape: int) -> Tensor:
 def line_masks() -> Tensor:
     """A different mask of columns for each problem, four-fold accelerated."""
     g = seed()
-    return torch.stack([cartesian_mask((SIZE, SIZE), 4, 10, g) for _ in range(BATCH)])
+    return torch.stack([cartesian((SIZE, SIZE), 4, 10, g) for _ in range(BATCH)])
 
 
 def coil_maps() -> Tensor:

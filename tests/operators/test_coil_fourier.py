@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from uqrestore.operators import CoilFourier, MaskedFourier
-from uqrestore.operators.masks import cartesian_mask
+from uqrestore.operators.masks import cartesian
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -45,7 +45,7 @@ def test_a_phase_map_makes_the_unknown_real() -> None:
 
 @pytest.mark.parametrize("axis", [-1, -2])
 def test_lines_are_solved_one_by_one_with_the_same_result(axis: int) -> None:
-    mask = cartesian_mask((12, 10), 2, 2, Generator().manual_seed(0), axis=axis)
+    mask = cartesian((12, 10), 2, 2, Generator().manual_seed(0), axis=axis)
     A = CoilFourier(mask, smooth_maps(6, 12, 10), tol=1e-10)
     scattered = mask.clone()
     scattered[0, 0] = ~scattered[0, 0]

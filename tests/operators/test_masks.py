@@ -6,14 +6,8 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from uqrestore.operators import masks
 from uqrestore.operators._fourier import reflect
-from uqrestore.operators.masks import (
-    box_mask,
-    cartesian_mask,
-    patch_mask,
-    poisson_mask,
-    radial_mask,
-)
 
 
 def seed(value: int) -> Generator:
@@ -21,11 +15,11 @@ def seed(value: int) -> Generator:
 
 
 MASKS: dict[str, Callable[[Generator], Tensor]] = {
-    "box": lambda g: box_mask((7, 6), g),
-    "cartesian": lambda g: cartesian_mask((15, 40), 4, 3, g),
-    "patch": lambda g: patch_mask((15, 14), 4, 0.3, g),
-    "poisson": lambda g: poisson_mask((21, 20), 5, 4, g),
-    "radial": lambda g: radial_mask((21, 20), 4, g),
+    "box": lambda g: masks.box((7, 6), g),
+    "cartesian": lambda g: masks.cartesian((15, 40), 4, 3, g),
+    "patch": lambda g: masks.patches((15, 14), 4, 0.3, g),
+    "poisson": lambda g: masks.poisson((21, 20), 5, 4, g),
+    "radial": lambda g: masks.radial((21, 20), 4, g),
 }
 
 
@@ -41,7 +35,7 @@ def test_a_seed_is_all_a_mask_depends_on(name: str) -> None:
 @pytest.mark.parametrize("axis", [-1, -2])
 def test_cartesian_samples_whole_lines_and_the_centre(axis: int) -> None:
     shape = (40, 41)
-    mask = cartesian_mask(shape, 4, 5, seed(0), axis=axis)
+    mask = masks.cartesian(shape, 4, 5, seed(0), axis=axis)
     lines = mask.any(-1 if axis == -2 else -2)
     assert (mask.sum() == lines.sum() * shape[-1 if axis == -2 else -2]).all()
     assert lines.sum() == round(shape[axis] / 4)
@@ -51,47 +45,47 @@ def test_cartesian_samples_whole_lines_and_the_centre(axis: int) -> None:
 
 def test_cartesian_lines_are_uniform_off_the_centre() -> None:
     g = seed(0)
-    often = sum(cartesian_mask((1, 20), 2, 2, g)[0].double() for _ in range(400)) / 400
+    often = sum(masks.cartesian((1, 20), 2, 2, g)[0].double() for _ in range(400)) / 400
     assert isinstance(often, Tensor)
     outer = torch.cat([often[:9], often[11:]])
     assert (outer - 8 / 18).abs().max() < 0.1
 
 
 def test_poisson_points_keep_their_distance_and_crowd_the_centre() -> None:
-    mask = poisson_mask((64, 48), 6, 6, seed(0))
+    mask = masks.poisson((64, 48), 6, 6, seed(0))
     assert mask.sum() == 64 * 48 // 6
     assert mask[29:35, 21:27].all()
     inner = mask[16:48, 12:36].double().mean()
     outer = (mask.sum() - mask[16:48, 12:36].sum()) / (64 * 48 * 3 / 4)
     assert inner > 2 * outer
-    even = poisson_mask((64, 48), 9, 0, seed(0), slope=0)
+    even = masks.poisson((64, 48), 9, 0, seed(0), slope=0)
     points = torch.nonzero(even).double()
     nearest = (torch.cdist(points, points) + 1e3 * torch.eye(len(points))).min(-1).values
     assert nearest.min() >= 2, "random points of this density would touch"
 
 
 def test_radial_spokes_cross_at_zero_frequency() -> None:
-    mask = radial_mask((65, 64), 6, seed(2))
+    mask = masks.radial((65, 64), 6, seed(2))
     assert mask[32, 32]
     assert 5 * 64 < mask.sum() < 9 * 64
     assert (mask == reflect(mask)).double().mean() > 0.97
 
 
 def test_patches_are_shown_whole_and_cut_at_the_border() -> None:
-    mask = patch_mask((15, 14), 4, 0.3, seed(3))
+    mask = masks.patches((15, 14), 4, 0.3, seed(3))
     assert (
         mask[:12, :12] == mask[:12:4, :12:4].repeat_interleave(4, 0).repeat_interleave(4, 1)
     ).all()
     assert mask.shape == (15, 14)
     g = seed(0)
-    shown = [patch_mask((64, 64), 8, 0.3, g).double().mean() for _ in range(50)]
+    shown = [masks.patches((64, 64), 8, 0.3, g).double().mean() for _ in range(50)]
     assert float(sum(shown)) / 50 == pytest.approx(0.3, abs=0.02)
 
 
 def test_boxes_are_rectangles_with_the_stated_widths() -> None:
     g, width, counts = seed(0), 5, torch.zeros(6)
     for _ in range(4000):
-        mask = box_mask((4, width), g)
+        mask = masks.box((4, width), g)
         rows, columns = mask.any(1), mask.any(0)
         assert (mask == rows[:, None] & columns).all()
         assert not mask.all()
@@ -106,13 +100,13 @@ def test_boxes_are_rectangles_with_the_stated_widths() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: cartesian_mask((8, 8), 8, 3, seed(0)), "hold the 3 centre lines"),
-        (lambda: cartesian_mask((8, 8), 0.5, 1, seed(0)), "must be at least 1"),
-        (lambda: poisson_mask((8, 8), 8, 4, seed(0)), "hold the 4 x 4 centre"),
-        (lambda: radial_mask((8, 8), 0, seed(0)), "at least one spoke"),
-        (lambda: patch_mask((8, 8), 0, 0.5, seed(0)), "wants side >= 1"),
-        (lambda: patch_mask((8, 8), 2, 0.0, seed(0)), "visible within"),
-        (lambda: box_mask((1, 1), seed(0)), "at least 2 pixels"),
+        (lambda: masks.cartesian((8, 8), 8, 3, seed(0)), "hold the 3 centre lines"),
+        (lambda: masks.cartesian((8, 8), 0.5, 1, seed(0)), "must be at least 1"),
+        (lambda: masks.poisson((8, 8), 8, 4, seed(0)), "hold the 4 x 4 centre"),
+        (lambda: masks.radial((8, 8), 0, seed(0)), "at least one spoke"),
+        (lambda: masks.patches((8, 8), 0, 0.5, seed(0)), "wants side >= 1"),
+        (lambda: masks.patches((8, 8), 2, 0.0, seed(0)), "visible within"),
+        (lambda: masks.box((1, 1), seed(0)), "at least 2 pixels"),
     ],
 )
 def test_impossible_masks_are_refused(make: Callable[[], Tensor], message: str) -> None:

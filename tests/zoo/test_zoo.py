@@ -43,7 +43,7 @@ def test_a_whole_model_is_loaded(weights: Path) -> None:
     assert zoo.load_prior(str(weights)).in_shape == SHAPE
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.list_priors())
 def test_every_model_that_ships_is_loaded(name: str) -> None:
     assert zoo.load_prior(name).in_shape == zoo.load_card(name).in_shape
 
@@ -76,7 +76,7 @@ def test_weights_of_another_network_are_refused(weights: Path) -> None:
         zoo.load_prior(str(weights))
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.list_priors())
 def test_a_card_keeps_every_field_of_its_file(name: str) -> None:
     content = json.loads(zoo.locate(name).with_suffix(".json").read_text())
     kept = json.loads(zoo.load_card(name).model_dump_json(by_alias=True, exclude_unset=True))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from uqrestore import __version__
+from uqrestore._version import __version__
 from uqrestore.batch.tasks import SUFFIX, Task
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import (

@@ -26,7 +26,7 @@ from uqrestore.operators.colorization import Colorization
 from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.kernels import gaussian_kernel
 from uqrestore.operators.masked_fourier import MaskedFourier
-from uqrestore.operators.masks import cartesian_mask
+from uqrestore.operators.masks import cartesian
 from uqrestore.operators.matrix import Matrix
 from uqrestore.operators.strided_blur import StridedBlur
 from uqrestore.priors import ClosedForm, GaussianPrior
@@ -74,9 +74,7 @@ def _missing_half(shape: Shape, generator: torch.Generator) -> LinearOperator:
 
 
 def _fourier(shape: Shape, generator: torch.Generator) -> LinearOperator:
-    mask = cartesian_mask(
-        (shape[-2], shape[-1]), acceleration=4, center_lines=2, generator=generator
-    )
+    mask = cartesian((shape[-2], shape[-1]), acceleration=4, center_lines=2, seed=generator)
     return MaskedFourier(mask, channels=1)
 
 

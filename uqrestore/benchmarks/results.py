@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from uqrestore import __version__
+from uqrestore._version import __version__
 from uqrestore.intervals import central_interval
 from uqrestore.metrics.image import NETWORK_RANGE
 from uqrestore.networks.weights import load_json

@@ -109,9 +109,9 @@ def _entries(what: Registry) -> list[tuple[str, str]]:
 
         return [(name, f"{shapes}; pinv: {kind}") for name, shapes, kind in list_operators()]
     if what is Registry.PRIORS:
-        from uqrestore.zoo import load_card, names
+        from uqrestore.zoo import list_priors, load_card
 
-        return [(name, load_card(name).title) for name in names()]
+        return [(name, load_card(name).title) for name in list_priors()]
     if what is Registry.METHODS:
         from uqrestore.methods import METHODS as registry
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from uqrestore import __version__
+from uqrestore._version import __version__
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -1,5 +1,6 @@
 """A network, preconditioned into a denoiser."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -40,6 +41,60 @@ class Denoiser(Protocol):
             label: Class index, shape ``(*batch,)``.
         """
         ...
+
+
+class FunctionDenoiser:
+    """A plain function ``(x_t, sigma) -> clean images`` as a denoiser.
+
+    Args:
+        function: Takes images ``(n, *in_shape)`` and a noise level that broadcasts against them:
+            0-dim, or of shape ``(n, 1, ...)``.
+        in_shape: Shape of one image, ``(channel, *space)``.
+    """
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], in_shape: Shape) -> None:
+        self.function = function
+        self.in_shape = in_shape
+
+    def __call__(
+        self,
+        x_t: Tensor,
+        sigma: Tensor,
+        problem: Problem | None = None,
+        label: Tensor | None = None,
+    ) -> Tensor:
+        if problem is not None or label is not None:
+            raise ValueError(
+                "a plain function is a prior without measurement or label; choose a zero-shot "
+                "method such as 'ddnm', or give a denoiser with in_shape and the arguments "
+                "(x_t, sigma, problem, label)."
+            )
+        sigma = torch.as_tensor(sigma, dtype=x_t.dtype, device=x_t.device)
+        if sigma.ndim:
+            batch = x_t.shape[: x_t.ndim - len(self.in_shape)]
+            sigma = sigma.expand(batch).reshape(-1, *[1] * len(self.in_shape))
+        clean = self.function(x_t.reshape(-1, *self.in_shape), sigma)
+        return clean.reshape(x_t.shape)
+
+
+def as_denoiser(prior: Denoiser | Callable[..., Tensor], in_shape: Shape) -> Denoiser:
+    """Return a prior as a denoiser; a plain function is wrapped for images of ``in_shape``.
+
+    Raises:
+        ValueError: If it is no function, such as the name of a prior.
+    """
+    if isinstance(prior, Denoiser):
+        return prior
+    if isinstance(prior, str):
+        raise ValueError(
+            f"the denoiser is the text {prior!r}; write uqrestore.load_prior({prior!r})."
+        )
+    if not callable(prior):
+        raise ValueError(
+            f"a denoiser is a function (x_t, sigma) -> clean images but got "
+            f"{type(prior).__name__}; write uqrestore.load_prior(name) for a bundled prior."
+        )
+    return FunctionDenoiser(prior, in_shape)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from uqrestore.explorer.widget import Explorer
+    from uqrestore.reports.page import Written
 
 Image = Float[np.ndarray, "y x"]
 
@@ -168,6 +170,36 @@ class OpenPosterior(PosteriorFile):
             raise ImportError("to_arviz needs ArviZ; pip install arviz.") from error
         known = getattr(arviz, "InferenceData", None)
         return self.tree if known is None else known.from_datatree(self.tree)
+
+    def report(
+        self,
+        out: str | PathLike[str] | None = None,
+        *,
+        labels: str | PathLike[str] | None = None,
+        threshold: float | None = None,
+        overwrite: bool = False,
+    ) -> "Written":
+        """Write the report: one HTML page, and the same as JSON.
+
+        Args:
+            out: The HTML file, or the folder it goes to; None puts it beside the posterior file.
+            labels: NIfTI of numbered regions, on the grid of the scan that was restored.
+            threshold: Intensity; the page states how probable it is that a region exceeds it.
+            overwrite: Replace what is there.
+
+        Raises:
+            PosteriorError: If the file is damaged, or the labels do not fit it.
+            FileExistsError: If the report exists.
+        """
+        from uqrestore.reports.page import write_report
+
+        return write_report(
+            self.path,
+            None if out is None else Path(out),
+            labels=None if labels is None else Path(labels),
+            threshold=threshold,
+            overwrite=overwrite,
+        )
 
     # --- representation ----------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.operators import kernels, masks, random
 from uqrestore.operators.adapters import from_callable, from_deepinv, to_deepinv
 from uqrestore.operators.algebra import Composed, Scaled, Stacked
 from uqrestore.operators.base import LinearOperator, stack_operators
@@ -98,8 +99,11 @@ __all__ = [
     "from_callable",
     "from_data",
     "from_deepinv",
+    "kernels",
     "list_operators",
+    "masks",
     "mix",
+    "random",
     "stack_operators",
     "to_deepinv",
 ]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 Shape = tuple[int, ...]
 Index = int | slice | Sequence[int] | Tensor
+Seed = int | torch.Generator
 Value = TypeVar("Value")
 Method = TypeVar("Method", bound=Callable[..., Tensor])
 
@@ -18,6 +19,12 @@ def require(condition: bool | Tensor, operator: str, message: str) -> None:
     """Raise ``ValueError`` naming the operator unless the condition holds everywhere."""
     if not (bool(condition.all()) if isinstance(condition, Tensor) else condition):
         raise ValueError(f"{operator}: {message}")
+
+
+def as_generator(seed: Seed) -> torch.Generator:
+    """Return the generator of a seed; a generator comes back as it is, to draw on from."""
+    is_one = isinstance(seed, torch.Generator)
+    return seed if is_one else torch.Generator().manual_seed(int(seed))
 
 
 def same(operator: str, field: str, values: Sequence[Any]) -> None:

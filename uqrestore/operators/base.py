@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._cg import conjugate_gradient, expand_to, inner
 from uqrestore.operators._checks import Index, Shape, pick, same
 from uqrestore.operators.spectrum import SolveInfo, Spectrum
@@ -86,9 +87,11 @@ class LinearOperator(abc.ABC):
         """Return the singular value decomposition, or None where there is no cheap one."""
         return None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Map images to measurements after checking their shape."""
+    def __call__(self, x: Array) -> Tensor:
+        """Map images to measurements after checking their shape; numpy arrays are converted."""
         want = self._wanted
+        if not isinstance(x, Tensor):
+            x = as_real(x, self.in_shape)
         if x.shape[-len(want) :] != want or not x.is_floating_point():
             check_shape(self, x)
         return self.forward(x)

@@ -1,22 +1,22 @@
-"""Masks: which lines of k-space, or which voxels, are seen. All drawn from a generator."""
+"""Sampling masks of k-space and visibility masks of images, drawn from a seed."""
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import Generator, Tensor
+from torch import Tensor
 
-from uqrestore.operators._checks import require
+from uqrestore.operators._checks import Seed, as_generator, require
 
 Mask2D = Bool[Tensor, "row column"]
 
 
-def cartesian_mask(
+def cartesian(
     shape: tuple[int, int],
     acceleration: float | int,
     center_lines: int,
-    generator: Generator,
+    seed: Seed,
     *,
     axis: int = -1,
 ) -> Mask2D:
@@ -28,7 +28,7 @@ def cartesian_mask(
         shape: Rows and columns of k-space, zero frequency at the centre.
         acceleration: Lines of the grid for each line sampled.
         center_lines: Fully sampled lines around zero frequency.
-        generator: Where the random lines come from.
+        seed: Of the random lines: a number, or a generator to draw on from.
         axis: Phase-encoding axis, along which lines are left out: -1 columns, -2 rows.
 
     Returns:
@@ -44,7 +44,7 @@ def cartesian_mask(
     count = round(lines / acceleration) if acceleration >= 1 else 0
     require(
         count >= 1 and 0 <= center_lines <= count,
-        "cartesian_mask",
+        "masks.cartesian",
         f"acceleration {acceleration} of {lines} lines samples {count} of them, which must be at "
         f"least 1 and hold the {center_lines} centre lines; lower one of the two.",
     )
@@ -52,17 +52,17 @@ def cartesian_mask(
     sampled = torch.zeros(lines, dtype=torch.bool)
     sampled[start : start + center_lines] = True
     outer = torch.nonzero(~sampled).flatten()
-    drawn = torch.randperm(len(outer), generator=generator)[: count - center_lines]
+    drawn = torch.randperm(len(outer), generator=as_generator(seed))[: count - center_lines]
     sampled[outer[drawn]] = True
     line = sampled[None, :] if axis in (-1, 1) else sampled[:, None]
     return line.expand(shape).clone()
 
 
-def poisson_mask(
+def poisson(
     shape: tuple[int, int],
     acceleration: float | int,
     center: int,
-    generator: Generator,
+    seed: Seed,
     *,
     slope: float | int = 3.0,
 ) -> Mask2D:
@@ -76,7 +76,7 @@ def poisson_mask(
         shape: Rows and columns of k-space, zero frequency at the centre.
         acceleration: Points of the grid for each point sampled.
         center: Side of the fully sampled square around zero frequency; 0 for none.
-        generator: Where the order comes from.
+        seed: Of the random order: a number, or a generator to draw on from.
         slope: Growth of the distance from centre to corner; 0 samples uniformly.
 
     Raises:
@@ -92,13 +92,14 @@ def poisson_mask(
     fully[start[0] : start[0] + center, start[1] : start[1] + center] = True
     require(
         max(1, int(fully.sum())) <= count and center <= min(shape),
-        "poisson_mask",
+        "masks.poisson",
         f"acceleration {acceleration} samples {count} points of {shape}, which must be at least 1 "
         f"and hold the {center} x {center} centre; lower one of the two.",
     )
     offset = [torch.arange(length) - length // 2 for length in shape]
     distance = torch.hypot(2 * offset[0][:, None] / shape[0], 2 * offset[1] / shape[1]) / 2**0.5
     growth = 1 + slope * distance
+    generator = as_generator(seed)
     order = torch.randperm(shape[0] * shape[1], generator=generator).tolist()
     # The largest distance that still leaves enough points; what is too many is dropped at random.
     low, high = 0.0, float(max(shape))
@@ -135,19 +136,19 @@ def _throw(fully: Mask2D, radius: Tensor, order: list[int]) -> Mask2D:
     return mask
 
 
-def radial_mask(shape: tuple[int, int], spokes: int, generator: Generator) -> Mask2D:
+def radial(shape: tuple[int, int], spokes: int, seed: Seed) -> Mask2D:
     """Sample the grid points nearest to straight lines through the centre, by the golden angle.
 
     Args:
         shape: Rows and columns of k-space, zero frequency at the centre.
         spokes: Number of lines.
-        generator: Where the angle of the first line comes from.
+        seed: Of the angle of the first line: a number, or a generator to draw on from.
 
     Raises:
         ValueError: If there are no spokes.
     """
-    require(spokes >= 1, "radial_mask", f"wants at least one spoke, got {spokes}.")
-    first = torch.pi * torch.rand((), generator=generator)
+    require(spokes >= 1, "masks.radial", f"wants at least one spoke, got {spokes}.")
+    first = torch.pi * torch.rand((), generator=as_generator(seed))
     angle = first + torch.arange(spokes) * torch.pi * (5**0.5 - 1) / 2
     radius = torch.arange(-2 * max(shape), 2 * max(shape) + 1) / 2
     row = (shape[0] // 2 + angle.sin()[:, None] * radius).round().long()
@@ -158,26 +159,24 @@ def radial_mask(shape: tuple[int, int], spokes: int, generator: Generator) -> Ma
     return mask
 
 
-def patch_mask(
-    shape: tuple[int, int], side: int, visible: float | int, generator: Generator
-) -> Mask2D:
+def patches(shape: tuple[int, int], side: int, visible: float | int, seed: Seed) -> Mask2D:
     """Show each patch of a regular tiling with the same probability; at least one is shown.
 
     Args:
         shape: Rows and columns of the image.
         side: Side of a patch in pixels; 1 shows single pixels. Patches are cut at the border.
         visible: Probability that a patch is shown.
-        generator: Drawn from until a patch shows.
+        seed: Of the patches: a number, or a generator; drawn from until a patch shows.
 
     Raises:
         ValueError: If the side is not positive, or the probability not within (0, 1].
     """
     require(
         side >= 1 and 0 < visible <= 1,
-        "patch_mask",
+        "masks.patches",
         f"wants side >= 1 and visible within (0, 1], got {side} and {visible}.",
     )
-    shown = torch.zeros(0, dtype=torch.bool)
+    generator, shown = as_generator(seed), torch.zeros(0, dtype=torch.bool)
     while not shown.any():
         shown = torch.rand(tiling(shape, side), generator=generator) < visible
     return spread_tiles(shown, side, shape)
@@ -196,7 +195,7 @@ def spread_tiles(
     return whole[: shape[0], : shape[1]].clone()
 
 
-def box_mask(shape: tuple[int, int], generator: Generator) -> Mask2D:
+def box(shape: tuple[int, int], seed: Seed) -> Mask2D:
     """Show a rectangle, its edges two distinct rows and two distinct columns, uniformly drawn.
 
     Its complement is the missing box; a rectangle that is the whole image is drawn again, so
@@ -204,10 +203,10 @@ def box_mask(shape: tuple[int, int], generator: Generator) -> Mask2D:
 
     Args:
         shape: Rows and columns of the image, at least 2 pixels in all.
-        generator: Where the edges come from.
+        seed: Of the edges: a number, or a generator to draw on from.
     """
-    require(shape[0] * shape[1] > 1, "box_mask", f"wants at least 2 pixels, got {shape}.")
-    mask = torch.ones(shape, dtype=torch.bool)
+    require(shape[0] * shape[1] > 1, "masks.box", f"wants at least 2 pixels, got {shape}.")
+    generator, mask = as_generator(seed), torch.ones(shape, dtype=torch.bool)
     while mask.all():
         edges = [
             torch.randperm(length + 1, generator=generator)[:2].sort().values.tolist()
@@ -219,9 +218,9 @@ def box_mask(shape: tuple[int, int], generator: Generator) -> Mask2D:
 
 
 MASKS: Mapping[str, Callable[..., Bool[Tensor, "row column"]]] = {
-    "box": box_mask,
-    "cartesian": cartesian_mask,
-    "patches": patch_mask,
-    "poisson": poisson_mask,
-    "radial": radial_mask,
+    "box": box,
+    "cartesian": cartesian,
+    "patches": patches,
+    "poisson": poisson,
+    "radial": radial,
 }

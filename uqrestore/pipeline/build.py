@@ -63,7 +63,7 @@ def _measure_with(
     assert part is not None  # as asked before
     law = MASKS[part.law]
     said = typed_options(("operator", "mask"), part.law, part.options, law)
-    mask: Tensor = law(in_shape[-2:], **said, generator=_generator(part.seed, *slice_key))
+    mask: Tensor = law(in_shape[-2:], **said, seed=_generator(part.seed, *slice_key))
     if operator.name == "inpainting":
         mask = mask.expand(in_shape)  # all channels of a voxel are seen, or none
     options = {"mask": mask, **options}

@@ -25,7 +25,7 @@ from uqrestore.pipeline.reading import (
 
 # Arguments that are filled while the work goes on, and that a file therefore cannot say.
 _FILLED = {"problem", "denoiser", "denoise", "noise"}  # of methods
-_FILLED |= {"mask", "shape", "in_shape", "problems", "generator"}  # of operators and mask laws
+_FILLED |= {"mask", "shape", "in_shape", "problems"}  # of operators and mask laws
 _FILLED |= {"image_shape"}  # of networks
 
 
@@ -74,7 +74,7 @@ def check_names(pipeline: Pipeline) -> None:
         if isinstance(part, OperatorPart):
             _check_operator(key, part)
         elif isinstance(part, MethodPart):
-            _check_method(key, part)
+            check_method(key, part)
     if isinstance(pipeline, TrainPipeline):
         from uqrestore.networks import BACKBONES
 
@@ -190,7 +190,8 @@ def _check_mask(key: KeyPath, part: MaskPart) -> None:
     typed_options(key, part.law, part.options, MASKS[part.law])
 
 
-def _check_method(key: KeyPath, part: MethodPart) -> None:
+def check_method(key: KeyPath, part: MethodPart) -> None:
+    """Raise ``NameFault`` if there is no such method, or it has no such option."""
     from uqrestore.methods import METHODS
 
     _check_name((*key, "name"), part.name, METHODS, "method")

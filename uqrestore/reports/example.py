@@ -8,7 +8,7 @@ import torch
 from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.masked_fourier import MaskedFourier
-from uqrestore.operators.masks import cartesian_mask
+from uqrestore.operators.masks import cartesian
 from uqrestore.posterior import PosteriorPlan, PosteriorWriter
 from uqrestore.restoration.acquisition import Acquisition, acquire
 from uqrestore.scans import Intensity
@@ -51,7 +51,7 @@ def write_example(
     """
     prior, chosen = gaussian_field((1, *shape)), tuple(range(slices))
     truth = INTENSITY.to_file(prior.draw(SampleNoise(seed, [TRUTH_STREAM], slices=chosen))[0])
-    mask = cartesian_mask(shape, 2, 4, torch.Generator().manual_seed(seed))
+    mask = cartesian(shape, 2, 4, torch.Generator().manual_seed(seed))
     acquisition = acquire(
         MaskedFourier(mask, channels=1),
         truth.float().numpy(),

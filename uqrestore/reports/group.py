@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from uqrestore import __version__
+from uqrestore._version import __version__
 from uqrestore.reports import svg as charts
 from uqrestore.reports.page import Written, environment, static, write_report, write_whole
 

@@ -162,7 +162,7 @@ def prior_card(contents: Contents) -> tuple[PriorCard | None, str]:
     """Return the card of the prior, and a note on whether it is the one that was used."""
     said = contents.provenance.get("prior")
     name = str(said.get("name", "")) if isinstance(said, Mapping) else ""
-    if name not in zoo.names():
+    if name not in zoo.list_priors():
         return None, "The card of the prior is not known to this version."
     card = zoo.load_card(name)
     if isinstance(said, Mapping) and said.get("sha256") != card.sha256:

@@ -38,7 +38,7 @@ class Written:
 
 def write_report(
     path: Path,
-    folder: Path | None = None,
+    out: Path | None = None,
     *,
     labels: Path | None = None,
     threshold: float | None = None,
@@ -48,7 +48,7 @@ def write_report(
 
     Args:
         path: The posterior file; nothing else is read but the cards that ship.
-        folder: Where they go; None puts them beside the file.
+        out: Their folder, or the name of the HTML file; None puts them beside the posterior file.
         labels: NIfTI of regions on the grid of the scan that was restored.
         threshold: Intensity; the page then says how probable it is that a region exceeds it.
         overwrite: Replace what is there.
@@ -58,15 +58,17 @@ def write_report(
         FileExistsError: If the report exists and is not to be replaced.
     """
     findings = find(path, labels=labels, threshold=threshold)
-    folder = path.parent if folder is None else folder
-    stem = findings.contents.stem
-    page, machine = folder / f"{stem}.report.html", folder / f"{stem}.report.json"
+    if out is not None and out.suffix == ".html":
+        page = out
+    else:
+        page = (path.parent if out is None else out) / f"{findings.contents.stem}.report.html"
+    machine = page.with_suffix(".json")
     for target in (page, machine):
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target}: exists already; pass --overwrite or --out.")
     data = to_data(findings)
     text = render(findings)
-    folder.mkdir(parents=True, exist_ok=True)
+    page.parent.mkdir(parents=True, exist_ok=True)
     write_whole(page, text)
     write_whole(machine, json.dumps(data, indent=1, allow_nan=False, default=_finite) + "\n")
     return Written(page, machine, data)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore import __version__
+from uqrestore._version import __version__
 from uqrestore.intervals import central_interval
 from uqrestore.reports import svg as charts
 from uqrestore.reports.contents import Contents

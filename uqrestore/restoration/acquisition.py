@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from uqrestore.noise import SampleNoise
+from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
 from uqrestore.operators import CoilFourier, CoilRadial, Composed, Embedding, LinearOperator
 from uqrestore.operators.coil_maps import espirit_maps
 from uqrestore.operators.iterative import scaled_to_fit
@@ -16,9 +16,6 @@ from uqrestore.problem import Problem, simulate
 from uqrestore.scans import Intensity, Placement, RadialScan, RawScan, ScanError
 from uqrestore.scans.kspace import to_kspace
 from uqrestore.scans.radial import gridded
-
-# The stream of the measurement noise: a sample index that no posterior sample has.
-MEASUREMENT_STREAM = 2**62
 
 # What the axes of a measurement are called in the file; other operators number theirs.
 _AXES = {

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from uqrestore import __version__
+from uqrestore._version import __version__
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.noise import Coherence

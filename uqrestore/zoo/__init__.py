@@ -21,7 +21,7 @@ SCHEMA = 1
 HERE = Path(__file__).parent
 
 
-def names() -> list[str]:
+def list_priors() -> list[str]:
     """Return the names of the bundled priors."""
     return sorted(path.stem for path in HERE.glob("*.safetensors"))
 
@@ -37,7 +37,7 @@ def locate(name: str) -> Path:
         path = Path(name)
     if not path.is_file():
         raise WeightsError(
-            f"prior {name!r}: no such file; the bundled priors are {', '.join(names())}, or "
+            f"prior {name!r}: no such file; it can be {', '.join(list_priors())}, or "
             "give the path of a .safetensors file with its .json card beside it."
         )
     return path

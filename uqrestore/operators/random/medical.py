@@ -9,7 +9,7 @@ from torch import Generator
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.downsampling import Downsampling
 from uqrestore.operators.masked_fourier import MaskedFourier
-from uqrestore.operators.masks import cartesian_mask
+from uqrestore.operators.masks import cartesian
 from uqrestore.operators.radial_fourier import RadialFourier, radial_trajectory
 from uqrestore.operators.radon import Radon
 from uqrestore.operators.random.base import OperatorDistribution, choice, uniform
@@ -42,7 +42,7 @@ class CartesianKSpace(OperatorDistribution):
         lines = self.shape[self.axis]
         most = round(lines / acceleration)
         center = min(most, max(1, round(lines * self.center * 4 / max(4, acceleration))))
-        mask = cartesian_mask((row, column), acceleration, center, generator, axis=self.axis)
+        mask = cartesian((row, column), acceleration, center, generator, axis=self.axis)
         return MaskedFourier(mask, channels=1 if self.shape[0] == 1 else 2)
 
 

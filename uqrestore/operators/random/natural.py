@@ -17,7 +17,7 @@ from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.identity import Zero
 from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.kernels import gaussian_kernel, motion_kernel
-from uqrestore.operators.masks import box_mask, spread_tiles, tiling
+from uqrestore.operators.masks import box, spread_tiles, tiling
 from uqrestore.operators.matrix import Matrix
 from uqrestore.operators.random.base import OperatorDistribution, choice, integer, uniform
 from uqrestore.operators.strided_blur import StridedBlur
@@ -56,7 +56,7 @@ class BoxOutpainting(OperatorDistribution):
     name: ClassVar[str] = "box_outpainting"
 
     def draw_one(self, generator: Generator) -> LinearOperator:
-        return _inpainting(self.shape, box_mask(self.space, generator))
+        return _inpainting(self.shape, box(self.space, generator))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class MissingBox(OperatorDistribution):
     name: ClassVar[str] = "missing_box"
 
     def draw_one(self, generator: Generator) -> LinearOperator:
-        return _inpainting(self.shape, ~box_mask(self.space, generator))
+        return _inpainting(self.shape, ~box(self.space, generator))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,260 @@
+"""The functions of ``import uqrestore`` that work on files: paths in, results out."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from uqrestore.evaluation import Study, find_files, read_study
+from uqrestore.explorer import OpenPosterior, open_file
+from uqrestore.pipeline import RestorePipeline, TrainPipeline, change
+from uqrestore.pipeline import load_pipeline as _load_pipeline
+from uqrestore.pipeline.reading import Kind
+from uqrestore.restoration.memory import read_size
+from uqrestore.scans import Input, read_input
+
+if TYPE_CHECKING:
+    from uqrestore.conformal.guarantee import Guarantee
+    from uqrestore.diagnostics.evaluate import Evaluation
+    from uqrestore.posterior import Storage
+    from uqrestore.reports.page import Written
+    from uqrestore.restoration.prepare import Slices
+    from uqrestore.restoration.restore import Progress
+    from uqrestore.training.loop import Progress as TrainingProgress
+
+AnyPath = str | PathLike[str]
+
+
+def open(path: AnyPath) -> OpenPosterior:
+    """Open a posterior file, lazily: xarray, small pictures, an explorer for notebooks.
+
+    Args:
+        path: A finished or partial posterior file.
+
+    Raises:
+        uqrestore.posterior.PosteriorError: If the file is missing or is no posterior file.
+    """
+    return open_file(Path(path))
+
+
+def restore(
+    scan: AnyPath | Input,
+    pipeline: AnyPath | RestorePipeline = "brain-cs4-ssd",
+    *,
+    out: AnyPath,
+    mask: AnyPath | None = None,
+    volume: int | None = None,
+    allow_gaps: bool = False,
+    draws: int | None = None,
+    seed: int | None = None,
+    slices: "Slices" = None,
+    resample: bool = False,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    guarantee: "Guarantee | AnyPath | None" = None,
+    storage: "Storage | None" = None,
+    memory: int | str | None = None,
+    overwrite: bool = False,
+    progress: "Callable[[Progress], None] | None" = None,
+    notify: Callable[[str], None] | None = None,
+) -> OpenPosterior:
+    """Restore a scan and open the posterior file, as ``uqrestore reconstruct`` does.
+
+    An interrupted call is resumed by the same call, to the same numbers.
+
+    Args:
+        scan: Path of a NIfTI file, a DICOM folder or raw k-space; or what ``read_scan`` returns.
+        pipeline: Name of a pipeline, path of a YAML file, or what ``load_pipeline`` returns.
+        out: The posterior file to write.
+        mask: File of a brain mask, for a scan that still has its skull.
+        volume: Volume of a 4-D file, from 0.
+        allow_gaps: Take a DICOM series in spite of missing slices.
+        draws: Posterior draws of a slice, instead of the pipeline's.
+        seed: Seed of the draws, instead of the pipeline's.
+        slices: A number of slices spread evenly through the brain, or their indices on the
+            prior's grid; None for every slice with brain.
+        resample: Allow a change of the scan's pixel size to the prior's.
+        batch_size: Images in one call of the prior; changes no result.
+        device: Device of the prior, such as ``"cuda"``.
+        guarantee: What ``calibrate`` returned, or its file; sets the widths of the intervals.
+        storage: Draws and precision that the file keeps; None keeps every draw in full.
+        memory: Memory that the process may take, in bytes or as text such as ``"2GiB"``.
+        overwrite: Replace ``out`` once the new file is complete.
+        progress: Called before the first batch and after every one.
+        notify: Called with lines for the user, such as changes of the grid.
+
+    Raises:
+        uqrestore.scans.ScanError: If the scan cannot be read or does not fit the prior.
+        uqrestore.posterior.PosteriorError: If ``out`` exists.
+        ValueError: If the pipeline does not fit the prior, or an option is out of range.
+    """
+    from uqrestore.conformal.guarantee import Guarantee
+    from uqrestore.restoration.restore import restore as restore_scan
+
+    if isinstance(scan, str | PathLike):
+        inside = None if mask is None else Path(mask)
+        scan = read_input(Path(scan), mask=inside, volume=volume, allow_gaps=allow_gaps)
+    elif mask is not None or volume is not None or allow_gaps:
+        raise ValueError("mask, volume and allow_gaps are for a scan given by its path.")
+    if not isinstance(pipeline, RestorePipeline):
+        pipeline = _load_pipeline(pipeline, RestorePipeline)
+    if guarantee is not None and not isinstance(guarantee, Guarantee):
+        guarantee = Guarantee.load(Path(guarantee))
+    written = restore_scan(
+        change(pipeline, draws=draws, seed=seed),
+        scan,
+        Path(out),
+        overwrite=overwrite,
+        resample=resample,
+        slices=slices,
+        batch_size=batch_size,
+        device=device,
+        guarantee=guarantee,
+        storage=storage,
+        memory=read_size(memory) if isinstance(memory, str) else memory,
+        progress=progress,
+        notify=notify,
+    )
+    return open_file(written)
+
+
+def report(
+    posterior: AnyPath | OpenPosterior,
+    out: AnyPath | None = None,
+    *,
+    labels: AnyPath | None = None,
+    threshold: float | None = None,
+    overwrite: bool = False,
+) -> "Written":
+    """Write the report of a posterior file: one HTML page, and the same as JSON.
+
+    Args:
+        posterior: The file, or what ``open`` or ``restore`` returned.
+        out: The HTML file, or the folder it goes to; None puts it beside the posterior file.
+        labels: NIfTI of numbered regions, on the grid of the scan that was restored.
+        threshold: Intensity; the page states how probable it is that a region exceeds it.
+        overwrite: Replace what is there.
+
+    Returns:
+        The paths of both files, and what the JSON holds.
+
+    Raises:
+        uqrestore.posterior.PosteriorError: If the file is damaged, or the labels do not fit it.
+        FileExistsError: If the report exists.
+    """
+    opened = posterior if isinstance(posterior, OpenPosterior) else open_file(Path(posterior))
+    return opened.report(out, labels=labels, threshold=threshold, overwrite=overwrite)
+
+
+def evaluate(files: AnyPath | Sequence[AnyPath], *, level: float = 0.01) -> "Evaluation":
+    """Test the draws of posterior files against the known truth, as ``uqrestore evaluate`` does.
+
+    Args:
+        files: A folder of posterior files, one file, or a list of files.
+        level: False-alarm rate: probability of rejecting an ideal sampler.
+
+    Raises:
+        uqrestore.posterior.PosteriorError: If a file is not finished or holds no truth.
+    """
+    return _study(files).evaluate(level=level)
+
+
+def calibrate(
+    files: AnyPath | Sequence[AnyPath],
+    out: AnyPath | None = None,
+    *,
+    method: Literal["rcps", "crc", "split_conformal", "learn_then_test", "component_box"] = "rcps",
+    alpha: float = 0.1,
+    delta: float = 0.1,
+    share: float = 0.95,
+) -> "Guarantee":
+    """Make a guarantee for intervals from posterior files whose truth is known.
+
+    Args:
+        files: A folder of posterior files, one file, or a list of files.
+        out: JSON file of the guarantee, which ``restore`` takes; None writes none.
+        method: How the widths are chosen; ``component_box`` is a region of whole images.
+        alpha: Share of pixels, or of images, that may lie outside.
+        delta: Probability of an unlucky calibration set, for ``rcps`` and ``learn_then_test``.
+        share: Share of pixels that must lie inside, for ``split_conformal``.
+
+    Raises:
+        uqrestore.posterior.PosteriorError: If a file is not finished or holds no truth.
+        FileExistsError: If ``out`` exists.
+        ValueError: If there are too few scans for a guarantee, stating how many it takes.
+    """
+    if out is not None and Path(out).exists():
+        raise FileExistsError(f"{out}: exists already; remove it, or choose another name.")
+    study = _study(files)
+    if method == "component_box":
+        made = study.calibrate_box(alpha=alpha)
+    else:
+        options = {"share": share} if method == "split_conformal" else {}
+        made = study.calibrate(method=method, alpha=alpha, delta=delta, **options)
+    if out is not None:
+        made.save(Path(out))
+    return made
+
+
+def train(
+    pipeline: AnyPath | TrainPipeline,
+    data: AnyPath,
+    out: AnyPath,
+    *,
+    device: str = "cpu",
+    tensorboard: bool = False,
+    progress: "Callable[[TrainingProgress], None] | None" = None,
+) -> Path:
+    """Train a network, as ``uqrestore train`` does; the same call resumes a stopped training.
+
+    Args:
+        pipeline: Name of a training pipeline, path of a YAML file, or what ``load_pipeline``
+            returns.
+        data: Folder of the training data.
+        out: Folder for weights and card.
+        device: Device of the network, such as ``"cuda"``.
+        tensorboard: Write the log for TensorBoard as well.
+        progress: Called now and then with samples seen, loss and speed.
+
+    Returns:
+        The file of weights, which ``load_prior`` loads.
+    """
+    from uqrestore.training.run import run_training
+
+    name = "pipeline" if isinstance(pipeline, TrainPipeline) else Path(pipeline).stem
+    if not isinstance(pipeline, TrainPipeline):
+        pipeline = _load_pipeline(pipeline, TrainPipeline)
+    return run_training(
+        pipeline.config,
+        pipeline.title,
+        name,
+        Path(data),
+        Path(out),
+        device=device,
+        report=progress,
+        tensorboard=tensorboard,
+    )
+
+
+@overload
+def load_pipeline(name: AnyPath) -> RestorePipeline: ...
+@overload
+def load_pipeline(name: AnyPath, kind: type[Kind]) -> Kind: ...
+def load_pipeline(name: AnyPath, kind: type = RestorePipeline) -> object:
+    """Read a pipeline by name or path and check its names and options.
+
+    Args:
+        name: Name of a bundled pipeline, or the path of a YAML file.
+        kind: ``RestorePipeline``, ``TrainPipeline`` or ``BenchmarkPipeline`` of
+            ``uqrestore.pipeline``.
+
+    Raises:
+        uqrestore.pipeline.PipelineError: With file, line, key and the nearest valid name.
+    """
+    return _load_pipeline(name, kind)
+
+
+def _study(files: AnyPath | Sequence[AnyPath]) -> Study:
+    if isinstance(files, str | PathLike):
+        return read_study(find_files(Path(files)))
+    return read_study([Path(file) for file in files])
