@@ -29,6 +29,16 @@ def matrix_of(operator: LinearOperator) -> Float[Tensor, "*problem row pixel"]:
     return measured.movedim(0, -1)
 
 
+def with_fixed_signs(rows: Float[Tensor, "row pixel"]) -> Float[Tensor, "row pixel"]:
+    """Return rows whose entry of largest magnitude is positive.
+
+    Singular vectors have arbitrary signs, which differ between processors and libraries; draws
+    that are made of them should not.
+    """
+    largest = rows.gather(-1, rows.abs().argmax(-1, keepdim=True))
+    return torch.where(largest < 0, -rows, rows)
+
+
 def measured_rows(operator: LinearOperator) -> Tensor:
     """Count the entries of ``y`` that are measurements, ``(*problem,)``; padding is not."""
     shape = (*operator.problem_shape, *operator.out_shape)

@@ -92,9 +92,10 @@ class GaussianPrior(ClosedForm):
         return self._spectral(x_t - self.mean, share, x_t.dtype, self.mean)
 
     def draw(self, noise: SampleNoise) -> Tensor:
-        white = noise.normal(self.variances.shape[-1:], self.mean)
-        images = torch.einsum("...ij,...j->...i", self.directions, self.variances.sqrt() * white)
-        return self.mean + images.unflatten(-1, self.in_shape)
+        # The symmetric root: signs and rotations of eigenvectors, which differ between processors,
+        # leave the draws as they are.
+        white = noise.normal(self.in_shape, self.mean)
+        return self._spectral(white, self.variances.sqrt(), self.mean.dtype, self.mean)
 
     def components(self, k: int) -> tuple[Tensor, Tensor]:
         order = self.variances.argsort(dim=-1, descending=True)[..., :k]

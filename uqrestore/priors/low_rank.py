@@ -13,6 +13,7 @@ from torch import Tensor
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import Shape
 from uqrestore.priors.closed_form import ClosedForm
+from uqrestore.priors.dense import with_fixed_signs
 from uqrestore.priors.eigenform import Eigenform
 from uqrestore.priors.low_rank_posterior import LowRankPosterior
 from uqrestore.problem import Problem
@@ -64,6 +65,7 @@ class LowRankGaussian(ClosedForm):
         rows = self.factors.double().flatten(1)
         if len(rows):
             _, s, basis = torch.linalg.svd(rows, full_matrices=False)
+            basis = with_fixed_signs(basis)
         else:
             s, basis = rows.new_zeros(0), rows
         return Eigenform(self.mean, basis, s.square(), self.tau, self.in_shape)

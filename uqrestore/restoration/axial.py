@@ -115,7 +115,7 @@ def fit_axial(
         return np.asarray(found)
 
     ratio = np.asarray([measure(float(length)) for length in tried])
-    length, share = _nearest(tried, np.log(ratio), [volume.spacing_mm for volume in volumes])
+    length, share = _nearest(tried, ratio, [volume.spacing_mm for volume in volumes])
     return AxialFit(
         lengths_mm=tuple(tried),
         ratio=np.exp(np.log(ratio).mean(axis=1)),
@@ -127,18 +127,19 @@ def fit_axial(
 
 def _nearest(
     tried: Float[np.ndarray, " length"],
-    log_ratio: Float[np.ndarray, "length volume lag"],
+    ratio: Float[np.ndarray, "length volume lag"],
     spacings_mm: Sequence[float],
 ) -> tuple[float, float]:
     """Return the length and share whose ratios, between those measured, are nearest to 1."""
     lengths = np.linspace(tried[0], tried[-1], FINE)
     left = np.zeros((len(SHARES), len(lengths)))
     for place, spacing in enumerate(spacings_mm):
-        for lag in range(log_ratio.shape[2]):
+        for lag in range(ratio.shape[2]):
             apart = (lag + 1) * spacing
             wanted = SHARES[:, None] * _correlation(lengths, apart)
             known = _correlation(tried, apart)
-            left += np.interp(wanted, known, log_ratio[:, place, lag]) ** 2
+            # The variogram of draws is linear in the correlation of their noise.
+            left += np.log(np.interp(wanted, known, ratio[:, place, lag])) ** 2
     share, length = np.unravel_index(left.argmin(), left.shape)
     return round(float(lengths[length]), 1), round(float(SHARES[share]), 2)
 
