@@ -225,9 +225,11 @@ def test_the_problem_solved_is_that_of_the_network_whatever_the_units() -> None:
         torch.testing.assert_close(problem.y, direct.y, rtol=1e-4, atol=2e-4)
 
 
-def test_the_residual_is_relative_and_in_the_units_of_the_acquisition() -> None:
-    intensity = Intensity(40.0, 250.0)
+@pytest.mark.parametrize("unit", [1.0, 1e-30, 1e30])
+def test_the_residual_is_relative_and_in_the_units_of_the_acquisition(unit: float) -> None:
+    intensity = Intensity(40.0 * unit, 250.0 * unit)
     images = np.random.default_rng(0).normal(40, 250, (2, *SHAPE)).astype(np.float32)
+    images *= np.float32(unit)
     mask = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(0)) < 0.4
     acquisition = acquire(
         MaskedFourier(mask, channels=1),

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from uqrestore.intervals import central_interval
-from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile
+from uqrestore.scans import Verdict
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -235,13 +235,9 @@ class OpenPosterior(PosteriorFile):
 
     def _verdict(self) -> str:
         try:
-            scope = self.scope or {}
-        except PosteriorError:
-            scope = {}
-        if "in_scope" not in scope:
+            return Verdict.from_data(self.scope).summary
+        except ValueError:
             return "not stated"
-        findings = "; ".join(map(str, scope.get("findings", ())))
-        return "in scope" if scope["in_scope"] else f"OUT OF SCOPE: {findings}"
 
     @property
     def _middle(self) -> int:

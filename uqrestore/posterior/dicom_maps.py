@@ -1,6 +1,7 @@
-"""Maps of a posterior file as DICOM wants them: turned, placed, and filed under somebody."""
+"""Maps of a posterior file in the conventions of DICOM: orientation, place, and identity."""
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ PERSONAL = (  # of the scan that the maps are filed beside, where its series is 
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
     "StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-WORDS = {
+SUMMARIES = {
     "mmse": "posterior mean",
     "std": "posterior standard deviation",
     "linear_mmse": "linear MMSE estimate",
@@ -50,9 +51,9 @@ class DicomMap:
     tags: dict[str, str]
 
     @property
-    def words(self) -> str:
-        """What the map is, in words."""
-        return WORDS.get(self.name, self.name.replace("_", " "))
+    def summary(self) -> str:
+        """Human-readable name of the map."""
+        return SUMMARIES.get(self.name, self.name.replace("_", " "))
 
 
 def read_maps(path: Path, names: Sequence[str]) -> Iterator[DicomMap]:
@@ -99,7 +100,11 @@ def _between(spacing: float, slices: np.ndarray) -> float:
 
 
 def study_of(source: Path | str | None) -> dict[str, Any]:
-    """Return whose maps they are: of the source's series, or of nobody."""
+    """Return the patient and study of the source's series, or those of nobody.
+
+    Raises:
+        PosteriorError: If there is no such series, or its texts are in no known character set.
+    """
     from pydicom.uid import generate_uid
 
     anonymous = {
@@ -125,7 +130,32 @@ def study_of(source: Path | str | None) -> dict[str, Any]:
         header = first_header(Path(source))
     except ScanError as error:
         raise PosteriorError(str(error)) from error
-    return anonymous | {name: header[name].value for name in PERSONAL if name in header}
+    return anonymous | {
+        name: _text(header, name, Path(source)) for name in PERSONAL if name in header
+    }
+
+
+def _text(header: Any, keyword: str, source: Path) -> str:  # noqa: ANN401  (pydicom's Dataset)
+    """Return the text of an attribute, once it is sure in which character set it is written.
+
+    Raises:
+        PosteriorError: If it is not, so that the maps might be filed under another name.
+    """
+    from pydicom.charset import python_encoding
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what cannot be decoded is refused below
+        stated = header.get("SpecificCharacterSet") or ""
+        text = str(header[keyword].value or "")
+    stated = [stated] if isinstance(stated, str) else list(stated)
+    known = any(stated) and all(name in python_encoding for name in stated)
+    if text.isascii() or (known and "\N{REPLACEMENT CHARACTER}" not in text):
+        return text
+    raise PosteriorError(
+        f"{source}: its {keyword} has letters outside the character set that the files state "
+        f"({', '.join(stated) or 'none'}); correct SpecificCharacterSet of the series, or leave "
+        "out --source for anonymous maps."
+    )
 
 
 def header_of(item: DicomMap, study: dict[str, Any], k: int) -> Any:  # noqa: ANN401
@@ -134,6 +164,8 @@ def header_of(item: DicomMap, study: dict[str, Any], k: int) -> Any:  # noqa: AN
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
     header: Any = Dataset()
+    if not "".join([*map(str, study.values()), item.unit, item.summary]).isascii():
+        header.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
     for name, value in study.items():
         setattr(header, name, value)
     is_ct = item.tags.get("Modality") == "CT" or item.unit == "HU"

@@ -29,7 +29,7 @@ def parametric_map(item: DicomMap, headers: list[Any], number: int) -> Any:  # n
     low, high = float(values.min()), float(values.max())
     mapping = hd.pm.RealWorldValueMapping(
         lut_label=item.name[:16].upper(),
-        lut_explanation=f"{item.words}, {item.unit}"[:64],
+        lut_explanation=f"{item.summary}, {item.unit}"[:64],
         unit=unit,
         value_range=(low, high if high > low else low + 1),
         slope=1.0,
@@ -64,7 +64,7 @@ def parametric_map(item: DicomMap, headers: list[Any], number: int) -> Any:  # n
             ),
             plane_positions=positions,
             content_label=item.name.upper()[:16],
-            content_description=f"{item.words}. {WARNING}"[:64],
+            content_description=f"{item.summary}. {WARNING}"[:64],
         )
     result.SeriesDescription = _description(item)
     result.Laterality = headers[0].get("Laterality", "")  # empty where it is not known
@@ -83,7 +83,7 @@ def series_images(item: DicomMap, headers: list[Any], number: int) -> Iterator[A
         header.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
         header.SeriesNumber, header.InstanceNumber, header.AcquisitionNumber = number, k + 1, 1
         header.SeriesDescription = _description(item)
-        header.DerivationDescription = f"{item.words} of posterior draws. {WARNING}"
+        header.DerivationDescription = f"{item.summary} of posterior draws. {WARNING}"
         header.SoftwareVersions = __version__
         header.ContentDate = f"{now:%Y%m%d}"
         header.ContentTime = f"{now:%H%M%S}"
@@ -106,7 +106,7 @@ def series_images(item: DicomMap, headers: list[Any], number: int) -> Iterator[A
 
 
 def _description(item: DicomMap) -> str:
-    return f"uqrestore {item.words} [{item.unit}]"[:64]
+    return f"uqrestore {item.summary} [{item.unit}]"[:64]
 
 
 def _round_up(slope: float) -> float:

@@ -11,6 +11,7 @@ from uqrestore.posterior._hdf5 import dimensions, reading, variables
 from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.posterior.open import root_attributes
 from uqrestore.posterior.schema import validate
+from uqrestore.scans import Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -111,9 +112,7 @@ def read_content(path: Path | str) -> dict[str, Any]:
         ("warning", str(root["warning"])),
     ]
     if "scope" in root:
-        scope = json.loads(root["scope"])
-        words = "in scope" if scope["in_scope"] else "OUT OF SCOPE: " + "; ".join(scope["findings"])
-        header.append(("scan", words))
+        header.append(("scan", Verdict.from_data(json.loads(root["scope"])).summary))
     figures: dict[str, Any] = json.loads(root.get("figures", "{}"))
     header += [(name, f"{value:.4g}") for name, value in figures.items()]
     return {"header": header, "rows": rows}

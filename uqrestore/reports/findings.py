@@ -251,6 +251,8 @@ def _scope_light(scope: Mapping[str, Any] | None) -> Light:
         return Light("Scope of the prior", "unknown", "unknown", "The file does not say.")
     findings = scope.get("findings") or ()
     words = "; ".join(str(item) for item in findings) if isinstance(findings, list | tuple) else ""
+    if scope["in_scope"] is None:
+        return Light("Scope of the prior", "unknown", "unknown", words or "Its card does not say.")
     if scope["in_scope"]:
         return Light(
             "Scope of the prior", "good", "in scope", words or "A scan as the prior has seen."

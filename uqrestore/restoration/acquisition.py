@@ -1,5 +1,6 @@
 """Slices of a scan as they were acquired: measured in file units, restored in network units."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,9 +74,11 @@ class Acquisition:
         axes = tuple(range(-len(problem.operator.out_shape), 0))
         misfit = (problem.operator(images) - problem.y).square().sum(axes).sqrt().cpu()
         rows = [self.slices.index(i) for i in slices]
-        size = self.y[rows].square().sum(axes).sqrt()
+        # Squares of intensities of 1e-30 or 1e30 are beyond float32; a power of two is exact.
+        unit = 2.0 ** math.frexp(self.intensity.scale)[1]
+        size = (self.y[rows] / unit).square().sum(axes).sqrt()
         # A slice without signal is explained exactly or not at all; 0 / 0 is 0 here.
-        return (misfit * self.intensity.scale / size.clamp(min=1e-30)).numpy()
+        return (misfit * (self.intensity.scale / unit) / size.clamp(min=1e-30)).numpy()
 
     def zero_filled(self) -> Float[Tensor, " slice *image"]:
         """Return the minimum-norm image of every measurement, in file units.

@@ -28,6 +28,7 @@ from uqrestore.restoration.draw import (
     linear_mmse,
     weights_of,
 )
+from uqrestore.restoration.trained_operators import operator_findings
 from uqrestore.scans import (
     Input,
     ModelSlices,
@@ -157,6 +158,13 @@ def prepare_restoration(
     else:
         parts = _simulated(pipeline, scan, card, in_shape, resample, slices)
     scan, model, acquisition, verdict, reference = parts
+    conditioned = pipeline.method.name == "conditional"
+    verdict = verdict.with_findings(*operator_findings(card, acquisition, conditioned=conditioned))
+    if pipeline.predictor is not None:
+        _, predictor = cache.denoiser(pipeline.predictor, device)
+        verdict = verdict.with_findings(
+            *operator_findings(predictor, acquisition, role="predictor")
+        )
     size = model.images.shape[-2:]
     if size != in_shape[-2:]:  # fit_to_model allows it for a prior of windows alone
         denoiser = WindowedDenoiser(denoiser, (size[0], size[1]))
@@ -196,7 +204,7 @@ def _simulated(
         whole=card.of_windows,
     )
     in_shape = (in_shape[0], *model.images.shape[-2:])
-    verdict = check_scope(given, card.domain, resampled=model.placement.resampled)
+    verdict = check_scope(scan, card.domain, resampled=model.placement.resampled)
     chosen = _choose(model, slices)
     acquisition = acquire(
         build_operator(pipeline.operator, in_shape, chosen),

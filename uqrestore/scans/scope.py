@@ -1,7 +1,8 @@
-"""Is this a scan the model was trained for? A verdict, from the scan's own voxels."""
+"""Comparison of a scan with the training data of a prior: a verdict from the scan's own voxels."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import numpy as np
 from uqrestore.scans.scan import Scan
 
 LARGEST_BRAIN_CM2 = 230.0  # an adult's largest axial brain section is 150-190, a head's 300-400
-STRIPPED_BACKGROUND = 0.2  # a stripped scan is zero over far more of its box than this
+SMALLEST_BRAIN_CM2 = 20.0  # a child's is above 80; a slab of the vertex shows less
+STRIPPED_BACKGROUND = 0.2  # a stripped scan is background over far more of its box than this
+FEWEST_PIXELS = 8  # across what a scan shows, on both axes of a slice
+THICKEST_MM, THICKEST = 6.0, 2.0  # of a slice: in mm, or in pixels of the prior
 TILT_DEGREES = 20.0  # above, "axial" slices are another anatomy
 RIM_MM, CORE_MM = (2.0, 7.0), 14.0  # cortex and its CSF; deep white matter
 
@@ -19,7 +23,8 @@ class TrainingDomain:
     """Kind of scan that a prior was trained on; what is None is not known, and not judged.
 
     Attributes:
-        voxel_size: In-plane size of a pixel in mm, one number or one a side.
+        voxel_size: Size of a pixel in mm, one number or one a side; a third number is the
+            distance of slices.
         contrast: Such as ``T1w``.
         skull_stripped: Whether the training scans hold the brain alone.
     """
@@ -28,82 +33,145 @@ class TrainingDomain:
     contrast: str | None = None
     skull_stripped: bool | None = None
 
+    @property
+    def unknown(self) -> str:
+        """What must be known before a scan can be called in scope, and is not."""
+        missing = {"pixel size": self.voxel_size, "contrast": self.contrast}
+        return " and ".join(name for name, value in missing.items() if value is None)
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a scan is of the kind a model was trained on.
+    """Whether a scan is of the kind a prior was trained on.
 
     Attributes:
-        in_scope: False if any finding speaks against it.
-        findings: One sentence each: what was wanted, what was found.
+        in_scope: False if any finding speaks against it; None if too little is known of the
+            prior to tell.
+        findings: One sentence each: what was wanted and what was found, or what is not known.
     """
 
-    in_scope: bool
+    in_scope: bool | None
     findings: tuple[str, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {"in_scope": self.in_scope, "findings": list(self.findings)}
 
+    @classmethod
+    def from_data(cls, data: object) -> "Verdict":
+        """Undo :meth:`to_data`, of a file that anybody may have written.
+
+        Raises:
+            ValueError: If it is no verdict.
+        """
+        if isinstance(data, Mapping):
+            state, findings = data.get("in_scope", ""), data.get("findings", [])
+            if (state is None or isinstance(state, bool)) and isinstance(findings, list | tuple):
+                return cls(state, tuple(map(str, findings)))
+        raise ValueError("the file's scope is no verdict on a scan.")
+
+    def with_findings(self, *findings: str) -> "Verdict":
+        """Return the verdict with further findings against the scan."""
+        if not findings:
+            return self
+        return Verdict(False, (*(self.findings if self.in_scope is False else ()), *findings))
+
+    @property
+    def summary(self) -> str:
+        """The verdict in a few words, and its findings."""
+        state = {True: "in scope", False: "OUT OF SCOPE", None: "scope unknown"}[self.in_scope]
+        return f"{state}: {'; '.join(self.findings)}" if self.findings else state
+
     def __str__(self) -> str:
-        if self.in_scope:
-            return "in scope of the model's training data"
-        return "OUT OF SCOPE of the model's training data: " + "; ".join(self.findings)
+        state, _, findings = self.summary.partition(": ")
+        words = f"{state} of the model's training data"
+        return f"{words}: {findings}" if findings else words
 
 
-def check_scope(scan: Scan, domain: TrainingDomain, *, resampled: bool = False) -> Verdict:
+def check_scope(
+    scan: Scan, domain: TrainingDomain | Mapping[str, Any], *, resampled: bool = False
+) -> Verdict:
     """Compare a scan with what a prior was trained on.
 
-    The skull and the contrast are judged by rules of thumb on the voxels (and a BIDS suffix in
-    the name): they catch a whole head, a T2-weighted or an inverted scan, not a subtle one.
+    The skull and the contrast are judged by rules of thumb on mask and voxels (and a BIDS suffix
+    in the name): they catch a whole head, a T2-weighted or an inverted scan, not a subtle one.
 
     Args:
-        scan: In patient order.
-        domain: What the prior was trained on.
+        scan: In patient order, as it is restored: stripped where a mask was given.
+        domain: What the prior was trained on, or its card as plain data.
         resampled: Whether the scan is brought to the model's voxel size; then only pixels
             larger than the model's speak against it, since detail cannot be resampled in.
 
     Returns:
         The verdict; it never raises, for a scan out of scope may still be restored knowingly.
     """
-    findings = []
-    if (size := domain.voxel_size) is not None:
-        wanted = np.broadcast_to(np.asarray(size, np.float64), np.shape(size) or (2,))[:2]
-        excess = np.asarray(scan.spacing[:2]) / wanted - 1
-        if excess.max() > 0.05 or (excess.min() < -0.05 and not resampled):
-            findings.append(
-                f"pixels are {scan.spacing[0]:.3g} x {scan.spacing[1]:.3g} mm, "
-                f"the model's {wanted[0]:g} x {wanted[1]:g} mm"
-            )
-    if (stripped := domain.skull_stripped) is not None:
-        skull = _skull(scan)
-        if stripped and skull:
-            findings.append(f"the model wants a skull-stripped scan, but {skull}")
-        if not stripped and not skull:
-            findings.append("the model wants the whole head, but the scan is skull-stripped")
+    if isinstance(domain, Mapping):
+        known = {field.name: domain.get(field.name) for field in fields(TrainingDomain)}
+        domain = TrainingDomain(**known)
+    findings = [*_size_findings(scan, domain.voxel_size, resampled), *_extent_findings(scan)]
+    if domain.skull_stripped is not None:
+        findings += _head_findings(scan, stripped=domain.skull_stripped)
     if domain.contrast:
         findings += _contrast_findings(scan, domain.contrast)
     if scan.grid.tilt > TILT_DEGREES:
         findings.append(f"slices are tilted by {scan.grid.tilt:.0f} degrees from axial")
     if scan.source.format == "NIfTI" and scan.source.space_code == 0:
         findings.append("the file states no orientation, so left and right cannot be trusted")
-    return Verdict(not findings, tuple(findings))
+    if findings:
+        return Verdict(False, tuple(findings))
+    if domain.unknown:
+        return Verdict(None, (f"the prior's card does not state its {domain.unknown}",))
+    return Verdict(True)
 
 
-def _skull(scan: Scan) -> str:
-    """Say why the scan seems to hold more than a brain; empty if it does not."""
-    above = scan.voxels > scan.voxels.min()
-    background = 1 - above.mean()
-    if background < STRIPPED_BACKGROUND:
-        return f"only {100 * background:.0f} % of its voxels are plain background"
-    from scipy.ndimage import binary_fill_holes
+def _size_findings(
+    scan: Scan, size: float | tuple[float, ...] | None, resampled: bool
+) -> list[str]:
+    if size is None:
+        return []
+    findings = []
+    wanted = np.broadcast_to(np.asarray(size, np.float64), np.shape(size) or (2,))
+    pixel = wanted[:2]
+    excess = np.asarray(scan.spacing[:2]) / pixel - 1
+    if excess.max() > 0.05 or (excess.min() < -0.05 and not resampled):
+        findings.append(
+            f"pixels are {scan.spacing[0]:.3g} x {scan.spacing[1]:.3g} mm, "
+            f"the model's {pixel[0]:g} x {pixel[1]:g} mm"
+        )
+    limit = 1.05 * wanted[2] if len(wanted) > 2 else max(THICKEST_MM, THICKEST * pixel.max())
+    if scan.spacing[2] > limit:
+        findings.append(
+            f"slices lie {scan.spacing[2]:.3g} mm apart, more than the {limit:.3g} mm of the "
+            "model's training data"
+        )
+    return findings
 
-    pixel_cm2 = scan.spacing[0] * scan.spacing[1] / 100
-    largest = above[:, :, int(above.sum(axis=(0, 1)).argmax())]
-    area = float(np.asarray(binary_fill_holes(largest)).sum()) * pixel_cm2
-    if area > LARGEST_BRAIN_CM2:
-        return f"its largest section is {area:.0f} cm2, too large for a brain"
-    return ""
+
+def _extent_findings(scan: Scan) -> list[str]:
+    """Judge whether there is an image at all: not one voxel, and not a line."""
+    sides = [int(np.ptp(np.flatnonzero(scan.mask.any(axis=axes)))) + 1 for axes in ((1, 2), (0, 2))]
+    if min(sides) >= FEWEST_PIXELS:
+        return []
+    return [f"what it shows is {sides[0]} x {sides[1]} pixels, too little to be an image"]
+
+
+def _head_findings(scan: Scan, *, stripped: bool) -> list[str]:
+    """Judge by the mask whether there is a skull; coils that measure a person always see it."""
+    area = float(scan.mask.sum(axis=(0, 1)).max()) * scan.spacing[0] * scan.spacing[1] / 100
+    background = 1 - float(scan.mask.mean())
+    measured = scan.source.format == "k-space"
+    skull = ""
+    if not measured and background < STRIPPED_BACKGROUND:
+        skull = f"only {100 * background:.0f} % of its voxels are plain background"
+    elif area > LARGEST_BRAIN_CM2:
+        skull = f"its largest section is {area:.0f} cm2, too large for a brain"
+    if stripped and skull:
+        return [f"the model wants a skull-stripped scan, but {skull}"]
+    if area < SMALLEST_BRAIN_CM2:
+        return [f"its largest section is {area:.2g} cm2, too small for a head or a brain"]
+    if not stripped and not skull and not measured:
+        return ["the model wants the whole head, but the scan is skull-stripped"]
+    return []
 
 
 def _contrast_findings(scan: Scan, wanted: str) -> list[str]:
@@ -135,4 +203,5 @@ def _core_to_rim(scan: Scan) -> float | None:
     if core.sum() < 100 or rim.sum() < 100:
         return None
     values = scan.voxels - scan.voxels.min()
-    return float(np.median(values[core]) / max(float(np.median(values[rim])), 1e-12))
+    least = np.finfo(np.float32).tiny
+    return float(np.median(values[core]) / max(float(np.median(values[rim])), least))
