@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from uqrestore._files import atomic, write_text
 from uqrestore.conformal.component_box import (
     ComponentPredictions,
     calibrate_box,
@@ -238,8 +239,9 @@ def save_evaluation(found: Evaluation, path: Path) -> None:
         ValueError: If the name ends in neither.
     """
     if path.suffix == ".json":
-        path.write_text(json.dumps(found.to_data(), indent=1) + "\n")
+        write_text(path, json.dumps(found.to_data(), indent=1) + "\n")
     elif path.suffix == ".nc":
-        found.to_xarray().to_netcdf(path, engine="h5netcdf")
+        with atomic(path) as temporary:
+            temporary.write_bytes(found.to_xarray().to_netcdf(engine="h5netcdf"))
     else:
         raise ValueError(f"{path}: the table is written as .json or .nc; choose one of them.")

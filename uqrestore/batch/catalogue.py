@@ -1,11 +1,13 @@
 """All outputs of a batch: one table of their figures, and the files themselves, opened lazily."""
 
 import csv
-import os
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uqrestore._files import atomic
+from uqrestore._text import printable
 from uqrestore.batch.job import read_failure
 from uqrestore.batch.tasks import SUFFIX, BatchError
 from uqrestore.posterior import PosteriorError, PosteriorFile, open_posterior
@@ -83,18 +85,11 @@ def write_catalogue(folder: Path | str, path: Path | str | None = None) -> Path:
         raise BatchError(f"{path}: a catalogue is .csv or .parquet.")
     rows = catalogue_rows(folder)
     figures = sorted({key for row in rows for key in row} - set(FIRST))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with atomic(path) as temporary:
         if path.suffix == ".csv":
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                table = csv.DictWriter(file, (*FIRST, *figures))
-                table.writeheader()
-                table.writerows({k: _inert(v) for k, v in row.items()} for row in rows)
+            _write_csv(temporary, rows, (*FIRST, *figures))
         else:
             _write_parquet(temporary, rows, (*FIRST, *figures))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -130,6 +125,13 @@ def _finished(path: Path) -> dict[str, Any]:
         return {"status": "damaged", "error": str(error)}
 
 
+def _write_csv(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow([_inert(name) for name in columns])
+        table.writerows([_inert(row.get(name)) for name in columns] for row in rows)
+
+
 def _write_parquet(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     import pandas as pd
 
@@ -142,8 +144,12 @@ def _write_parquet(path: Path, rows: list[dict[str, Any]], columns: tuple[str, .
 
 
 def _inert(value: object) -> object:
-    """Keep a spreadsheet from taking text for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
+    """Return a cell that a spreadsheet takes for text or a number, never for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    start = unicodedata.normalize("NFKC", text.lstrip()[:1])  # wide signs are signs too
+    return f"'{text}" if start in set("=+-@") else text
 
 
 def _name(folder: Path, path: Path, suffix: str) -> str:

@@ -1,14 +1,15 @@
 """One scan of a batch: skipped where it is done, restored, or recorded as failed."""
 
 import json
-import os
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from uqrestore._files import write_text
 from uqrestore._version import __version__
 from uqrestore.batch.tasks import SUFFIX, Task
 from uqrestore.pipeline import RestorePipeline
@@ -165,13 +166,9 @@ def record_failure(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "traceback": trace,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(said, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        write_text(path, json.dumps(said, indent=1))
 
 
 def read_failure(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from uqrestore._files import write_text
 from uqrestore._version import __version__
 from uqrestore.intervals import central_interval
 from uqrestore.metrics.image import NETWORK_RANGE
@@ -133,12 +134,7 @@ class Results:
         head = json.dumps(said, indent=1).removesuffix("\n}")
         rows = _lines([asdict(row) for row in self.rows()])
         pieces = _lines([_short(piece) for piece in self.pieces])
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_text(f'{head},\n "rows": {rows},\n "pieces": {pieces}\n}}\n')
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_text(path, f'{head},\n "rows": {rows},\n "pieces": {pieces}\n}}\n')
         return path
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore._files import write_text
 from uqrestore.conformal import widths as conformal
 from uqrestore.conformal.bounds import BoundName
 from uqrestore.conformal.predictions import Predictions
@@ -179,7 +180,7 @@ class Guarantee:
 
     def save(self, path: Path) -> None:
         """Write the JSON to a file."""
-        path.write_text(self.to_json() + "\n")
+        write_text(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Guarantee":

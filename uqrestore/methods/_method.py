@@ -1,6 +1,5 @@
 """Restoration methods: options, presets, class labels and checks around an algorithm."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from uqrestore._text import did_you_mean
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.noise import SampleNoise
@@ -133,8 +133,7 @@ def _level(problem: Problem) -> str:
 
 def _require_name(name: str, known: Collection[str], what: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, known)
         raise ValueError(f"{what} {name!r}; it can be {', '.join(sorted(known))}.{hint}")
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
+
+from uqrestore._files import atomic, write_text
 
 
 class WeightsError(ValueError):
@@ -18,13 +19,11 @@ class WeightsError(ValueError):
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors so that a kill at any moment leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     # Not save_file, which makes files that only their owner can read.
-    with part.open("wb") as file:
-        file.write(save({name: t.detach().contiguous().cpu() for name, t in tensors.items()}))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with atomic(path) as temporary:
+        temporary.write_bytes(
+            save({name: t.detach().contiguous().cpu() for name, t in tensors.items()})
+        )
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -51,9 +50,7 @@ def sha256(path: Path) -> str:
 
 def save_json(path: Path, content: Mapping[str, object]) -> None:
     """Write JSON so that a kill at any moment leaves the old file or the new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    part.replace(path)
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def load_json(path: Path) -> dict:

@@ -1,6 +1,5 @@
 """From a YAML file to a checked pipeline; every mistake names its file, line and key."""
 
-import difflib
 import os
 import typing
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from uqrestore._text import did_you_mean
 from uqrestore.pipeline.kinds import KINDS
 from uqrestore.pipeline.parts import Pipeline
 
@@ -83,9 +83,7 @@ def fault(path: Path, lines: dict[KeyPath, int], key: KeyPath, text: str) -> Pip
 def can_be(wrong: object, names: Iterable[str]) -> str:
     """Return what may stand there, and the nearest name to what does."""
     known = sorted(names)
-    near = difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.6)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"it can be {', '.join(known) or 'nothing'}.{hint}"
+    return f"it can be {', '.join(known) or 'nothing'}.{did_you_mean(wrong, known)}"
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

@@ -10,7 +10,6 @@ import io
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -119,27 +118,6 @@ class RawArray:
         return self.offset + int(flat) * block * self.dtype.itemsize
 
 
-class FileLock:
-    """Keep other processes from writing the same file; it ends with the file or the process."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def acquire(self) -> bool:
-        """Return False if another process holds it."""
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system: no lock, no harm for one writer
-            return True
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks
-            return True
-        return True
-
-
 class Uninterrupted:
     """Hold Ctrl-C back while HDF5 calls into Python, where an exception would corrupt its state.
 
@@ -197,14 +175,3 @@ def reserve(file: BinaryIO, size: int) -> None:
 
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise
-
-
-def sync_folder(path: Path) -> None:
-    """Make a rename in a folder durable."""
-    if os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,16 +1,15 @@
 """The finished file: compressed, hashed, and under its name only once it is on disk."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from uqrestore._files import atomic
 from uqrestore.posterior import _layout as layout
-from uqrestore.posterior._bytes import RawArray, Sink, Uninterrupted, sync_folder
-from uqrestore.posterior._hdf5 import byte_offset
+from uqrestore.posterior._bytes import RawArray, Sink, Uninterrupted
+from uqrestore.posterior._hdf5 import Group, byte_offset
 from uqrestore.posterior._partial import Slabs, checksum
 from uqrestore.posterior.integrity import DIGEST_BYTES, MARK, file_sha256
 from uqrestore.posterior.plan import PosteriorPlan, to_json
@@ -19,20 +18,20 @@ from uqrestore.posterior.summaries import ComponentBox, Interval, Summary
 
 
 def write_finished(
-    temporary: Path,
+    path: Path,
     slabs: Slabs,
     plan: PosteriorPlan,
     summary: Summary,
     figures: Mapping[str, float],
     storage: Storage,
 ) -> None:
-    """Write the whole file under a temporary name and sync it.
+    """Write the whole file under a temporary name, sync it, and give it its name in one step.
 
     Raises:
         OSError: If the disk is full or fails, or a slab changed since it was written.
         KeyboardInterrupt: On Ctrl-C, once HDF5 has let go of the file.
     """
-    with temporary.open("w+b", buffering=0) as raw:
+    with atomic(path) as temporary, temporary.open("r+b", buffering=0) as raw:
         sink = Sink(raw)  # type: ignore[arg-type]
         with Uninterrupted() as interrupt:
             place = _write(sink, slabs, plan, summary, figures, storage, interrupt)
@@ -41,13 +40,6 @@ def write_finished(
         RawArray(raw, place, (DIGEST_BYTES,), np.dtype("u1")).write(  # type: ignore[arg-type]
             (), np.frombuffer(digest, np.uint8)
         )
-        os.fsync(raw.fileno())
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Give the file its name, durably and in one step."""
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def _write(
@@ -90,7 +82,7 @@ def _write(
 
 
 def _draws(
-    group: Any,  # noqa: ANN401  (h5netcdf is untyped)
+    group: Group,
     slabs: Slabs,
     plan: PosteriorPlan,
     storage: Storage,
@@ -133,7 +125,7 @@ def _draws(
     )
 
 
-def _numbers(group: Any, slabs: Slabs, plan: PosteriorPlan, kept: list[int]) -> None:  # noqa: ANN401
+def _numbers(group: Group, slabs: Slabs, plan: PosteriorPlan, kept: list[int]) -> None:
     """Write what goes with every draw; calls and seconds are summed over its slices."""
     put = layout.put
     valid = slabs.arrays["/posterior/valid"].read()[:, kept]
@@ -152,7 +144,7 @@ def _numbers(group: Any, slabs: Slabs, plan: PosteriorPlan, kept: list[int]) -> 
     put(group, "wall_s", ("draw",), seconds, units="s", long_name="time spent on the draw")
 
 
-def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noqa: ANN401
+def _estimate(group: Group, plan: PosteriorPlan, summary: Summary) -> None:
     image, volume = layout.image, plan.to_volume
     group.attrs["draws"] = summary.draws
     image(
@@ -221,7 +213,7 @@ def _estimate(group: Any, plan: PosteriorPlan, summary: Summary) -> None:  # noq
     )
 
 
-def _interval(group: Any, plan: PosteriorPlan, interval: Interval) -> None:  # noqa: ANN401
+def _interval(group: Group, plan: PosteriorPlan, interval: Interval) -> None:
     """Write intervals and the promise that they keep."""
     group.attrs["guarantee"] = interval.guarantee
     for name, values in (("lower", interval.lower), ("upper", interval.upper)):
@@ -229,7 +221,7 @@ def _interval(group: Any, plan: PosteriorPlan, interval: Interval) -> None:  # n
         layout.image(group, name, plan.to_volume(values), plan, long_name=words)
 
 
-def _box(group: Any, plan: PosteriorPlan, box: ComponentBox) -> None:  # noqa: ANN401
+def _box(group: Group, plan: PosteriorPlan, box: ComponentBox) -> None:
     """Write a region along the components and the promise that it keeps."""
     group.attrs["guarantee"] = box.guarantee
     order = np.arange(1, len(box.half_width) + 1, dtype=np.int32)
@@ -242,7 +234,7 @@ def _box(group: Any, plan: PosteriorPlan, box: ComponentBox) -> None:  # noqa: A
         layout.put(group, name, dims, values, units=plan.unit, long_name=words)
 
 
-def _digest(group: Any) -> int:  # noqa: ANN401
+def _digest(group: Group) -> int:
     """Reserve the bytes of the file's own SHA-256 and return their place."""
     import h5py
 

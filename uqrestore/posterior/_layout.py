@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from uqrestore._version import __version__
+from uqrestore.posterior._hdf5 import Group
 from uqrestore.posterior._scratch import let_go
 from uqrestore.posterior.plan import PosteriorPlan, to_json
 
@@ -27,7 +28,7 @@ FILTERS: dict[str, Any] = {
 }
 
 
-def write_known(file: Any, plan: PosteriorPlan, status: str) -> None:  # noqa: ANN401
+def write_known(file: Group, plan: PosteriorPlan, status: str) -> None:
     """Write all that is known before the draws: geometry, measurement, operator, provenance.
 
     Args:
@@ -60,7 +61,7 @@ def write_known(file: Any, plan: PosteriorPlan, status: str) -> None:  # noqa: A
             image(group, name, plan.to_volume(images), plan, long_name=name.replace("_", " "))
 
 
-def draw_dimensions(group: Any, draws: Sequence[int]) -> None:  # noqa: ANN401
+def draw_dimensions(group: Group, draws: Sequence[int]) -> None:
     """Give a group the dimensions of draws, with their coordinates."""
     group.attrs["sample_dims"] = ["chain", "draw"]
     put(group, "chain", ("chain",), np.zeros(1, np.int32), long_name="independent chain")
@@ -74,7 +75,7 @@ def draw_dimensions(group: Any, draws: Sequence[int]) -> None:  # noqa: ANN401
 
 
 def image(  # the attributes every image shares
-    group: Any,  # noqa: ANN401
+    group: Group,
     name: str,
     values: np.ndarray,
     plan: PosteriorPlan,
@@ -94,7 +95,7 @@ def image(  # the attributes every image shares
 
 
 def put(
-    group: Any,  # noqa: ANN401
+    group: Group,
     name: str,
     dims: tuple[str, ...],
     values: np.ndarray,
@@ -125,7 +126,7 @@ def put(
 
 
 def write_plane(
-    data: Any,  # noqa: ANN401
+    data: Group,
     index: tuple[int, ...],
     plane: np.ndarray,
     digest: Any,  # noqa: ANN401
@@ -143,7 +144,7 @@ def write_plane(
     digest.update(plain)
 
 
-def declare(group: Any, dims: tuple[str, ...], shape: tuple[int, ...]) -> None:  # noqa: ANN401
+def declare(group: Group, dims: tuple[str, ...], shape: tuple[int, ...]) -> None:
     """Create the dimensions that neither the group nor one above it has."""
     for dim, size in zip(dims, shape, strict=True):
         place = group
@@ -174,7 +175,7 @@ def versions() -> dict[str, Any]:
     }
 
 
-def _geometry(file: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
+def _geometry(file: Group, plan: PosteriorPlan) -> None:
     grid, slices = plan.placement.model, np.asarray(plan.slices, np.int32)
     for axis, name, letter, towards in (
         (2, "z", "Z", "superior"),
@@ -207,7 +208,7 @@ def _geometry(file: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
     )
 
 
-def _observed(group: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
+def _observed(group: Group, plan: PosteriorPlan) -> None:
     # xarray lets a group inherit the axis ``y``, which would hide a variable of that name unless
     # it is a coordinate of the group itself; and an axis ``y`` cannot be its own values.
     group.attrs["coordinates"] = "y"
@@ -228,7 +229,7 @@ def _observed(group: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
         put(group, name, tuple(own.get(dim, dim) for dim in dims), values)
 
 
-def _operator(file: Any, plan: PosteriorPlan) -> None:  # noqa: ANN401
+def _operator(file: Group, plan: PosteriorPlan) -> None:
     name, params, arrays = plan.operator
     constants = file.create_group("constant_data")
     for key, values in arrays.items():

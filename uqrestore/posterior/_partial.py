@@ -13,9 +13,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from uqrestore._files import create_new, open_locked, temporary_name
 from uqrestore.posterior import _layout as layout
-from uqrestore.posterior._bytes import FileLock, RawArray, Sink, Uninterrupted, reserve
-from uqrestore.posterior._hdf5 import UNREADABLE, byte_offset, reading, short
+from uqrestore.posterior._bytes import RawArray, Sink, Uninterrupted, reserve
+from uqrestore.posterior._hdf5 import UNREADABLE, Group, byte_offset, reading, short
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorDamagedError, PosteriorError
 from uqrestore.posterior.plan import PosteriorPlan
 
@@ -81,15 +82,27 @@ def growing(plan: PosteriorPlan) -> dict[str, tuple[tuple[str, ...], str]]:
     }
 
 
-def create(temporary: Path, part: Path, plan: PosteriorPlan) -> Slabs:
+def create(part: Path, plan: PosteriorPlan, *, replace: bool) -> Slabs:
     """Make the skeleton under a temporary name, reserve its space, give it its name.
 
+    Args:
+        part: The partial file.
+        plan: What it will hold.
+        replace: Replace a partial file that is there.
+
     Raises:
+        PosteriorBusyError: If another process has begun the same file in the meantime.
         OSError: If the disk has no room; nothing is left.
     """
-    file = lock(temporary)
-    file.truncate(0)
+    temporary = temporary_name(part)
     try:
+        file = create_new(temporary, wait=False)
+    except BlockingIOError as error:
+        raise _busy(part) from error
+    try:
+        # Only who has the temporary name gives the final one, so nobody can do so after this.
+        if not replace and os.path.lexists(part):
+            raise _busy(part)
         sink = Sink(file)
         with Uninterrupted():
             places = _skeleton(sink, plan)
@@ -145,20 +158,22 @@ def resume(part: Path, plan: PosteriorPlan) -> Slabs | None:
 
 
 def lock(path: Path) -> BinaryIO:
-    """Open a file for reading and writing, made if missing, that no other process writes.
+    """Open a partial file for reading and writing that no other process writes.
 
     Raises:
         PosteriorBusyError: If another process has it.
+        PosteriorError: If it is a link, a folder or a device.
     """
-    # Not "w": it would cut off a file that another process is writing, before the lock is asked.
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
-    if not FileLock(file).acquire():
-        file.close()
-        raise PosteriorBusyError(
-            f"{path}: is being written by another process; wait for it to end."
-        )
-    return file  # type: ignore[return-value]
+    if path.is_symlink() or not path.is_file():
+        raise PosteriorError(f"{path}: is a link or no plain file; remove it or rename the output.")
+    try:
+        return open_locked(path)
+    except BlockingIOError as error:
+        raise _busy(path) from error
+
+
+def _busy(path: Path) -> PosteriorBusyError:
+    return PosteriorBusyError(f"{path}: is being written by another process; wait for it to end.")
 
 
 def _skeleton(sink: Sink, plan: PosteriorPlan) -> dict[str, int]:
@@ -193,7 +208,7 @@ def _arrays(file: BinaryIO, places: dict[str, int], plan: PosteriorPlan) -> dict
     }
 
 
-def _belongs(tree: Any, plan: PosteriorPlan) -> bool:  # noqa: ANN401
+def _belongs(tree: Group, plan: PosteriorPlan) -> bool:
     if tree.attrs["plan_sha256"] != plan.digest:
         return False
     pairs = [
@@ -207,7 +222,7 @@ def _belongs(tree: Any, plan: PosteriorPlan) -> bool:  # noqa: ANN401
     )
 
 
-def _difference(tree: Any, plan: PosteriorPlan) -> str:  # noqa: ANN401
+def _difference(tree: Group, plan: PosteriorPlan) -> str:
     begun_with = str(tree.attrs["fingerprint"])
     if begun_with != plan.fingerprint:
         return f"fingerprint {begun_with[:12]}, this run's is {plan.fingerprint[:12]}"

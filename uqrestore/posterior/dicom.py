@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from uqrestore._files import atomic
 from uqrestore.posterior.dicom_maps import header_of, read_maps, study_of
 from uqrestore.posterior.dicom_objects import parametric_map, series_images
 from uqrestore.posterior.errors import PosteriorError
@@ -75,12 +76,8 @@ def _new(target: Path, overwrite: bool) -> Iterator[Path]:
     """Give a temporary path; the file gets its name once it is whole."""
     if target.exists() and not overwrite:
         raise PosteriorError(f"{target}: exists already; pass --overwrite.")
-    temporary = target.with_name(f".writing-{target.name}")
-    try:
+    with atomic(target) as temporary:
         yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _need_highdicom() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore._files import temporary_name
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile
 from uqrestore.scans.nifti import write_nifti
@@ -91,10 +92,11 @@ def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False
         raise PosteriorError("Zarr needs its package: pip install 'uqrestore[zarr]'.") from None
     if folder.exists() and not overwrite:
         raise PosteriorError(f"{folder}: exists already; pass --overwrite.")
-    temporary = folder.with_name(f".writing-{folder.name}")
+    temporary = temporary_name(folder)
     with PosteriorFile(path) as file:
         if not file.complete:
             raise PosteriorError(f"{path}: is not finished; resume the run.")
+        shutil.rmtree(temporary, ignore_errors=True)  # of an export that was killed
         try:
             # The filters of HDF5 are not those of Zarr: every variable gets its default ones.
             # Group by group, for a tree leaves out what it takes for an inherited axis: ``y``.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uqrestore.posterior._hdf5 import dimensions, reading, variables
+from uqrestore.posterior._hdf5 import Group, dimensions, reading, variables
 from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.posterior.open import root_attributes
 from uqrestore.posterior.schema import validate
@@ -118,7 +118,7 @@ def read_content(path: Path | str) -> dict[str, Any]:
     return {"header": header, "rows": rows}
 
 
-def _row(name: str, variable: Any) -> dict[str, Any]:  # noqa: ANN401  (h5py is typed loosely)
+def _row(name: str, variable: Group) -> dict[str, Any]:
     group, _, own = name.rpartition("/")
     return {
         "group": group or "/",

@@ -90,9 +90,13 @@ def root_attributes(path: Path) -> dict[str, Any]:
         raise PosteriorError(f"{path}: is a folder; give one posterior file.")
     if not path.exists():
         raise PosteriorError(f"{path}: does not exist; check the path.")
+    if not path.is_file():
+        raise PosteriorError(f"{path}: is a device or a pipe; give one posterior file.")
     try:
         with reading(path) as file:
             root = dict(file.attrs)
+    except ValueError as error:
+        raise PosteriorError(f"{path}: is refused, for {short(error)}.") from error
     except UNREADABLE as error:
         raise PosteriorError(
             f"{path}: is not an HDF5 file or is damaged ({short(error)})."

@@ -2,21 +2,15 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from uqrestore.posterior import _layout as layout
-from uqrestore.posterior._hdf5 import (
-    UNREADABLE,
-    dimensions,
-    reading,
-    short,
-    variables,
-)
+from uqrestore.posterior._hdf5 import UNREADABLE, Group, dimensions, reading, short, variables
 from uqrestore.posterior._partial import checksum
 from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.scans.grid import affine_fault
@@ -40,6 +34,8 @@ class Variable:
     about: str
 
 
+HASH_OF_ALL = "/integrity/file_sha256"
+BLOCK_BYTES = 16 * 2**20
 SPACE = ("channel", "z", "y", "x")
 SCHEMA: dict[str, Variable] = {
     "/z": Variable(("z",), "f", "always", "coordinate along the slice axis, mm"),
@@ -75,7 +71,7 @@ SCHEMA: dict[str, Variable] = {
     "/observed_data/coil_mixing": Variable(
         ("ri", "scanner_coil", "coil"), "f", "never", "the scanner's coils of the coils of y"
     ),
-    "/integrity/file_sha256": Variable(("byte",), "u", "complete", "hash of the file itself"),
+    HASH_OF_ALL: Variable(("byte",), "u", "complete", "hash of the file itself"),
 }
 
 
@@ -114,11 +110,13 @@ def named_faults(path: Path | str, *, digest: bool = True) -> list[str]:
     try:
         with reading(Path(path)) as file:
             return list(_faults(file, digest))
+    except ValueError as error:
+        return [f"file: {short(error)}"]
     except UNREADABLE as error:
         return [f"file: is not HDF5, or its structure is damaged ({short(error)})"]
 
 
-def _faults(file: Any, digest: bool) -> Iterator[str]:  # noqa: ANN401  (h5py is typed loosely)
+def _faults(file: Group, digest: bool) -> Iterator[str]:
     conventions = str(file.attrs.get("Conventions", ""))
     if layout.CONVENTIONS.split()[-1] not in conventions:
         yield f"/: Conventions is {conventions!r}, so this is no uqrestore-1 posterior file"
@@ -132,7 +130,7 @@ def _faults(file: Any, digest: bool) -> Iterator[str]:  # noqa: ANN401  (h5py is
     for name, wanted in SCHEMA.items():
         yield from _shape_faults(file, name, wanted, complete)
     for name, variable in variables(file):
-        yield from _hash_faults(name, variable)
+        yield from _hash_faults(name, variable, complete)
     try:
         yield from _geometry_faults(file)
         yield from _operator_faults(file)
@@ -147,16 +145,16 @@ def _faults(file: Any, digest: bool) -> Iterator[str]:  # noqa: ANN401  (h5py is
         yield "/integrity/file_sha256: the file's own SHA-256 is missing or damaged"
 
 
-def blocks(variable: Any) -> Iterator[np.ndarray]:  # noqa: ANN401
-    """Yield a variable's values in C order, a slice at a time, so that any size can be read."""
-    if len(variable.shape) < 3:
-        yield np.asarray(variable[...])
-        return
-    for index in np.ndindex(*variable.shape[:-2]):
+def blocks(variable: Group) -> Iterator[np.ndarray]:
+    """Yield a variable's values in C order, in pieces that fit in memory."""
+    shape, lead = variable.shape, 0
+    while len(shape) - lead > 2 and variable.dtype.itemsize * math.prod(shape[lead:]) > BLOCK_BYTES:
+        lead += 1
+    for index in np.ndindex(*shape[:lead]):
         yield np.asarray(variable[index])
 
 
-def _json_faults(file: Any, name: str) -> Iterator[str]:  # noqa: ANN401
+def _json_faults(file: Group, name: str) -> Iterator[str]:
     if name in file.attrs:
         try:
             json.loads(file.attrs[name])
@@ -164,7 +162,7 @@ def _json_faults(file: Any, name: str) -> Iterator[str]:  # noqa: ANN401
             yield f"/: attribute {name} is not JSON ({error})"
 
 
-def _shape_faults(file: Any, name: str, wanted: Variable, complete: bool) -> Iterator[str]:  # noqa: ANN401
+def _shape_faults(file: Group, name: str, wanted: Variable, complete: bool) -> Iterator[str]:
     try:
         variable = file[name]
         dims, dtype = dimensions(variable), variable.dtype
@@ -183,10 +181,12 @@ def _shape_faults(file: Any, name: str, wanted: Variable, complete: bool) -> Ite
         yield f"{name}: holds {dtype}, wanted kind {wanted.kinds!r}"
 
 
-def _hash_faults(name: str, variable: Any) -> Iterator[str]:  # noqa: ANN401
+def _hash_faults(name: str, variable: Group, complete: bool) -> Iterator[str]:
     try:
         wanted = variable.attrs.get("sha256")
         if wanted is None:
+            if complete and name != HASH_OF_ALL:
+                yield f"{name}: has no SHA-256 of its own"
             return
         digest = hashlib.sha256()
         for block in blocks(variable):
@@ -198,7 +198,7 @@ def _hash_faults(name: str, variable: Any) -> Iterator[str]:  # noqa: ANN401
         yield f"{name}: its values are not those that were written (SHA-256 differs)"
 
 
-def _geometry_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+def _geometry_faults(file: Group) -> Iterator[str]:
     attrs = file["affine"].attrs
     affine = np.asarray(attrs["affine_ras"], np.float64).reshape(4, 4)
     if fault := affine_fault(affine):
@@ -219,7 +219,7 @@ def _geometry_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
             yield f"/{name}: coordinates are not those of the affine"
 
 
-def _operator_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+def _operator_faults(file: Group) -> Iterator[str]:
     attrs = file["operator"].attrs
     arrays = read_arrays(file)
     found = layout.operator_sha256(str(attrs["class"]), json.loads(attrs["params"]), arrays)
@@ -227,7 +227,7 @@ def _operator_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
         yield "/operator: name, parameters and arrays are not those that were written"
 
 
-def read_arrays(file: Any) -> dict[str, np.ndarray]:  # noqa: ANN401
+def read_arrays(file: Group) -> dict[str, np.ndarray]:
     """Return the operator's arrays with the dtypes they were given with."""
     arrays = {}
     for key, place in json.loads(file["operator"].attrs["arrays"]).items():
@@ -236,7 +236,7 @@ def read_arrays(file: Any) -> dict[str, np.ndarray]:  # noqa: ANN401
     return arrays
 
 
-def _estimate_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+def _estimate_faults(file: Group) -> Iterator[str]:
     estimate = file["estimate"]
     for block in blocks(estimate["std"]):
         if (block < 0).any():
@@ -248,13 +248,13 @@ def _estimate_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
     dims = dimensions(pc)
     axes = dims.index("component"), dims.index("z")
     norm = np.zeros(std.shape)
-    for index, block in zip(np.ndindex(*pc.shape[:-2]), blocks(pc), strict=True):
-        norm[index[axes[0]], index[axes[1]]] += (block.astype(np.float64) ** 2).sum()
+    for index in np.ndindex(*pc.shape[:-2]):
+        norm[index[axes[0]], index[axes[1]]] += (pc[index].astype(np.float64) ** 2).sum()
     if not np.allclose(norm[std > 0], 1, atol=1e-3):
         yield "/estimate/pc: a component does not have unit norm"
 
 
-def _slab_faults(file: Any) -> Iterator[str]:  # noqa: ANN401
+def _slab_faults(file: Group) -> Iterator[str]:
     images, expected = file["/posterior/image"], np.asarray(file["/writing/crc32"][...])
     valid = np.asarray(file["/posterior/valid"][...])[0]
     for draw, position in np.argwhere(valid == 1).tolist():

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from uqrestore.posterior import _layout as layout
+from uqrestore.posterior._hdf5 import Group
 from uqrestore.posterior._partial import Slabs
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.plan import PosteriorPlan
@@ -84,7 +85,7 @@ def bit_round(
     return ((bits + half + odd) & mask).view(np.float32)
 
 
-def write_moments(group: Any, slabs: Slabs, plan: PosteriorPlan) -> None:  # noqa: ANN401
+def write_moments(group: Group, slabs: Slabs, plan: PosteriorPlan) -> None:
     """Write mean, sum of squared deviations and inner products of all draws, a slice at a time."""
     image = (len(plan.slices), plan.channels, plan.rows, plan.columns)
     mean, squares = np.empty(image), np.empty(image)

@@ -1,6 +1,7 @@
 """Write a posterior file slab by slab, so that nothing once computed is ever lost."""
 
 import errno
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from uqrestore._files import temporary_name
 from uqrestore.posterior import _finish as seal
 from uqrestore.posterior import _partial as part
 from uqrestore.posterior._scratch import beside
@@ -19,7 +21,26 @@ from uqrestore.posterior.plan import PosteriorPlan
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import Predicted, Summary, summarise
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+OUTPUT_BYTES = 2**20  # within which every posterior file names its format
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def is_output(path: Path) -> bool:
+    """Return True for a posterior file, whole or damaged, and for an empty file."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(OUTPUT_BYTES)
+    return not start or (start.startswith(HDF5) and b" uqrestore-" in start)
+
+
+def _longest_name(folder: Path) -> int:
+    """Return how many bytes a name in a folder may have."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # not a POSIX system
+        return 255
 
 
 def remove_leftovers(path: Path, fingerprint: str) -> None:
@@ -29,7 +50,7 @@ def remove_leftovers(path: Path, fingerprint: str) -> None:
     """
     part_path = path.with_name(path.name + ".part")
     if part_path.exists() and is_complete(path, fingerprint):
-        with suppress(PosteriorBusyError, OSError), part.lock(part_path):
+        with suppress(PosteriorError, OSError), part.lock(part_path):
             part_path.unlink()
 
 
@@ -71,15 +92,7 @@ class PosteriorWriter:
         self.path = Path(path)
         self.plan = plan
         self._part = self.path.with_name(self.path.name + ".part")
-        self._temporary = self.path.with_name(self.path.name + ".tmp")
-        if not self.path.parent.is_dir():
-            raise PosteriorError(f"{self.path.parent}: no such folder; make it or choose another.")
-        if self.path.exists() and (self.path.is_dir() or not overwrite):
-            remove_leftovers(self.path, plan.fingerprint)
-            raise PosteriorError(
-                f"{self.path}: exists already; pass --overwrite to replace it, or choose another "
-                "name."
-            )
+        self._check_place(overwrite)
         try:
             self._slabs = self._open(overwrite)
         except OSError as error:
@@ -201,19 +214,10 @@ class PosteriorWriter:
         self._check_whole()
         try:
             seal.write_finished(
-                self._temporary,
-                self._slabs,
-                self.plan,
-                summary,
-                figures or {},
-                storage or Storage(),
+                self.path, self._slabs, self.plan, summary, figures or {}, storage or Storage()
             )
-            seal.publish(self._temporary, self.path)
         except OSError as error:
             self._fail(error)
-        finally:
-            with suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
         self._part.unlink(missing_ok=True)
         self.close()
         return self.path
@@ -237,8 +241,30 @@ class PosteriorWriter:
     ) -> None:
         self.close()
 
+    def _check_place(self, overwrite: bool) -> None:
+        path = self.path
+        if not path.parent.is_dir():
+            raise PosteriorError(f"{path.parent}: no such folder; make it or choose another.")
+        longest = _longest_name(path.parent) - len(temporary_name(self._part).name) + len(path.name)
+        if len(os.fsencode(path.name)) > longest:
+            raise PosteriorError(
+                f"{path}: its name has {len(os.fsencode(path.name))} bytes, but with what is added "
+                f"while it is written {longest} fit on this drive; choose a shorter name."
+            )
+        if os.path.lexists(path) and not overwrite:
+            remove_leftovers(path, self.plan.fingerprint)
+            raise PosteriorError(
+                f"{path}: exists already; pass --overwrite to replace it, or choose another name."
+            )
+        if os.path.lexists(path) and not is_output(path):
+            raise PosteriorError(
+                f"{path}: exists and is no posterior file, so it is not replaced; choose another "
+                "name, or remove it."
+            )
+
     def _open(self, overwrite: bool) -> part.Slabs:
-        if self._part.exists():
+        begun = os.path.lexists(self._part)
+        if begun:
             try:
                 slabs = part.resume(self._part, self.plan)
             except PosteriorError as error:
@@ -247,7 +273,7 @@ class PosteriorWriter:
                 slabs = None
             if slabs is not None:
                 return slabs
-        return part.create(self._temporary, self._part, self.plan)
+        return part.create(self._part, self.plan, replace=begun)
 
     def _positions(self, slices: Sequence[int]) -> list[int]:
         unknown = [index for index in slices if index not in self._order]

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore._files import write_text
 from uqrestore.priors.low_rank import LowRankGaussian, fit_low_rank
 
 Slices = Float[Tensor, "slice channel row column"]
@@ -107,7 +108,7 @@ def write_gaussian(
         "validation": denoising_errors(law, read_slices(files, "val")),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
-    out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    write_text(out.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
     return card
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from uqrestore._files import atomic
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import Shape
 from uqrestore.priors.closed_form import ClosedForm
@@ -128,7 +129,8 @@ class LowRankGaussian(ClosedForm):
         rounded = (self.factors / _per_image(scale, self.factors)).round().to(torch.int8)
         tau = torch.tensor(self.tau, dtype=torch.float64)
         tensors = {"mean": self.mean.float(), "factors": rounded, "scale": scale, "tau": tau}
-        path.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
+        with atomic(path) as temporary:
+            temporary.write_bytes(save({key: value.contiguous() for key, value in tensors.items()}))
 
     @classmethod
     def load(cls, path: Path) -> "LowRankGaussian":

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from uqrestore._files import write_text
 from uqrestore._version import __version__
 from uqrestore.reports import svg as charts
-from uqrestore.reports.page import Written, environment, static, write_report, write_whole
+from uqrestore.reports.page import Written, environment, static, write_report
 
 PAGE, MACHINE = "group.report.html", "group.report.json"
 
@@ -100,13 +101,13 @@ def write_reports(
     if not many:
         return GroupWritten(tuple(reports), tuple(failures), None)
     home.mkdir(parents=True, exist_ok=True)
-    write_whole(home / PAGE, render_group(reports, failures, home))
+    write_text(home / PAGE, render_group(reports, failures, home))
     machine = {
         "format": "uqrestore-group-report-1",
         "reports": [written.data for written in reports],
         "failures": [{"file": name, "reason": reason} for name, reason in failures],
     }
-    write_whole(home / MACHINE, json.dumps(machine, indent=1, allow_nan=False) + "\n")
+    write_text(home / MACHINE, json.dumps(machine, indent=1, allow_nan=False) + "\n")
     return GroupWritten(tuple(reports), tuple(failures), home / PAGE)
 
 

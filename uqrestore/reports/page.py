@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uqrestore._files import write_text
 from uqrestore.reports.embed import Shown, embed
 from uqrestore.reports.findings import Findings, find, to_data
 from uqrestore.reports.pictures import pictures
@@ -69,8 +69,8 @@ def write_report(
     data = to_data(findings)
     text = render(findings)
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(page, text)
-    write_whole(machine, json.dumps(data, indent=1, allow_nan=False, default=_finite) + "\n")
+    write_text(page, text)
+    write_text(machine, json.dumps(data, indent=1, allow_nan=False, default=_finite) + "\n")
     return Written(page, machine, data)
 
 
@@ -105,16 +105,6 @@ def environment() -> "Environment":
 def static(name: str) -> str:
     """Return a file that is copied into pages."""
     return (STATIC / name).read_text(encoding="utf-8")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears under its name only once it is whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore._files import atomic
 from uqrestore.posterior import open_posterior
 
 if TYPE_CHECKING:
@@ -64,14 +65,10 @@ def draw_summary(path: Path, picture: Path, *, rows: int = 3) -> Path:
     import matplotlib
 
     style: dict[Any, Any] = {"font.size": 7, "axes.titlesize": 8, "font.family": "DejaVu Sans"}
-    temporary = picture.with_name(f".{picture.name}")
     with matplotlib.rc_context(style), open_posterior(path) as tree:
         figure = _page(tree, _columns(tree), min(rows, MAX_ROWS))
-        try:
+        with atomic(picture) as temporary:
             figure.savefig(temporary, format="png", dpi=150)
-            temporary.replace(picture)
-        finally:
-            temporary.unlink(missing_ok=True)
     return picture
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from uqrestore import _text
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.scan import identify
 
@@ -43,13 +44,8 @@ def input_identity(path: Path, mask: Path | None = None, volume: int | None = No
 
 
 def printable(text: str) -> str:
-    """Return a name or a header's text without what a terminal, a file or a page could obey.
-
-    Bytes that are no text, control characters and marks that turn the writing around become
-    ``?``; 120 characters are kept.
-    """
-    plain = (c if c.isprintable() else "?" for c in text[:120])
-    return "".join(plain)
+    """Return the first 120 characters of a name or a header's text, safe to print."""
+    return _text.printable(text[:120])
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Errors of reading a scan."""
 
+from uqrestore._text import printable
+
 
 class ScanError(ValueError):
     """A scan that cannot be read or does not fit the model: one line, with the file and a remedy.
@@ -9,7 +11,7 @@ class ScanError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else "?" for c in message))
+        super().__init__(printable(message))
 
 
 def first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from uqrestore._files import atomic
 from uqrestore.scans.checksum import input_sha256, printable
 from uqrestore.scans.errors import ScanError, first_line
 from uqrestore.scans.grid import Affine, Grid
@@ -88,13 +89,8 @@ def write_nifti(
     stored = np.asarray(image.header.get_sform(), np.float64)
     if not np.allclose(stored, grid.affine, rtol=1e-6, atol=1e-4):
         raise ValueError(f"{path.name}: the affine does not survive the NIfTI header.")
-    # The suffix must stay last: nibabel chooses gzip by it.
-    temporary = path.with_name(f".writing-{path.name}")
-    try:
+    with atomic(path, suffix=".nii.gz" if path.name.endswith(".gz") else ".nii") as temporary:
         nib.save(image, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -1,13 +1,13 @@
 """What one training step sees: images, noise levels, noise, measurements."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from uqrestore._text import did_you_mean
 from uqrestore.diffusion.losses import draw_sigma
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.random.base import OperatorDistribution
@@ -63,9 +63,7 @@ def operators_of(config: ProblemConfig, shape: Shape) -> DrawOperator:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{name!r} is unknown; it can be {', '.join(known)}.{hint}"
+    return f"{name!r} is unknown; it can be {', '.join(known)}.{did_you_mean(name, known)}"
 
 
 @dataclass(frozen=True, eq=False)

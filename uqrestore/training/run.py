@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from uqrestore._files import write_text
 from uqrestore.training.batch import operators_of
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Source, step_generator
@@ -92,7 +93,7 @@ def _note_skipped(folder: Path, skipped: list[str]) -> None:
     path = folder / SKIPPED
     if World.current().leads and (skipped or path.exists()):
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in skipped))
+        write_text(path, "".join(f"{line}\n" for line in skipped))
 
 
 @dataclass(frozen=True)
