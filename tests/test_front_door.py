@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 import pytest
@@ -241,7 +241,7 @@ def test_a_measurement_in_other_units_is_warned_of(scale: float) -> None:
     operator = uq.operators.Identity((1, 64, 64))
     y = torch.full((1, 64, 64), 0.5)
 
-    with pytest.warns(UserWarning, match=r"the prior makes images in \[-1, 1\]; write Problem"):
+    with pytest.warns(UserWarning, match=r"the prior makes images in \[-1, 1\]; give image_range"):
         uq.sample(operator, scale * y, "brain64-prior", samples=1, steps=2)
     uq.sample(operator, y, "brain64-prior", samples=1, steps=2)  # a warning would be an error
 
@@ -251,6 +251,157 @@ def test_noise_that_the_inverse_amplifies_is_no_other_unit() -> None:
     made = uq.simulate(weak, torch.zeros(1, 64, 64), noise_std=0.1, seed=0)
 
     uq.sample(weak, made, "brain64-prior", "ddrm", samples=1, steps=2)
+
+
+# --- posterior files of arrays --------------------------------------------------------------------
+
+
+def write_array(path: Path, **options: Any) -> Tensor:  # noqa: ANN401
+    operator, y = problem()
+    return uq.sample(
+        operator,
+        torch.stack([y, 2 * y, -y]),
+        gaussian(),
+        samples=6,
+        steps=4,
+        seed=3,
+        out=path,
+        **options,
+    )
+
+
+def test_draws_of_an_array_fill_a_posterior_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.posterior.h5"
+    draws = write_array(path, spacing=(4.0, 1.5, 2.0), unit="HU")
+
+    posterior = uq.open(path)
+    assert uq.posterior.inspect(path).faults == ()
+    assert posterior.unit == "HU"
+    np.testing.assert_array_equal(posterior.samples, draws[:, :, 0])
+    torch.testing.assert_close(torch.as_tensor(posterior.mean.values), draws[:, :, 0].mean(0))
+    spacing = [float(np.diff(posterior.tree[axis])[0]) for axis in ("z", "y", "x")]
+    assert spacing == [4.0, 1.5, 2.0]
+    method = posterior.provenance["pipeline"]["method"]
+    assert method == {"name": "ddnm", "options": {"steps": 4}}
+    assert posterior.provenance["pipeline"]["seed"] == 3
+    assert posterior.provenance["prior"]["name"] == "LowRankGaussian"
+    assert posterior.tree["sample_stats"]["residual"].max() < 1e-5
+    assert posterior.component_count == 3
+
+
+def test_report_explorer_and_arviz_take_the_file_of_an_array(tmp_path: Path) -> None:
+    import xarray
+
+    path = tmp_path / "x.posterior.h5"
+    write_array(path, spacing=2.0, unit="HU")
+
+    with xarray.open_datatree(path, engine="h5netcdf") as tree:
+        assert tree["posterior"]["image"].sizes["draw"] == 6
+    posterior = uq.open(path)
+    assert posterior.to_arviz()["posterior"]["image"].sizes["draw"] == 6
+    written = posterior.report()
+    page = written.page.read_text()
+    assert "uqrestore.sample(operator, y, " in page
+    assert "uqrestore reconstruct" not in page
+    assert written.data["numbers"]["data_fit"] < 1e-5
+    assert posterior.plot() is not None
+    with pytest.raises(FileExistsError, match="exists already"):
+        uq.report(path)
+    uq.report(posterior, tmp_path / "again.html", overwrite=True)
+    assert (tmp_path / "again.html").exists()
+
+
+def test_an_array_in_other_units_comes_back_in_them(tmp_path: Path) -> None:
+    operator, y = problem(torch.float64)
+    low, high = -200.0, 1000.0
+    measured = operator(low + (image(torch.float64) + 1) / 2 * (high - low))
+    fast = {"samples": 3, "steps": 3}
+
+    draws = uq.sample(
+        operator,
+        measured,
+        gaussian(),
+        "ddrm",
+        noise_std=6.0,
+        image_range=(low, high),
+        out=tmp_path / "x.posterior.h5",
+        **fast,
+    )
+
+    plain = uq.sample(operator, y, gaussian(), "ddrm", noise_std=0.01, **fast)
+    torch.testing.assert_close(draws, low + (plain + 1) / 2 * (high - low))
+    posterior = uq.open(tmp_path / "x.posterior.h5")
+    np.testing.assert_allclose(posterior.samples[:, 0], draws[:, 0], rtol=1e-6, atol=1e-3)
+    assert float(posterior.tree["observed_data"]["noise_std"]) == 6.0
+    assert posterior.zero_filled is not None
+    made = uq.Problem(operator, y)
+    with pytest.raises(ValueError, match="give image_range with y"):
+        uq.sample(operator, made, gaussian(), image_range=(low, high))
+
+
+class StopError(Exception):
+    """An interruption."""
+
+
+def test_an_interrupted_call_is_resumed_to_the_same_draws(tmp_path: Path) -> None:
+    whole = write_array(tmp_path / "whole.posterior.h5")
+    path, seen = tmp_path / "x.posterior.h5", []
+
+    def stop(done: int, total: int) -> None:
+        seen.append(done)
+        if done > total // 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        write_array(path, batch_size=2, progress=stop)
+    seen.clear()
+    draws = write_array(path, batch_size=6, progress=lambda done, _: seen.append(done))
+
+    torch.testing.assert_close(draws, whole, rtol=0, atol=1e-6)
+    assert seen[0] > 6, "what was drawn before is not drawn again"
+    with pytest.raises(uq.posterior.PosteriorError, match="exists already"):
+        write_array(path)
+
+
+def test_a_prior_that_cannot_be_compared_is_not_resumed(tmp_path: Path) -> None:
+    operator, y = problem()
+    path = tmp_path / "x.posterior.h5"
+
+    def stop(done: int, total: int) -> None:  # noqa: ARG001
+        raise StopError
+
+    def call(progress: Any = False, **options: Any) -> Tensor:  # noqa: ANN401
+        return uq.sample(
+            operator, y, shrink, samples=3, steps=3, out=path, progress=progress, **options
+        )
+
+    with pytest.raises(StopError):
+        call(stop, batch_size=1)
+    with pytest.raises(uq.posterior.PosteriorError, match="another run"):
+        call()
+    assert call(overwrite=True).shape == (3, 1, *SHAPE)
+    assert uq.open(path).provenance["prior"]["name"] == "shrink"
+
+
+def test_what_no_file_can_hold_is_refused_before_drawing(tmp_path: Path) -> None:
+    _, y = problem()
+    double = uq.operators.from_callable(lambda x: 2 * x, lambda y: 2 * y, (1, 4, 4), (1, 4, 4))
+    with pytest.raises(TypeError, match="made of functions, which cannot be written"):
+        uq.sample(double, torch.ones(1, 4, 4), shrink, samples=2, out=tmp_path / "x.posterior.h5")
+    operator, _ = problem()
+    with pytest.raises(ValueError, match="spacing is a pixel size in mm"):
+        uq.sample(operator, y, shrink, out=tmp_path / "x.posterior.h5", spacing=-1.0)
+    levels = torch.tensor([0.1, 0.2])
+    with pytest.raises(ValueError, match="one noise_std for all its slices"):
+        uq.sample(
+            operator,
+            torch.stack([y, y]),
+            shrink,
+            "ddrm",
+            noise_std=levels,
+            out=tmp_path / "x.posterior.h5",
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- first mistakes -----------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 import contextlib
 import copy
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,27 +14,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser, as_denoiser
+from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.operators._arrays import Array
 from uqrestore.operators.base import LinearOperator
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.check import check_method
+from uqrestore.posterior import PosteriorWriter
 from uqrestore.problem import Problem, as_measurement
-from uqrestore.restoration.draw import chunks, draw
-from uqrestore.zoo import load_prior
+from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.restoration.arrays import Spacing, plan_of_array
+from uqrestore.restoration.draw import chunks, draw, load_denoiser
+from uqrestore.scans import Intensity
 
 BATCH_SIZE = 64
 """Images in one call of the prior, unless another number is given; as of a pipeline."""
 BRIGHT, DARK = 2.0, 0.01
 """Root mean square of ``A^+ y`` beyond which the image can hardly lie within [-1, 1]."""
+COMPONENTS = 3
+"""Principal components in a posterior file."""
 
 Report = Callable[[int, int], None]
 """Called with the number of images drawn so far and the number wanted."""
+Prior = str | Denoiser | Callable[..., Tensor]
 
 
 def sample(
     operator: LinearOperator,
     y: Array | Problem,
-    prior: str | Denoiser | Callable[..., Tensor],
+    prior: Prior,
     method: str = "ddnm",
     *,
     noise_std: float | Tensor = 0.0,
@@ -40,6 +50,11 @@ def sample(
     batch_size: int | None = None,
     device: str = "cpu",
     progress: bool | Report = False,
+    image_range: tuple[float, float] | None = None,
+    out: str | PathLike[str] | None = None,
+    spacing: Spacing = None,
+    unit: str = "a.u.",
+    overwrite: bool = False,
     **options: Any,  # noqa: ANN401 - checked against the method
 ) -> Float[Tensor, " sample *batch channel row column"]:
     """Draw images from the posterior of a measurement ``y = A x + noise_std * n``.
@@ -48,11 +63,11 @@ def sample(
 
     Args:
         operator: ``A``.
-        y: Measurement, shape ``(*operator.out_shape)``, or ``(batch, *operator.out_shape)`` for
+        y: Measurement, shape ``operator.out_shape``, or ``(batch, *operator.out_shape)`` for
             several; complex values where the operator measures real and imaginary parts. In units
-            in which the image lies in the prior's range, [-1, 1] for every bundled prior; for
-            other units see :meth:`uqrestore.Problem.from_units`. Or a ``Problem`` of this
-            operator, as ``simulate`` returns it, which has its own ``noise_std``.
+            in which the image lies in the prior's range, [-1, 1] for every bundled prior, or else
+            with ``image_range``. Or a ``Problem`` of this operator, as ``simulate`` returns it,
+            which has its own ``noise_std``.
         prior: Name of a bundled prior or path of its weights, what ``load_prior`` returns, a prior
             of ``uqrestore.priors``, or any function ``(x_t, sigma) -> clean images`` of images
             ``(n, channel, row, column)`` and noise levels that broadcast against them.
@@ -64,55 +79,99 @@ def sample(
         batch_size: Images in one call of the prior; changes no result.
         device: Device of the computation and of the result, such as ``"cuda"``.
         progress: Show a progress bar, or call a function ``(done, total)`` after every batch.
+        image_range: Image intensities that -1 and 1 of the prior stand for, where ``y`` is of an
+            image in other units; the draws are then in these units too.
+        out: Posterior file to write, with one slice per problem; rows run to anterior, columns to
+            the right. An interrupted call is resumed by the same call, unless the prior is a plain
+            function.
+        spacing: Pixel size in mm for the file: a number, (row, column) or (slice, row, column).
+        unit: Unit of the image intensities for the file.
+        overwrite: Replace ``out`` once the new file is complete.
         options: Options of the method, such as ``steps=50``.
 
     Returns:
-        Draws in the units of the prior, in its precision.
+        Draws in the units of the prior, or of ``image_range``, in the precision of the prior.
 
     Raises:
         ValueError: If measurement, operator, prior and method do not fit one another.
+        uqrestore.posterior.PosteriorError: If ``out`` exists.
     """
     part = MethodPart(name=method, options=options)
     check_method(("method",), part)
     if samples < 1 or (batch_size is not None and batch_size < 1):
         raise ValueError(f"samples and batch_size start at 1, got {samples} and {batch_size}.")
+    intensity = Intensity(0.0, 1.0, unit)
+    if image_range is not None:
+        if isinstance(y, Problem):
+            raise ValueError("a Problem is in the units of the prior; give image_range with y.")
+        intensity = Intensity.from_range(*image_range, unit)
     if not isinstance(y, Problem):
         y = Problem(operator, as_measurement(operator, y), noise_std)
     denoiser, dtype = _ready(prior, y, device)
-    problem = y.to(device).to(dtype)
+    given = y.to(device).to(dtype)
+    problem = given
+    if image_range is not None:
+        problem = Problem.from_units(given.operator, given.y, *image_range, given.noise_std)
     if isinstance(denoiser, NetworkDenoiser):
         _check_range(problem)
     single = not problem.problem_shape
     if single:
-        problem = Problem(problem.operator, problem.y[None], problem.noise_std)
-    count, size = len(problem.y), batch_size or BATCH_SIZE
-    images = problem.y.new_empty(samples, count, *problem.in_shape)
-    with _reporting(progress) as report:
-        done = 0
-        for rows in chunks(range(count), max(1, size // samples)):
-            group = problem.select(rows)
-            for draws in chunks(range(samples), max(1, size // len(rows))):
-                block, _ = draw(
-                    part,
-                    group,
-                    denoiser,
-                    seed=seed,
-                    scan=0,
-                    slices=rows,
-                    draws=draws,
+        given, problem = (Problem(p.operator, p.y[None], p.noise_std) for p in (given, problem))
+    acquisition, writer = None, None
+    with contextlib.ExitStack() as stack:
+        if out is not None:
+            acquisition = _acquisition(given, intensity)
+            plan = plan_of_array(
+                acquisition,
+                part,
+                prior,
+                samples=samples,
+                seed=seed,
+                spacing=spacing,
+                device=device,
+            )
+            writer = stack.enter_context(PosteriorWriter(Path(out), plan, overwrite=overwrite))
+        report = stack.enter_context(_reporting(progress))
+        images = problem.y.new_empty(samples, len(problem.y), *problem.in_shape)
+        size, done = batch_size or BATCH_SIZE, 0
+        for rows in chunks(range(len(problem.y)), max(1, size // samples)):
+            group, missing = problem.select(rows), range(samples)
+            if writer is not None:
+                missing = writer.missing(rows)
+                for i in sorted(set(range(samples)) - set(missing)):
+                    images[i, list(rows)] = torch.as_tensor(writer.read(i, rows)).to(images)
+            done += len(rows) * (samples - len(missing))
+            for draws in chunks(missing, max(1, size // len(rows))):
+                start = time.perf_counter()
+                found, calls = draw(
+                    part, group, denoiser, seed=seed, scan=0, slices=rows, draws=draws
                 )
-                images[draws[0] : draws[-1] + 1, rows[0] : rows[-1] + 1] = block
+                block = intensity.to_file(found)
+                images[list(draws), rows[0] : rows[-1] + 1] = block
+                if writer is not None and acquisition is not None:
+                    writer.write(
+                        draws,
+                        rows,
+                        block.float().cpu().numpy(),
+                        nfe=calls,
+                        wall_s=time.perf_counter() - start,
+                        stats={"residual": acquisition.residual(group, rows, found)},
+                    )
                 done += len(rows) * len(draws)
-                report(done, samples * count)
+                report(done, samples * len(problem.y))
+        if writer is not None:
+            writer.finish(writer.summarise(components=COMPONENTS))
     return images[:, 0] if single else images
 
 
-def _ready(
-    prior: str | Denoiser | Callable[..., Tensor], problem: Problem, device: str
-) -> tuple[Denoiser, torch.dtype]:
+def _ready(prior: Prior, problem: Problem, device: str) -> tuple[Denoiser, torch.dtype]:
     """Return the prior as a denoiser on the device, and the type of its numbers."""
-    found = load_prior(prior) if isinstance(prior, str) else prior
-    dtype = problem.y.dtype
+    rows, columns = problem.in_shape[-2:]
+    dtype, found = problem.y.dtype, prior
+    if isinstance(prior, str):
+        found, card = load_denoiser(prior, device)
+        if card.of_windows and tuple(found.in_shape[-2:]) != (rows, columns):
+            return WindowedDenoiser(found, (rows, columns)), torch.float32
     if isinstance(found, torch.nn.Module):
         first = next(found.parameters(), None)
         if first is not None:
@@ -133,10 +192,18 @@ def _check_range(problem: Problem) -> None:
     if size > bright or 0 < size < DARK:
         warnings.warn(
             f"A^+ y has a root mean square of {size:.3g} but the prior makes images in [-1, 1]; "
-            "write Problem.from_units(operator, y, low, high) with the intensities that -1 and 1 "
-            "stand for, and give that as y.",
+            "give image_range=(low, high), the intensities that -1 and 1 stand for.",
             stacklevel=3,
         )
+
+
+def _acquisition(problem: Problem, intensity: Intensity) -> Acquisition:
+    """Return a batch of problems as slices that were acquired in the units of the file."""
+    noise_std = torch.as_tensor(problem.noise_std).unique()
+    if len(noise_std) > 1:
+        raise ValueError("a posterior file has one noise_std for all its slices; write one a file.")
+    operator, slices = problem.operator, tuple(range(len(problem.y)))
+    return Acquisition(operator.to("cpu"), problem.y.cpu(), float(noise_std), intensity, slices)
 
 
 @contextlib.contextmanager

@@ -110,6 +110,12 @@ class PosteriorWriter:
         written = self._slabs.valid[:, self._positions(slices)].all(axis=1)
         return [int(draw) for draw in np.flatnonzero(~written)]
 
+    def read(
+        self, draw: int, slices: Sequence[int]
+    ) -> Float[np.ndarray, "slice channel row column"]:
+        """Return slices of a draw that are written, in the file's units."""
+        return np.stack([self._slabs.read(draw, at) for at in self._positions(slices)])
+
     def write(
         self,
         draws: Sequence[int],

@@ -105,6 +105,8 @@ def facts(c: Contents) -> list[tuple[str, str]]:
 
 def again(c: Contents) -> str:
     """Return the commands that make the file again, and its settings."""
+    if isinstance(call := c.provenance.get("call"), str):  # of an array, not of a scan's file
+        return call
     pipeline = _part(c.provenance, "pipeline")
     scan = str(_part(c.provenance, "scan").get("name", "SCAN"))
     command = (
