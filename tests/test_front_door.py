@@ -315,7 +315,7 @@ def test_an_array_in_other_units_comes_back_in_them(tmp_path: Path) -> None:
     operator, y = problem(torch.float64)
     low, high = -200.0, 1000.0
     measured = operator(low + (image(torch.float64) + 1) / 2 * (high - low))
-    fast = {"samples": 3, "steps": 3}
+    fast: Any = {"samples": 3, "steps": 3}
 
     draws = uq.sample(
         operator,
@@ -332,7 +332,7 @@ def test_an_array_in_other_units_comes_back_in_them(tmp_path: Path) -> None:
     torch.testing.assert_close(draws, low + (plain + 1) / 2 * (high - low))
     posterior = uq.open(tmp_path / "x.posterior.h5")
     np.testing.assert_allclose(posterior.samples[:, 0], draws[:, 0], rtol=1e-6, atol=1e-3)
-    assert float(posterior.tree["observed_data"]["noise_std"]) == 6.0
+    assert float(posterior["observed_data/noise_std"]) == 6.0
     assert posterior.zero_filled is not None
     made = uq.Problem(operator, y)
     with pytest.raises(ValueError, match="give image_range with y"):

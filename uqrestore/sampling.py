@@ -167,8 +167,11 @@ def sample(
 def _ready(prior: Prior, problem: Problem, device: str) -> tuple[Denoiser, torch.dtype]:
     """Return the prior as a denoiser on the device, and the type of its numbers."""
     rows, columns = problem.in_shape[-2:]
-    dtype, found = problem.y.dtype, prior
-    if isinstance(prior, str):
+    dtype = problem.y.dtype
+    found: Denoiser | Callable[..., Tensor]
+    if not isinstance(prior, str):
+        found = prior
+    else:
         found, card = load_denoiser(prior, device)
         if card.of_windows and tuple(found.in_shape[-2:]) != (rows, columns):
             return WindowedDenoiser(found, (rows, columns)), torch.float32
