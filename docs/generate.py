@@ -66,7 +66,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "local_gaussian",
         )
     ),
-    "Scans": ("uqrestore.scans.scan", "uqrestore.scans.slices", "uqrestore.scans.scope"),
+    "Scans": (
+        "uqrestore.scans.scan",
+        "uqrestore.scans.slices",
+        "uqrestore.scans.placement",
+        "uqrestore.scans.scope",
+    ),
     "Posterior files": (
         "uqrestore.posterior.plan",
         "uqrestore.posterior.writer",

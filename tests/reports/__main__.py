@@ -19,7 +19,7 @@ from uqrestore.posterior import PosteriorWriter
 from uqrestore.posterior.example import example_plan
 from uqrestore.reports.page import write_report
 from uqrestore.scans.grid import Grid
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 SHAPE, DRAWS, COMPONENTS = (64, 64, 40), 16, 5
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from uqrestore.posterior.plan import PosteriorPlan
 from uqrestore.scans.grid import Grid, Orientation
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 
 def example_plan(

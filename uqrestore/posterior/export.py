@@ -10,7 +10,7 @@ from uqrestore._files import temporary_name
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile
 from uqrestore.scans.nifti import write_nifti
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 STACKED = {"pc": "component", "quantile": "q"}  # maps with an axis of their own, last in NIfTI
 

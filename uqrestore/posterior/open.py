@@ -9,7 +9,7 @@ from uqrestore.posterior import schema
 from uqrestore.posterior._hdf5 import UNREADABLE, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 Named = tuple[tuple[str, ...], np.ndarray]
 """An array and the names of its dimensions, outermost first, as xarray takes it."""

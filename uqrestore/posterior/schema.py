@@ -14,7 +14,7 @@ from uqrestore.posterior._hdf5 import UNREADABLE, Group, dimensions, reading, sh
 from uqrestore.posterior._partial import checksum
 from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.scans.grid import affine_fault
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from uqrestore.posterior._hdf5 import UNREADABLE
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import open_posterior, read_operator, read_placement, root_attributes
 from uqrestore.scans import Intensity
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 if TYPE_CHECKING:
     import xarray as xr

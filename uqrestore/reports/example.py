@@ -13,7 +13,7 @@ from uqrestore.posterior import PosteriorPlan, PosteriorWriter
 from uqrestore.restoration.acquisition import Acquisition, acquire
 from uqrestore.scans import Intensity
 from uqrestore.scans.grid import Grid, Orientation
-from uqrestore.scans.slices import Placement
+from uqrestore.scans.placement import Placement
 
 INTENSITY = Intensity(500.0, 400.0, "a.u.")
 VOXEL = 3.0  # mm

@@ -14,11 +14,12 @@ from uqrestore.scans.fixed_scale import FixedScale, on_fixed_scale
 from uqrestore.scans.grid import Grid, Orientation
 from uqrestore.scans.kspace import RawScan, raw_scan
 from uqrestore.scans.nifti import read_nifti, write_nifti
+from uqrestore.scans.placement import Placement
 from uqrestore.scans.radial import RadialScan
 from uqrestore.scans.raw import read_rawdata
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 from uqrestore.scans.scope import TrainingDomain, Verdict, check_scope
-from uqrestore.scans.slices import ModelSlices, Placement, fit_to_model
+from uqrestore.scans.slices import ModelSlices, fit_to_model
 
 Input = Scan | RawScan | RadialScan
 """What a reader makes of a file."""
@@ -108,6 +109,8 @@ def read_input(
     path = Path(path)
     if not path.exists():
         raise ScanError(f"{path}: does not exist; check the path.")
+    if not path.is_file() and not path.is_dir():
+        raise ScanError(f"{path}: is neither a file nor a folder; give the file of a scan.")
     if path.is_dir() and not is_dicom(path):
         raise ScanError(
             f"{path}: is a folder without DICOM; give one file ({', '.join(READERS)}) or the "

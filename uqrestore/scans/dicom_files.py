@@ -53,14 +53,12 @@ def series_images(path: Path) -> tuple[Images, str]:
             unread.append((file, fault or f"{NO_DICOM}; remove it from the folder"))
         elif any(keyword in header for keyword in PIXELS):
             images.append((file.name, header))
-        elif "Rows" in header and "Columns" in header:
-            raise ScanError(f"{file}: holds no pixels, so it was cut short; copy it again.")
         else:
             others.append((file.name, header))
     _refuse_unread(unread, images)
+    _refuse_cut(others, images)
     _one_series(path, images)
-    for name, header in others:
-        _refuse_other_scale(name, header, images)
+    _refuse_other_scale(others, images)
     left = [name for name, _ in others]
     left += [p.name for p in sorted(path.glob("*/")) if is_dicom(p)] if path.is_dir() else []
     return images, _left_out(left)
@@ -104,7 +102,9 @@ def _header(file: Path) -> Any | None:  # noqa: ANN401  (pydicom's Dataset)
             warnings.simplefilter("ignore")  # decimals that are too long are read all the same
             header = pydicom.dcmread(file, force=True)
             if "SOPClassUID" not in header and not any(k in header for k in PIXELS):
-                return None
+                if header.preamble is None:
+                    return None
+                raise ValueError("it ends before it states what it is")
             if "TransferSyntaxUID" not in header.file_meta:  # no file meta group
                 implicit = header.original_encoding[0]
                 syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -152,18 +152,26 @@ def _one_series(path: Path, images: Images) -> None:
         )
 
 
-def _refuse_other_scale(name: str, header: Any, images: Images) -> None:  # noqa: ANN401
-    """Refuse a presentation state that gives the images another scale than their own headers."""
-    if not str(header.get("SOPClassUID", "")).startswith(PRESENTATION_STATE):
-        return
-    keywords = ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence")
-    for keyword in keywords:
-        theirs, ours = header.get(keyword), images[0][1].get(keyword)
-        if theirs is not None and theirs != ours:
-            raise ScanError(
-                f"{name}: is a presentation state that gives the images another scale ({keyword}); "
-                "move it out of the folder to read the images in their own."
-            )
+def _refuse_cut(others: Images, images: Images) -> None:
+    """Refuse images whose pixels are missing: of the kind of the others, or with a matrix size."""
+    kinds = {header.get("SOPClassUID") for _, header in images}
+    for name, header in others:
+        if "Rows" in header or header.get("SOPClassUID") in kinds:
+            raise ScanError(f"{name}: holds no pixels, so it was cut short; copy it again.")
+
+
+def _refuse_other_scale(others: Images, images: Images) -> None:
+    """Refuse presentation states that give the images another scale than their own headers."""
+    for name, header in others:
+        if not str(header.get("SOPClassUID", "")).startswith(PRESENTATION_STATE):
+            continue
+        for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"):
+            theirs, ours = header.get(keyword), images[0][1].get(keyword)
+            if theirs is not None and theirs != ours:
+                raise ScanError(
+                    f"{name}: is a presentation state that gives the images another scale "
+                    f"({keyword}); move it out of the folder to read the images in their own."
+                )
 
 
 def _left_out(names: list[str]) -> str:

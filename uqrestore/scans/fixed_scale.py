@@ -41,11 +41,17 @@ def on_fixed_scale(scan: Scan, scale: FixedScale | None) -> Scan:
         scale: Of the prior; None leaves the scan as it is.
 
     Raises:
-        ScanError: If the values cannot be in these units: nothing in the scan is empty.
+        ScanError: If the values are in another unit, or cannot be in this one: nothing in the scan
+            is empty.
     """
     if scale is None:
         return scan
     low, high, unit = scale.low, scale.high, scale.unit
+    if scan.intensity.unit not in ("a.u.", unit):
+        raise ScanError(
+            f"{scan.source.name}: its values are in {scan.intensity.unit}, the prior's in {unit}; "
+            f"export it in {unit}, or choose a prior without a fixed range."
+        )
     empty = low + EMPTY * (high - low)
     darkest, brightest = float(scan.voxels.min()), float(scan.voxels.max())
     if not darkest < empty < brightest:

@@ -113,6 +113,8 @@ def _load(path: Path) -> Any:  # noqa: ANN401  (nibabel is typed loosely)
         raise ScanError(f"{path}: is a folder; give one .nii or .nii.gz file.")
     if not path.exists():
         raise ScanError(f"{path}: does not exist; check the path.")
+    if not path.is_file():
+        raise ScanError(f"{path}: is no regular file; give one .nii or .nii.gz file.")
     damaged = (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError)
     try:
         # In memory, not mapped: a file that is cut while it is mapped would end the process.

@@ -248,11 +248,12 @@ def _finite(values: np.ndarray, inside: np.ndarray, name: str) -> tuple[np.ndarr
     bad = ~np.isfinite(values)
     if not bad.any():
         return values, ""
-    if (bad & inside).any():
-        first = tuple(int(i) for i in np.argwhere(bad & inside)[0])
+    lost = bad if bad.all() else bad & inside
+    if lost.any():
+        first = tuple(int(i) for i in np.argwhere(lost)[0])
         raise ScanError(
-            f"{name}: {int((bad & inside).sum())} of {bad.size} voxels are NaN or infinite, the "
-            f"first at {first}; replace them by 0 where there is no tissue, or repair the scan."
+            f"{name}: {int(lost.sum())} of {bad.size} voxels are NaN or infinite, the first at "
+            f"{first}; replace them by 0 where there is no tissue, or repair the scan."
         )
     note = f"{int(bad.sum())} voxels outside the mask are NaN or infinite, set to the darkest value"
     return np.where(bad, values[~bad].min(), values), note

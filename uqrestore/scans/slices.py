@@ -1,118 +1,19 @@
-"""Slices of a scan as a 2-D model wants them, and the way back to the file's own grid."""
+"""Slices of a scan on the grid of a 2-D model."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.grid import Grid, Orientation, resample
+from uqrestore.scans.grid import Grid, resample
+from uqrestore.scans.memory import check_memory
+from uqrestore.scans.placement import Placement
 from uqrestore.scans.scan import Scan
 
 SAME_VOXEL_SIZE = 0.02  # relative; a 2 % stretch is below the augmentation of any model here
-
-
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """Where a model's slices lie: the record that makes every change of grid reversible.
-
-    A model's voxel ``(i, j, k)`` is voxel ``(i + offset[0], j + offset[1], k)`` of ``working``,
-    which is the scan's own grid in patient order, or a resampled one where that was asked for.
-
-    Attributes:
-        model: Grid of the restored volume, indexed (x, y, z).
-        working: Grid the model's was cut from.
-        scan: The scan's own grid in patient order.
-        native: The scan's grid as in its file.
-        orientation: How ``native`` became ``scan``.
-        offset: First column and row of the model's grid on the working one; negative = padded.
-        space_code: NIfTI code of the space of the affines.
-        source_format: ``"NIfTI"``, ``"DICOM"`` or ``"none"``.
-    """
-
-    model: Grid
-    working: Grid
-    scan: Grid
-    native: Grid
-    orientation: Orientation
-    offset: tuple[int, int]
-    space_code: int = 1
-    source_format: str = "none"
-
-    @property
-    def resampled(self) -> bool:
-        """Whether values were interpolated, so that the way back is not exact."""
-        return self.working is not self.scan
-
-    def to_model(
-        self, volume: Shaped[np.ndarray, "_ _ _"], *, fill: float | bool
-    ) -> Shaped[np.ndarray, "_ _ _"]:
-        """Cut a volume on the working grid to the model's, ``fill`` where there is none."""
-        model = np.full(self.model.shape, fill, volume.dtype)
-        on_model, on_working = self._overlap()
-        model[on_model] = volume[on_working]
-        return model
-
-    def to_native(
-        self, volume: Float[np.ndarray, "_ _ _"], *, fill: float = float("nan")
-    ) -> Float[np.ndarray, "_ _ _"]:
-        """Bring a volume on the model's grid to the file's grid and axis order.
-
-        Without resampling every value arrives unchanged. With it values are interpolated, and
-        ``fill`` spreads to every voxel that would need one outside the model's grid.
-
-        Args:
-            volume: Indexed (x, y, z) on the model's grid.
-            fill: Value where the model says nothing.
-        """
-        working = np.full(self.working.shape, fill, volume.dtype)
-        on_model, on_working = self._overlap()
-        working[on_working] = volume[on_model]
-        if self.resampled:
-            working = _resample_known(working, self.working, self.scan, fill)
-        return self.orientation.undo(working)
-
-    def to_data(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "model": self.model.to_data(),
-            "working": self.working.to_data(),
-            "scan": self.scan.to_data(),
-            "native": self.native.to_data(),
-            "axes": list(self.orientation.axes),
-            "flips": list(self.orientation.flips),
-            "offset": list(self.offset),
-            "resampled": self.resampled,
-            "space_code": self.space_code,
-            "source_format": self.source_format,
-        }
-
-    @staticmethod
-    def from_data(data: dict[str, Any]) -> "Placement":
-        """Rebuild a placement from :meth:`to_data`."""
-        scan = Grid.from_data(data["scan"])
-        a, b, c = data["axes"]
-        p, q, r = data["flips"]
-        return Placement(
-            model=Grid.from_data(data["model"]),
-            working=Grid.from_data(data["working"]) if data["resampled"] else scan,
-            scan=scan,
-            native=Grid.from_data(data["native"]),
-            orientation=Orientation((a, b, c), (p, q, r)),
-            offset=(data["offset"][0], data["offset"][1]),
-            space_code=data["space_code"],
-            source_format=data["source_format"],
-        )
-
-    def _overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        on_model, on_working = [], []
-        for axis, offset in enumerate(self.offset):
-            start = max(0, offset)
-            stop = min(self.working.shape[axis], offset + self.model.shape[axis])
-            on_working.append(slice(start, stop))
-            on_model.append(slice(start - offset, stop - offset))
-        return (on_model[0], on_model[1]), (on_working[0], on_working[1])
+FARTHEST_RESAMPLED = 30.0  # of pixel sizes; farther apart, one of the two is in another unit
+RESAMPLED_BYTES = 24  # a voxel of the new grid: float64 and float32 of voxels and mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +24,7 @@ class ModelSlices:
         images: In the file's units; row 0 is posterior, column 0 is left.
         mask: Brain mask on the same pixels.
         placement: Where the slices lie.
-        note: What was resampled, padded or cropped, in words.
+        note: What was resampled, padded or cropped, as text.
     """
 
     images: Float[np.ndarray, "slice 1 row column"]
@@ -177,7 +78,7 @@ def fit_to_model(
                 f"{scan.spacing[1]:.3g} mm but the model's are {voxel_size:g} mm; pass --resample "
                 "to change the scan's grid, or choose a model of that pixel size."
             )
-        working = _coarser(scan.grid, voxel_size)
+        working = _resampled_grid(scan, voxel_size)
     voxels, mask = _on(working, scan)
     if whole:
         columns, rows = working.shape[:2]
@@ -188,9 +89,8 @@ def fit_to_model(
         field = [n * s for n, s in zip(reversed(shape), working.spacing, strict=False)]
         raise ScanError(
             f"{scan.source.name}: its brain region is {millimetres[0]:.0f} x "
-            f"{millimetres[1]:.0f} mm but the model sees {field[0]:.0f} x {field[1]:.0f} mm; give "
-            "a brain mask (--mask) if the skull is in the image, or choose a model of larger "
-            "pixels or of windows."
+            f"{millimetres[1]:.0f} mm but the model sees {field[0]:.0f} x {field[1]:.0f} mm; "
+            f"{_mask_hint(scan)}choose a model of larger pixels or of windows."
         )
     placement = Placement(
         model=working.shifted((*offset, 0), (shape[1], shape[0], working.shape[2])),
@@ -208,7 +108,7 @@ def fit_to_model(
         images=np.ascontiguousarray(volume.transpose(2, 1, 0)[:, None]),
         mask=np.ascontiguousarray(inside.transpose(2, 1, 0)),
         placement=placement,
-        note=_words(placement),
+        note=_grid_note(placement),
     )
 
 
@@ -216,13 +116,31 @@ def _same(spacing: tuple[float, ...], voxel_size: float) -> bool:
     return all(abs(s / voxel_size - 1) <= SAME_VOXEL_SIZE for s in spacing)
 
 
-def _coarser(grid: Grid, voxel_size: float) -> Grid:
-    """Return the grid of the wanted pixel size with the same centre and the same slices."""
+def _mask_hint(scan: Scan) -> str:
+    """Return what a mask could do: nothing for k-space, or where one was given."""
+    if scan.source.given_mask or scan.source.format == "k-space":
+        return ""
+    return "give a mask of the brain alone if the skull is in the image, or "
+
+
+def _resampled_grid(scan: Scan, voxel_size: float) -> Grid:
+    """Return the grid of the wanted pixel size with the same centre and the same slices.
+
+    Raises:
+        ScanError: If no scan of that unit can be meant, or the grid exceeds the memory.
+    """
+    grid, name = scan.grid, scan.source.name
+    if max(max(s / voxel_size, voxel_size / s) for s in grid.spacing[:2]) > FARTHEST_RESAMPLED:
+        raise ScanError(
+            f"{name}: its pixels are {grid.spacing[0]:.3g} x {grid.spacing[1]:.3g} mm, too far "
+            f"from the model's {voxel_size:g} mm to be resampled; check the unit in its header."
+        )
     factors = [voxel_size / grid.spacing[0], voxel_size / grid.spacing[1], 1.0]
     columns, rows = (
         max(1, int(np.ceil(grid.shape[axis] / factors[axis] - 1e-6))) for axis in (0, 1)
     )
     shape = (columns, rows, grid.shape[2])
+    check_memory(RESAMPLED_BYTES * int(np.prod(shape)), name, f"resampling to {shape} voxels")
     start = [((grid.shape[a] - 1) - (shape[a] - 1) * factors[a]) / 2 for a in range(3)]
     affine = grid.affine.copy()
     affine[:3, :3] *= factors
@@ -262,17 +180,8 @@ def _centred(mask: np.ndarray, shape: tuple[int, int]) -> tuple[tuple[int, int],
     return (offsets[0], offsets[1]), cut
 
 
-def _resample_known(values: np.ndarray, source: Grid, target: Grid, fill: float) -> np.ndarray:
-    """Resample; ``fill`` wherever any of the voxels needed is not known."""
-    known = np.isfinite(values) if np.isnan(fill) else values != fill
-    filled = np.where(known, values, 0).astype(np.float64)
-    result = resample(filled, source, target)
-    trusted = resample(known.astype(np.float64), source, target) > 1 - 1e-9
-    return np.where(trusted, result, fill).astype(values.dtype)
-
-
-def _words(placement: Placement) -> str:
-    """Say what was done to the grid, for the terminal and the file."""
+def _grid_note(placement: Placement) -> str:
+    """Return what was done to the grid, as text for the terminal and the file."""
     done = []
     if placement.resampled:
         old, new = placement.scan.spacing, placement.working.spacing
