@@ -31,10 +31,11 @@ class Gain(LinearOperator):
     gain: Float[Tensor, "*problem channel row column"]
 
     def __post_init__(self) -> None:
+        super().__post_init__()  # NumPy arrays become tensors
         require(
             torch.isfinite(self.gain) & (self.gain >= 0),
             self.name,
-            f"a gain must be finite and at least 0, but it reaches {self.gain.min().item():.3g}.",
+            f"gains must be finite and at least 0, but one is {self.gain.min().item():.3g}.",
         )
 
     @property

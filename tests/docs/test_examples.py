@@ -35,6 +35,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_example(tmp_path_factory.mktemp("docs") / "brain.posterior.h5")
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @named([page for page in PAGES if blocks(page, "python") and page.name not in RUN_ELSEWHERE])
 def test_the_python_of_a_page_runs_from_top_to_bottom(
     page: Path, example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,8 +1,7 @@
 """Every wrong input is refused by an error that names the operator, what came and what to do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import jaxtyping
 import pytest
 import torch
 from torch import Tensor
@@ -169,14 +168,6 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
         "noise_std must be one value or one per problem",
     ),
 }
-
-
-@pytest.fixture
-def as_users_run_it() -> Iterator[None]:
-    """Turn off the checks of annotations that only tests have, which would speak up first."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -3,13 +3,22 @@
 import dataclasses
 import json
 import pickle
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
 from tests.operators.cases import CASES, VARIANTS
-from uqrestore.operators import OPERATORS, LinearOperator, from_data, stack_operators
+from uqrestore.operators import (
+    OPERATORS,
+    LinearOperator,
+    check_adjoint,
+    from_data,
+    stack_operators,
+    valid_adjoint,
+)
+from uqrestore.operators._compound import Wrapper
 
 ALL = CASES | VARIANTS
 
@@ -63,6 +72,35 @@ def test_adjoint_is_the_transpose(operator: LinearOperator, batch: tuple[int, ..
     x, y = image(operator, *batch), measurement(operator, *batch)
     gap = (operator(x) * y).sum() - (x * operator.adjoint(y)).sum()
     assert gap.abs() < 1e-10 * x.norm() * y.norm()
+
+
+def test_the_public_test_of_an_adjoint_agrees(operator: LinearOperator) -> None:
+    assert valid_adjoint(operator, tol=1e-10, dtype=torch.float64)
+    check_adjoint(operator, tol=1e-10, dtype=torch.float64)
+    assert not valid_adjoint(WrongAdjoint((operator,)), dtype=torch.float64) or is_zero(operator)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WrongAdjoint(Wrapper):
+    """An operator whose adjoint is a thousandth too large."""
+
+    name: ClassVar[str] = "wrong"
+    shapes: ClassVar[str] = "those of its part"
+
+    parts: tuple[LinearOperator, ...]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.part.forward(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return 1.001 * self.part.adjoint(y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return self.part.pinv(y)
+
+
+def is_zero(operator: LinearOperator) -> bool:
+    return not operator(image(operator)).any()
 
 
 def test_adjoint_matches_autograd(operator: LinearOperator) -> None:

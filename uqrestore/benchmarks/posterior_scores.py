@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from uqrestore.noise import SampleNoise
-from uqrestore.operators.base import LinearOperator
 from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.priors.gaussian import GaussianPrior
 from uqrestore.priors.mixture import GaussianMixture
@@ -131,15 +130,8 @@ def _residuals(problem: Problem, draws: Tensor) -> tuple[float, float]:
     if not problem.is_noisy:
         return relative, 0.0
     noise_std = torch.as_tensor(problem.noise_std, dtype=gap.dtype)
-    power = gap.square().sum(-1) / noise_std**2 / _rows(operator)
+    power = gap.square().sum(-1) / noise_std**2 / operator.measured_rows()
     return relative, float(power.mean())
-
-
-def _rows(operator: LinearOperator) -> Tensor:
-    if operator.row_mask is None:
-        return torch.tensor(float(torch.Size(operator.out_shape).numel()))
-    rows = operator.row_mask.double().expand(*operator.problem_shape, *operator.out_shape)
-    return rows.flatten(len(operator.problem_shape)).sum(-1)
 
 
 def _components(posterior: ClosedForm, centred: Tensor) -> tuple[float, float]:

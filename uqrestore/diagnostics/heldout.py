@@ -16,7 +16,6 @@ from uqrestore.metrics._checks import check_images, check_level
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting, MaskedFourier
 from uqrestore.operators._fourier import reflect
-from uqrestore.priors.dense import measured_rows
 from uqrestore.problem import Problem
 
 HELD_OUT_WORDS = {
@@ -170,7 +169,7 @@ def residual_test(problem: Problem, draws: Tensor) -> ResidualTest:
         problem.y.double()
     )
     power = residual.square().flatten(2).sum(-1)
-    freedom = measured_rows(problem.operator).expand(problem.problem_shape)
+    freedom = problem.operator.measured_rows().expand(problem.problem_shape)
     uniform = stats.chi2.cdf(power[0].numpy(), freedom.numpy())
     p_value = float(stats.kstest(uniform, "uniform").pvalue)
     return ResidualTest(float((power / freedom).mean()), p_value, len(freedom))

@@ -68,7 +68,8 @@ def dps(
     denoise, operator, y = Checked(denoiser, "dps"), problem.operator, problem.y
     if reference_measurements is not None:
         require_range("dps", reference_measurements=(reference_measurements, 1, 1e12))
-        strength = strength * _measurements(problem) ** 0.5 / reference_measurements**0.5
+        count = float(operator.measured_rows().mean())
+        strength = strength * count**0.5 / reference_measurements**0.5
     x = unit_start(noise, problem.in_shape, y, levels[0])
     for sigma, sigma_next in pairwise(levels):
         answer, product = linearise(denoise, x, sigma)
@@ -88,12 +89,3 @@ def unit_residual(residual: Tensor, dims: int) -> Tensor:
     length = residual.flatten(residual.ndim - dims).norm(dim=-1)
     length = length.reshape(*length.shape, *[1] * dims)
     return torch.where(length > 0, residual / torch.where(length > 0, length, 1), 0)
-
-
-def _measurements(problem: Problem) -> float:
-    """Return the mean number of measurements a problem has."""
-    operator = problem.operator
-    if operator.row_mask is None:
-        return float(torch.Size(operator.out_shape).numel())
-    rows = operator.row_mask.expand(*operator.problem_shape, *operator.out_shape)
-    return float(rows.sum()) / torch.Size(operator.problem_shape).numel()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from uqrestore.priors.dense import double, measured_rows
+from uqrestore.priors.dense import double
 from uqrestore.problem import Problem
 
 STEPS = 100  # halvings of a logarithmic range of 32 decades: to rounding
@@ -45,7 +45,7 @@ def make_consistent(x: Tensor, problem: Problem) -> Tensor:
     residual = operator(x) - problem.y
     if operator.row_mask is not None:
         residual = residual * operator.row_mask
-    rows = measured_rows(operator).to(x.dtype)
+    rows = operator.measured_rows().to(x.dtype)
     noise_std = torch.as_tensor(problem.noise_std, dtype=x.dtype, device=x.device)
     allowed = rows * noise_std.square()
     along = spectrum.ut(residual)

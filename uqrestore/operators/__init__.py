@@ -1,12 +1,13 @@
 """Linear operators, by the name a pipeline calls them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from uqrestore.operators import kernels, masks, random
 from uqrestore.operators.adapters import from_callable, from_deepinv, to_deepinv
+from uqrestore.operators.adjoint import check_adjoint, valid_adjoint
 from uqrestore.operators.algebra import Composed, Scaled, Stacked
 from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.operators.coil_fourier import CoilFourier
@@ -48,6 +49,14 @@ OPERATORS: Mapping[str, type[LinearOperator]] = {
     "zero": Zero,
 }
 
+PIPELINE_OPERATORS: Mapping[str, Callable[..., LinearOperator]] = {
+    **OPERATORS,
+    "matrix": Matrix.random,
+    "radon": Radon.sparse_view,
+    "strided_blur": StridedBlur.gaussian,
+}
+"""What makes an operator of a pipeline, whose file holds numbers and no tensors."""
+
 
 def from_data(
     name: str, params: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
@@ -74,6 +83,7 @@ def list_operators() -> list[tuple[str, str, str]]:
 
 __all__ = [
     "OPERATORS",
+    "PIPELINE_OPERATORS",
     "CoilFourier",
     "CoilRadial",
     "Colorization",
@@ -96,6 +106,7 @@ __all__ = [
     "Stacked",
     "StridedBlur",
     "Zero",
+    "check_adjoint",
     "from_callable",
     "from_data",
     "from_deepinv",
@@ -106,4 +117,5 @@ __all__ = [
     "random",
     "stack_operators",
     "to_deepinv",
+    "valid_adjoint",
 ]

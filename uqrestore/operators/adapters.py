@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.operators._checks import Shape, require
+from uqrestore.operators.adjoint import check_adjoint
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.iterative import IterativeOperator, check_iteration, linear_map
 
@@ -45,7 +46,7 @@ class CallableOperator(IterativeOperator):
 
     def __post_init__(self) -> None:
         check_iteration(self.source, self.tol, self.max_iter)
-        check_adjoint(self)
+        check_adjoint(self, name=self.source)
 
     @property
     def in_shape(self) -> Shape:
@@ -165,48 +166,3 @@ def to_deepinv(operator: LinearOperator) -> Any:  # noqa: ANN401 - a deepinv phy
             return operator.pinv(y)
 
     return Wrapped()
-
-
-def check_adjoint(operator: CallableOperator, *, tol: float = 1e-4) -> None:
-    """Raise unless an operator is linear and its adjoint is the transpose, on fixed probes.
-
-    Raises:
-        ValueError: Naming what is wrong and by how much.
-    """
-    generator, name = torch.Generator().manual_seed(0), operator.source
-    x = torch.randn(2, *operator.in_shape, generator=generator)
-    y = torch.randn(2, *operator.out_shape, generator=generator)
-    seen = operator.apply(x)
-    require(
-        seen.shape == y.shape,
-        name,
-        f"A gives measurements of shape {tuple(seen.shape[1:])} but {tuple(y.shape[1:])} was "
-        "announced.",
-    )
-    # Half along A x, where a wrong scale shows, half at random, where all else does.
-    y = y / y.norm() + seen / seen.norm().clamp(min=1e-30)
-    back = operator.transpose(y)
-    require(
-        back.shape == x.shape,
-        name,
-        f"the adjoint gives images of shape {tuple(back.shape[1:])} but {tuple(x.shape[1:])} was "
-        "announced.",
-    )
-    bent = (operator.apply(2 * x) - 2 * seen).norm() / seen.norm().clamp(min=1e-30)
-    require(
-        float(bent) < tol,
-        name,
-        f"A is not linear: A(2x) differs from 2 A(x) by {float(bent):.1e} of its size. Take an "
-        "offset out of A and off the measurement.",
-    )
-    forward = (seen.double() * y.double()).flatten(1).sum(-1)
-    adjoint = (x.double() * back.double()).flatten(1).sum(-1)
-    scale = seen.double().flatten(1).norm(dim=-1) * y.double().flatten(1).norm(dim=-1)
-    gap = ((forward - adjoint).abs() / scale.clamp(min=1e-30)).max()
-    require(
-        float(gap) < tol,
-        name,
-        "the adjoint is not the transpose of A: <A x, y> and <x, A^T y> differ by "
-        f"{float(gap):.1e} of |A x| |y|, more than {tol:.0e}. Check its scaling, its boundary and "
-        "its complex conjugate.",
-    )

@@ -50,6 +50,10 @@ class Composed(Compound, IterativeOperator):
             )
 
     @property
+    def axes(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.parts[0].axes
+
+    @property
     def in_shape(self) -> Shape:
         return self.parts[-1].in_shape
 

@@ -1,27 +1,22 @@
 """What a linear operator is: a map, its adjoint, a pseudo-inverse, and what they do to noise."""
 
 import abc
-import copy
-import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._cg import conjugate_gradient, expand_to, inner
-from uqrestore.operators._checks import Index, Shape, pick, same
+from uqrestore.operators._checks import Index, Shape
+from uqrestore.operators._value import SHARED as SHARED
+from uqrestore.operators._value import TensorValue
 from uqrestore.operators.spectrum import SolveInfo, Spectrum
 
-# Metadata of a tensor field that is the same for every problem of the batch. Fields with
-# ``init=False`` are computed once, at construction.
-SHARED = {"shared": True}
 
-
-class LinearOperator(abc.ABC):
+class LinearOperator(TensorValue["LinearOperator"]):
     r"""A real linear map :math:`A` from images to measurements, as a frozen value.
 
     Shapes: images ``(*batch, *problem, *in_shape)``, measurements ``(*batch, *problem,
@@ -30,11 +25,12 @@ class LinearOperator(abc.ABC):
     real channels (real, imaginary), so every operator is real and has one kind of adjoint.
 
     Subclasses are frozen dataclasses of tensors, whose leading dimensions are ``problem``
-    (unless their field says ``metadata=SHARED``), and of plain values.
+    (unless their field says ``metadata=SHARED``), and of plain values; NumPy arrays are converted.
 
     Attributes:
         name: Name in the registry.
-        shapes: ``in_shape -> out_shape`` in words.
+        shapes: ``in_shape -> out_shape``, as text.
+        axes: Names of the axes of a measurement in a file; none if they are only numbered.
         exact_pinv: Whether :meth:`pinv` is a closed form, exact to rounding.
         in_shape: Image shape without batch, ``(channel, *space)``.
         out_shape: Measurement shape without batch.
@@ -43,6 +39,7 @@ class LinearOperator(abc.ABC):
 
     name: ClassVar[str]
     shapes: ClassVar[str]
+    axes: ClassVar[tuple[str, ...]] = ()
     exact_pinv: ClassVar[bool] = True
 
     @property
@@ -52,10 +49,6 @@ class LinearOperator(abc.ABC):
     @property
     @abc.abstractmethod
     def out_shape(self) -> Shape: ...
-
-    @property
-    @abc.abstractmethod
-    def problem_shape(self) -> Shape: ...
 
     @abc.abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -141,6 +134,15 @@ class LinearOperator(abc.ABC):
             x, iterations = self._solve_normal(y, variance, tol, max_iter)
         return x, SolveInfo(self._residual(x, y, variance), iterations, self.rank())
 
+    def measured_rows(self) -> Tensor:
+        """Count the entries of ``y`` that are measurements, ``(*problem,)``; padding is not."""
+        shape = (*self.problem_shape, *self.out_shape)
+        if self.row_mask is None:
+            rows = torch.ones(shape, dtype=torch.float64, device=self.device)
+        else:
+            rows = self.row_mask.double().expand(shape)
+        return rows.flatten(len(self.problem_shape)).sum(-1)
+
     def rank(self) -> Tensor | None:
         """Return how many singular values are kept, ``(*problem,)``; None where it is not known."""
         spectrum = self.spectral()
@@ -170,42 +172,6 @@ class LinearOperator(abc.ABC):
         rank = inner(n, self.forward(x), len(self.out_shape)).mean(0)
         return (power / rank.clamp(min=1)).sqrt()
 
-    @property
-    def device(self) -> torch.device:
-        """Where the tensors of the operator live; the CPU if it has none."""
-        tensors = (v for v in vars(self).values() if isinstance(v, Tensor))
-        return next((v.device for v in tensors), torch.device("cpu"))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The floating-point type of what was computed at construction; float32 if nothing was.
-
-        Images of any floating-point type are welcome whatever this is; it is the type of
-        :attr:`Spectrum.s` and the precision of the stored numbers.
-        """
-        tensors = (v for v in vars(self).values() if isinstance(v, Tensor))
-        kinds = (v.dtype for v in tensors if v.is_floating_point() or v.is_complex())
-        return next((kind.to_real() for kind in kinds), torch.float32)
-
-    def to(self, target: torch.device | torch.dtype | str) -> "LinearOperator":
-        """Return a copy on a device, or with its numbers in another floating-point type."""
-        if not isinstance(target, torch.dtype):
-            return self._with_tensors(lambda _, value: value.to(target))
-
-        def convert(_: str, value: Tensor) -> Tensor:
-            if value.is_complex():
-                return value.to(target.to_complex())
-            return value.to(target) if value.is_floating_point() else value
-
-        return self._with_tensors(convert)
-
-    def select(self, index: Index) -> "LinearOperator":
-        """Return the operator of one problem (an int) or of a sub-batch (slice, list, tensor)."""
-        pick(self.name, self.problem_shape, range(sum(self.problem_shape)), index)
-        own = {f.name for f in _fields(self) if not f.metadata.get("shared")}
-        at = index if isinstance(index, int | slice | Tensor) else list(index)
-        return self._with_tensors(lambda name, value: value[at] if name in own else value)
-
     def __matmul__(self, other: "LinearOperator") -> "LinearOperator":
         """Return the composition ``x -> self(other(x))``."""
         from uqrestore.operators.algebra import Composed
@@ -214,65 +180,6 @@ class LinearOperator(abc.ABC):
 
     def __getitem__(self, index: Index) -> "LinearOperator":
         return self.select(index)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Any]) -> "LinearOperator":
-        """Join batches of this kind along the problem axis; see :func:`stack_operators`."""
-        first = parts[0]
-        changes: dict[str, Any] = {}
-        for field in _fields(first):
-            values = [getattr(part, field.name) for part in parts]
-            if not field.init or field.metadata.get("shared"):
-                continue
-            if isinstance(values[0], Tensor):
-                rows = [_batched(o, v) for o, v in zip(parts, values, strict=True)]
-                same(cls.name, field.name, [tuple(row.shape[1:]) for row in rows])
-                changes[field.name] = torch.cat(rows)
-            else:
-                same(cls.name, field.name, values)
-        return dataclasses.replace(first, **changes).to(first.dtype)
-
-    def group_key(self) -> tuple[Any, ...]:
-        """Return what must be equal for :func:`stack_operators` to join two operators."""
-        key: list[Any] = [self.name]
-        for field in _fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor) and field.init:
-                key.append(tuple(value.shape[len(self.problem_shape) :]))
-            elif field.init:
-                key.append(value)
-        return tuple(key)
-
-    def to_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return plain parameters and arrays from which ``operators.from_data`` rebuilds this."""
-        params, arrays = {}, {}
-        for field in _fields(self):
-            value = getattr(self, field.name)
-            if not field.init:
-                continue
-            if isinstance(value, Tensor):
-                arrays[field.name] = value.detach().cpu().numpy()
-            else:
-                params[field.name] = value
-        return params, arrays
-
-    @classmethod
-    def from_data(
-        cls, params: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-    ) -> "LinearOperator":
-        """Rebuild an operator of this kind from :meth:`to_data`."""
-        plain = {key: _tuples(value) for key, value in params.items()}
-        return cls(**plain, **{key: torch.as_tensor(value) for key, value in arrays.items()})
-
-    def _with_tensors(self, change: Callable[[str, Tensor], Tensor]) -> "LinearOperator":
-        """Copy with every tensor changed; what was computed at construction is not redone."""
-        new = copy.copy(self)
-        vars(new).clear()
-        for field in _fields(self):
-            value = getattr(self, field.name)
-            value = change(field.name, value) if isinstance(value, Tensor) else value
-            object.__setattr__(new, field.name, value)
-        return new
 
     def _solve_normal(
         self, y: Tensor, variance: Tensor, tol: float, max_iter: int
@@ -351,14 +258,6 @@ def stack_operators(operators: Sequence[LinearOperator]) -> LinearOperator:
     return kind.concatenate(operators)
 
 
-def _fields(operator: LinearOperator) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(operator)  # type: ignore[arg-type]
-
-
-def _batched(operator: LinearOperator, value: Tensor) -> Tensor:
-    return value if operator.problem_shape else value[None]
-
-
 def _variance(
     operator: LinearOperator, noise_std: float | int | Tensor | None, y: Tensor
 ) -> Tensor:
@@ -369,7 +268,3 @@ def _variance(
             f"{operator.problem_shape}, but got {tuple(variance.shape)}."
         )
     return variance
-
-
-def _tuples(value: Any) -> Any:  # noqa: ANN401 - JSON
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

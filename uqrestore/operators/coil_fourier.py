@@ -59,6 +59,7 @@ class CoilFourier(IterativeOperator):
 
     name: ClassVar[str] = "coil_fourier"
     shapes: ClassVar[str] = "(2, or 1 with phase, row, column) -> (2, coil, row, column)"
+    axes: ClassVar[tuple[str, ...]] = ("ri", "coil", "ky", "kx")
 
     mask: Bool[Tensor, "*problem row column"]
     maps: Complex[Tensor, "*problem coil row column"]
@@ -73,7 +74,9 @@ class CoilFourier(IterativeOperator):
     _unique: Bool[Tensor, "*problem"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_mask(self.name, self.mask, 2)
+        object.__setattr__(self, "mask", self.mask.bool())
         check_iteration(self.name, self.tol, self.max_iter)
         want = (*self.mask.shape[:-2], self.maps.shape[-3], *self.mask.shape[-2:])
         require(

@@ -55,6 +55,7 @@ class CoilRadial(IterativeOperator):
 
     name: ClassVar[str] = "coil_radial"
     shapes: ClassVar[str] = "(2, or 1 with phase, row, column) -> (2, coil, point)"
+    axes: ClassVar[tuple[str, ...]] = ("ri", "coil", "point")
 
     trajectory: Float[Tensor, "point 2"] = field(metadata=SHARED)
     maps: Complex[Tensor, "*problem coil row column"]
@@ -65,6 +66,7 @@ class CoilRadial(IterativeOperator):
     _maps: Complex[Tensor, "*problem coil row column"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_iteration(self.name, self.tol, self.max_iter)
         shape = (*self.maps.shape[:-3], *self.maps.shape[-2:])
         require(

@@ -37,6 +37,7 @@ class Colorization(LinearOperator):
     _inverse: Float[Tensor, "*problem channel out"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.weights.ndim in (2, 3) and bool(torch.isfinite(self.weights).all()),
             self.name,

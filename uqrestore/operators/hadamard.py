@@ -42,6 +42,7 @@ class Hadamard(LinearOperator):
     shape: Shape
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         pixels = self.shape[-2] * self.shape[-1]
         require(
             pixels & (pixels - 1) == 0,

@@ -30,12 +30,16 @@ class Inpainting(LinearOperator):
 
     name: ClassVar[str] = "inpainting"
     shapes: ClassVar[str] = "(channel, row, column) -> the same, zeros where unseen"
+    axes: ClassVar[tuple[str, ...]] = ("channel", "y", "x")
 
     mask: Float[Tensor, "*problem channel row column"] | Bool[Tensor, "*problem channel row column"]
     _weight: Float[Tensor, "*problem channel row column"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_mask(self.name, self.mask, 3)
+        if not self.mask.is_floating_point():
+            object.__setattr__(self, "mask", self.mask.bool())
         # Multiplying by a float mask is twice as fast as by a boolean one.
         weight = self.mask if self.mask.is_floating_point() else self.mask.float()
         object.__setattr__(self, "_weight", weight)
@@ -87,7 +91,7 @@ def check_mask(name: str, mask: Tensor, dims: int) -> None:
         f"a mask has {dims} dimensions, or {dims + 1} with the batch of problems in front, but "
         f"this one has shape {tuple(mask.shape)}.",
     )
-    if mask.is_floating_point():
+    if mask.dtype != torch.bool:
         values = mask[~((mask == 0) | (mask == 1))]
         require(
             not values.numel(),

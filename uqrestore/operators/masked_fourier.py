@@ -58,6 +58,7 @@ class MaskedFourier(LinearOperator):
 
     name: ClassVar[str] = "masked_fourier"
     shapes: ClassVar[str] = "(1 or 2, row, column) -> (2, row, column), zeros off the mask"
+    axes: ClassVar[tuple[str, ...]] = ("ri", "ky", "kx")
 
     mask: Bool[Tensor, "*problem row column"]
     channels: Literal[1, 2] = 2
@@ -66,7 +67,9 @@ class MaskedFourier(LinearOperator):
     _fill: Complex[Tensor, "*problem row column"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_mask(self.name, self.mask, 2)
+        object.__setattr__(self, "mask", self.mask.bool())
         require(
             self.channels in (1, 2),
             self.name,

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 
 from uqrestore.operators._checks import Shape, full_precision, require, same
@@ -46,6 +47,7 @@ class Matrix(LinearOperator):
     _rank: Int[Tensor, "*problem"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         matrix, pixels = self.matrix, torch.Size(self.shape).numel()
         require(
             matrix.ndim in (2, 3) and matrix.shape[-1] == pixels,
@@ -78,6 +80,22 @@ class Matrix(LinearOperator):
         object.__setattr__(self, "_matrix", exact.to(matrix.dtype))
         object.__setattr__(self, "_cholesky", factor.to(matrix.dtype))
         object.__setattr__(self, "_rank", rank)
+
+    @classmethod
+    def random(
+        cls, shape: Shape, *, ratio: Annotated[float, Field(gt=0, le=1)], seed: int = 0
+    ) -> "Matrix":
+        """Multiply by a dense Gaussian matrix with rows of unit length.
+
+        Args:
+            shape: Image shape.
+            ratio: Number of measurements over number of pixels.
+            seed: Seed of the matrix.
+        """
+        pixels = torch.Size(shape).numel()
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randn(max(1, round(ratio * pixels)), pixels, generator=generator)
+        return cls(rows / rows.norm(dim=-1, keepdim=True), shape)
 
     @property
     def in_shape(self) -> Shape:

@@ -59,6 +59,7 @@ class RadialFourier(IterativeOperator):
     max_iter: int = 300
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         trajectory = self.trajectory
         require(
             trajectory.ndim in (2, 3) and trajectory.shape[-1] == 2 and trajectory.shape[-2] > 0,

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from uqrestore.operators._checks import Shape, full_precision, require
@@ -66,6 +67,7 @@ class Radon(IterativeOperator):
     max_iter: int = 300
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.angles.ndim in (1, 2)
             and self.angles.shape[-1] > 0
@@ -73,6 +75,13 @@ class Radon(IterativeOperator):
             self.name,
             "wants finite angles in degrees, shape (angle,), or one row per problem, but got "
             f"shape {tuple(self.angles.shape)}.",
+        )
+        spread = (self.angles.amax(-1) - self.angles.amin(-1)).max()
+        require(
+            not 2.5 < float(spread) < 6.3 or self.angles.shape[-1] < 3,
+            self.name,
+            f"{self.angles.shape[-1]} angles over {float(spread):.3g} degrees look like radians "
+            "over a half or a full turn; give degrees, such as angles.rad2deg().",
         )
         check_iteration(self.name, self.tol, self.max_iter)
         detectors = self.detectors or math.ceil(math.hypot(*self.shape[-2:]))
@@ -83,6 +92,25 @@ class Radon(IterativeOperator):
             f"{self.shape} and {self.detectors}.",
         )
         object.__setattr__(self, "detectors", detectors)
+
+    @classmethod
+    def sparse_view(
+        cls,
+        shape: Shape,
+        *,
+        views: Annotated[int, Field(ge=1)],
+        detectors: Annotated[int, Field(ge=1)] | None = None,
+        tol: Annotated[float, Field(gt=0, lt=1)] = 1e-4,
+    ) -> "Radon":
+        """Project along few directions, spread evenly over half a turn.
+
+        Args:
+            shape: Image shape.
+            views: Number of directions.
+            detectors: Length of a projection in pixels; by default the diagonal of the image.
+            tol: Relative residual at which the iterative inverse stops.
+        """
+        return cls(torch.arange(views) * (180.0 / views), shape, detectors, tol)
 
     @property
     def in_shape(self) -> Shape:

@@ -3,14 +3,16 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Complex, Float, Int
+from pydantic import Field
 from torch import Tensor
 
 from uqrestore.operators._checks import Shape, full_precision, require
 from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.kernels import gaussian_kernel
 from uqrestore.operators.spectrum import Spectrum
 
 Image = Float[Tensor, "*batch channel row column"]
@@ -66,6 +68,7 @@ class StridedBlur(LinearOperator):
     _common_stride: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._check()
         problem = self.kernel.shape[:-2]
         stride = torch.as_tensor(self.stride, device=self.kernel.device).expand(problem).clone()
@@ -148,6 +151,25 @@ class StridedBlur(LinearOperator):
         return super().concatenate(
             [dataclasses.replace(part, kernel=_grow(part.kernel, size)) for part in parts]
         )
+
+    @classmethod
+    def gaussian(
+        cls,
+        shape: Shape,
+        *,
+        std: Annotated[float, Field(gt=0)],
+        stride: Annotated[int, Field(ge=1)] = 1,
+        size: Annotated[int, Field(ge=1)] = 9,
+    ) -> "StridedBlur":
+        """Blur with a Gaussian kernel, then keep every ``stride``-th row and column.
+
+        Args:
+            shape: Image shape.
+            std: Standard deviation of the kernel in pixels.
+            stride: Step between the rows, and columns, that are kept.
+            size: Side of the kernel in pixels.
+        """
+        return cls(gaussian_kernel((size, size), std).float(), stride, shape)
 
     @property
     def in_shape(self) -> Shape:

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.operators import stack_operators
+from uqrestore.operators import PIPELINE_OPERATORS, stack_operators
 from uqrestore.operators.base import LinearOperator, Shape
-from uqrestore.operators.factories import operator_maker
 from uqrestore.operators.masks import MASKS
 from uqrestore.pipeline.check import typed_options
 from uqrestore.pipeline.parts import OperatorPart
@@ -33,7 +32,7 @@ def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -
         ValueError: If the operator does not act on slices of this shape, or its mask measures
             nothing.
     """
-    kind = operator_maker(part.name)
+    kind = PIPELINE_OPERATORS[part.name]
     options = typed_options(("operator",), part.name, part.options, kind)
     accepted = inspect.signature(kind).parameters
     options |= {name: in_shape for name in ("shape", "in_shape") if name in accepted}

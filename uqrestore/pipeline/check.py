@@ -162,11 +162,10 @@ def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
 
 
 def _check_operator(key: KeyPath, part: OperatorPart) -> None:
-    from uqrestore.operators import OPERATORS
-    from uqrestore.operators.factories import operator_maker
+    from uqrestore.operators import PIPELINE_OPERATORS
 
-    _check_name((*key, "name"), part.name, OPERATORS, "operator")
-    kind = operator_maker(part.name)
+    _check_name((*key, "name"), part.name, PIPELINE_OPERATORS, "operator")
+    kind = PIPELINE_OPERATORS[part.name]
     typed_options(key, part.name, part.options, kind)
     if unsayable := _needs_tensors(kind):
         raise NameFault(

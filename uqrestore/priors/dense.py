@@ -39,16 +39,6 @@ def with_fixed_signs(rows: Float[Tensor, "row pixel"]) -> Float[Tensor, "row pix
     return torch.where(largest < 0, -rows, rows)
 
 
-def measured_rows(operator: LinearOperator) -> Tensor:
-    """Count the entries of ``y`` that are measurements, ``(*problem,)``; padding is not."""
-    shape = (*operator.problem_shape, *operator.out_shape)
-    if operator.row_mask is None:
-        rows = torch.ones(shape, dtype=torch.float64)
-    else:
-        rows = operator.row_mask.double().expand(shape)
-    return rows.flatten(len(operator.problem_shape)).sum(-1)
-
-
 def top_eigenpairs(
     product: Callable[[Tensor], Tensor],
     start: Float[Tensor, "block *problem pixel"],

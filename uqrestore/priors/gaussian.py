@@ -10,7 +10,7 @@ from torch import Tensor
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import Shape
 from uqrestore.priors.closed_form import ClosedForm, expand_sigma
-from uqrestore.priors.dense import double, matrix_of, measured_rows
+from uqrestore.priors.dense import double, matrix_of
 from uqrestore.problem import Problem
 
 # Singular values below this share of the largest are rounding, not measurements.
@@ -146,7 +146,7 @@ class GaussianPrior(ClosedForm):
         if problem.is_noisy:
             noise = torch.as_tensor(problem.noise_std, dtype=residual.dtype) ** 2
             outside = residual.square().sum(-1) - (seen.square() * resolved).sum(-1)
-            rest = measured_rows(problem.operator) - resolved.sum(-1)
+            rest = problem.operator.measured_rows() - resolved.sum(-1)
             value = value - 0.5 * (outside / noise + rest * torch.log(2 * torch.pi * noise))
         return value
 

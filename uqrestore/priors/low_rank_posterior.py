@@ -23,7 +23,7 @@ from torch import Tensor
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import Shape
 from uqrestore.priors.closed_form import ClosedForm
-from uqrestore.priors.dense import double, matrix_of, measured_rows, top_eigenpairs
+from uqrestore.priors.dense import double, matrix_of, top_eigenpairs
 from uqrestore.priors.eigenform import Eigenform
 from uqrestore.problem import Problem
 
@@ -248,7 +248,7 @@ class LowRankPosterior(ClosedForm):
         return self.prior.image(torch.cat(parts).movedim(0, -1))
 
     def _log_likelihood(self, x: Tensor) -> Tensor:
-        rows, dims = measured_rows(self.problem.operator), len(self.problem.operator.out_shape)
+        rows, dims = self.problem.operator.measured_rows(), len(self.problem.operator.out_shape)
         noise = torch.as_tensor(self.problem.noise_std, dtype=torch.float64) ** 2
         r = self.problem.y - self.problem.operator.forward(x)
         power = r.square().flatten(r.ndim - dims).sum(-1) / noise
@@ -263,7 +263,7 @@ class LowRankPosterior(ClosedForm):
         total = self.prior.tau * s.square() + noise[..., None]
         volume = torch.where(kept, torch.log(2 * torch.pi * torch.where(kept, total, 1)), 0).sum(-1)
         if self.problem.is_noisy:
-            rest = measured_rows(operator) - kept.sum(-1)
+            rest = operator.measured_rows() - kept.sum(-1)
             volume = volume + rest * torch.log(2 * torch.pi * noise)
         return volume
 

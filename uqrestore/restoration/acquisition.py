@@ -18,14 +18,6 @@ from uqrestore.scans import Intensity, Placement, RadialScan, RawScan, ScanError
 from uqrestore.scans.kspace import to_kspace
 from uqrestore.scans.radial import gridded
 
-# What the axes of a measurement are called in the file; other operators number theirs.
-_AXES = {
-    "masked_fourier": ("ri", "ky", "kx"),
-    "coil_fourier": ("ri", "coil", "ky", "kx"),
-    "coil_radial": ("ri", "coil", "point"),
-    "inpainting": ("channel", "y", "x"),
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Acquisition:
@@ -91,11 +83,7 @@ class Acquisition:
     def axes(self) -> tuple[str, ...]:
         """Names of the dimensions of ``y``."""
         rank = len(self.operator.out_shape)
-        numbered = tuple(f"measurement_{i}" for i in range(rank))
-        last = self.operator
-        while isinstance(last, Composed):
-            last = last.parts[0]
-        return ("z", *_AXES.get(last.name, numbered))
+        return ("z", *(self.operator.axes or (f"measurement_{i}" for i in range(rank))))
 
 
 def acquire(
