@@ -416,7 +416,7 @@ A = uq.operators.MaskedFourier(mask, channels=1)
 x = np.zeros((1, 64, 64))
 y = A(x)
 prior, ddnm = uq.load_prior("brain64-prior"), uq.methods.METHODS["ddnm"]
-noise = uq.SampleNoise(0, range(2))
+noise, batch = uq.SampleNoise(0, range(2)), uq.SampleNoise(0, range(2), slices=[0])
 problem = uq.Problem(A, y)
 said = {}
 
@@ -448,6 +448,9 @@ def test_the_first_mistakes_work_or_say_what_to_write() -> None:
         f"uq.sample(A, y, lambda x, s: x / (1 + s**2), {fast})": [2, 1, 64, 64],
         f"uq.sample(A, uq.simulate(A, x), prior, {fast})": [2, 1, 64, 64],
         "uq.Problem(A, y.numpy()).y": [2, 64, 64],
+        "ddnm(uq.Problem(A, y.double()), prior, noise, steps=2)": [2, 1, 64, 64],
+        "ddnm(problem, lambda x, s: x / (1 + s**2), noise, steps=2)": [2, 1, 64, 64],
+        "ddnm(uq.Problem(A, y[None]), prior, batch, steps=2)": [2, 1, 1, 64, 64],
     }
     says = {
         f"uq.sample(A, y[:1], prior, {fast})": "measures (*problem, 2, 64, 64)",
@@ -461,6 +464,11 @@ def test_the_first_mistakes_work_or_say_what_to_write() -> None:
         "uq.sample(A, y, prior, samples=0)": "samples and batch_size start at 1",
         "uq.simulate(A, x, noise_std=0.1)": "simulate needs a seed=0",
         "uq.Problem(y, A)": "needs an operator of uqrestore.operators",
+        "ddnm(y, prior, noise)": "write Problem(operator, y, noise_std)",
+        "ddnm(problem, prior, 0)": "write SampleNoise(seed, range(samples)).",
+        "ddnm(uq.Problem(A, y[None]), prior, 0)": "range(samples), slices=range(1)).",
+        "ddnm(uq.Problem(A, y[None]), prior, noise)": "give SampleNoise one slice index per",
+        "ddnm(problem, 'brain64-prior', noise)": "write uqrestore.load_prior('brain64-prior')",
         "A(torch.zeros(3, 64, 64))": "acts on images of shape (*batch, 1, 64, 64)",
     }
     found = attempts(*works, *says)

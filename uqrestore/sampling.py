@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser, as_denoiser
+from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser, as_denoiser, precision
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.operators._arrays import Array
 from uqrestore.operators.base import LinearOperator
@@ -167,21 +167,21 @@ def sample(
 def _ready(prior: Prior, problem: Problem, device: str) -> tuple[Denoiser, torch.dtype]:
     """Return the prior as a denoiser on the device, and the type of its numbers."""
     rows, columns = problem.in_shape[-2:]
-    dtype = problem.y.dtype
-    found: Denoiser | Callable[..., Tensor]
-    if not isinstance(prior, str):
-        found = prior
+    if isinstance(prior, str):
+        denoiser, card = load_denoiser(prior, device)
+        if card.of_windows and tuple(denoiser.in_shape[-2:]) != (rows, columns):
+            denoiser = WindowedDenoiser(denoiser, (rows, columns))
     else:
-        found, card = load_denoiser(prior, device)
-        if card.of_windows and tuple(found.in_shape[-2:]) != (rows, columns):
-            return WindowedDenoiser(found, (rows, columns)), torch.float32
-    if isinstance(found, torch.nn.Module):
-        first = next(found.parameters(), None)
-        if first is not None:
-            dtype = first.dtype
-            if first.device != torch.device(device):  # a copy: the caller's stays where it is
-                found = copy.deepcopy(found).to(device)
-    return as_denoiser(found, problem.in_shape), dtype
+        if isinstance(prior, torch.nn.Module) and _elsewhere(prior, device):
+            prior = copy.deepcopy(prior).to(device)  # the caller's stays where it is
+        denoiser = as_denoiser(prior, problem.in_shape)
+    return denoiser, precision(denoiser) or problem.y.dtype
+
+
+def _elsewhere(module: torch.nn.Module, device: str) -> bool:
+    wanted = torch.device(device)
+    found = {p.device for p in module.parameters()}
+    return any(d.type != wanted.type or wanted.index not in (None, d.index) for d in found)
 
 
 def _check_range(problem: Problem) -> None:

@@ -97,6 +97,14 @@ def as_denoiser(prior: Denoiser | Callable[..., Tensor], in_shape: Shape) -> Den
     return FunctionDenoiser(prior, in_shape)
 
 
+def precision(denoiser: Denoiser) -> torch.dtype | None:
+    """Return the type of the numbers of a network; None for denoisers that take any."""
+    network = getattr(denoiser, "network", getattr(denoiser, "function", denoiser))
+    if not isinstance(network, nn.Module):
+        return None
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
+
+
 @dataclass(frozen=True)
 class Preconditioning:
     """Scalings that keep inputs and targets of the network at unit variance.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from uqrestore._text import did_you_mean
-from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.denoiser import Denoiser, as_denoiser, precision
 from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
@@ -77,7 +77,11 @@ class Method:
         if preset is not None:
             _require_name(preset, self.presets, f"{self.name} has no preset")
             options = {**self.presets[preset], **options}
+        _check_kinds(self.name, problem, noise)
+        denoiser = as_denoiser(denoiser, problem.in_shape)
         _check_inputs(self.name, problem, denoiser, noise)
+        if (dtype := precision(denoiser)) is not None and dtype != problem.y.dtype:
+            problem = problem.to(dtype)
         with torch.no_grad():
             denoiser = _with_label(denoiser, label, guidance)
             return _finite(self.name, self.function(problem, denoiser, noise, **options))
@@ -135,6 +139,21 @@ def _require_name(name: str, known: Collection[str], what: str) -> None:
     if name not in known:
         hint = did_you_mean(name, known)
         raise ValueError(f"{what} {name!r}; it can be {', '.join(sorted(known))}.{hint}")
+
+
+def _check_kinds(name: str, problem: object, noise: object) -> None:
+    if not isinstance(problem, Problem):
+        raise ValueError(
+            f"{name} restores a Problem but got {type(problem).__name__}; write "
+            "Problem(operator, y, noise_std), or uqrestore.sample(operator, y, prior)."
+        )
+    if not isinstance(noise, SampleNoise):
+        batch = problem.problem_shape
+        slices = f", slices=range({batch[0]})" if batch else ""
+        raise ValueError(
+            f"{name} draws from the streams of a SampleNoise but got {noise!r:.40}; write "
+            f"SampleNoise(seed, range(samples){slices})."
+        )
 
 
 def _check_inputs(name: str, problem: Problem, denoiser: Denoiser, noise: SampleNoise) -> None:
