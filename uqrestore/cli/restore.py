@@ -72,6 +72,10 @@ def reconstruct(
         Path | None, typer.Option(help="Brain mask, for a scan that still has its skull.")
     ] = None,
     volume: Annotated[int | None, typer.Option(min=0, help="Volume of a 4-D file, from 0.")] = None,
+    noise_std: Annotated[
+        float | None,
+        typer.Option(help="Noise of raw k-space per real component, in the file's units."),
+    ] = None,
     slices: Slices = None,
     draws: Draws = None,
     seed: Seed = None,
@@ -104,7 +108,9 @@ def reconstruct(
         with restoration_bar() as advance:
             written = restore(
                 plan,
-                read_input(scan, mask=mask, volume=volume, allow_gaps=allow_gaps),
+                read_input(
+                    scan, mask=mask, volume=volume, allow_gaps=allow_gaps, noise_std=noise_std
+                ),
                 posterior,
                 overwrite=overwrite,
                 resample=resample,

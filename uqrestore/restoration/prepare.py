@@ -17,17 +17,13 @@ from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.posterior import PosteriorPlan
-from uqrestore.restoration.acquisition import (
-    Acquisition,
-    acquire,
-    acquisition_from_kspace,
-    coil_combined,
-)
+from uqrestore.restoration.acquisition import Acquisition, acquire
 from uqrestore.restoration.draw import (
     PriorCache,
     linear_mmse,
     weights_of,
 )
+from uqrestore.restoration.from_kspace import acquisition_from_kspace, coil_combined
 from uqrestore.restoration.trained_operators import operator_findings
 from uqrestore.scans import (
     Input,

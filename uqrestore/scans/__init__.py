@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from uqrestore.scans.checksum import input_identity, input_sha256, unchanged
 from uqrestore.scans.dicom import read_dicom
@@ -93,6 +94,7 @@ def read_input(
     mask: Path | str | None = None,
     volume: int | None = None,
     allow_gaps: bool = False,
+    noise_std: float | None = None,
 ) -> Input:
     """Read images or raw k-space with the reader of the suffix; a folder is a DICOM series.
 
@@ -101,6 +103,8 @@ def read_input(
         mask: File that is above zero in the brain; for scans that still have their skull.
         volume: Which volume of a 4-D file, from 0.
         allow_gaps: Take a DICOM series in spite of missing slices.
+        noise_std: Noise of raw k-space per real component, in the file's units, instead of the
+            one found in the file.
 
     Raises:
         ScanError: If no reader knows the suffix, the reader refuses the file, or it changes
@@ -118,7 +122,15 @@ def read_input(
         )
     reader = _reader(path)
     inside = None if mask is None else Path(mask)
-    options = {"allow_gaps": True} if allow_gaps and reader is read_dicom else {}
+    options: dict[str, Any] = {}
+    if allow_gaps and reader is read_dicom:
+        options["allow_gaps"] = True
+    if noise_std is not None:
+        if reader is not read_rawdata:
+            raise ScanError(f"{path}: is an image; a noise level is for raw k-space alone.")
+        if not 0 < noise_std < float("inf"):
+            raise ScanError(f"{path}: noise_std must be above 0 and finite, got {noise_std}.")
+        options["noise_std"] = noise_std
     with unchanged(path):
         return reader(path, mask=inside, volume=volume, **options)
 

@@ -1,42 +1,21 @@
-"""Raw k-space: samples as the scanner measured them, where they lie, and how noisy they are."""
+"""Cartesian k-space of a stack of slices: samples, pattern, noise, geometry."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
+from uqrestore.scans.coil_noise import CoilNoise, estimate_noise, require_noise, whiten
 from uqrestore.scans.errors import ScanError
+from uqrestore.scans.sampling import DARK, KSpace, Pattern, crop_readout
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 
 AXES = (-2, -1)
-CORNER = 0.8  # of the highest frequency, on both axes: there noise is nearly all there is
-FEWEST_CORNER_SAMPLES = 50
-MEDIAN_TO_STD = 1.4826  # median absolute deviation to standard deviation, for Gaussian numbers
-DARK = 0.1  # of the bright tissue; darker is background in a zero-filled image
 SAME_SIZE = 0.02  # relative, as for images
-
-KSpace = Complex[np.ndarray, "slice coil row column"]
-
-
-@dataclass(frozen=True, eq=False)
-class CoilNoise:
-    """The noise of samples of k-space.
-
-    Attributes:
-        std: Standard deviation per real component, alike in all coils.
-        source: How it was found.
-        mixing: The coils as they were acquired are this matrix times those of the samples; None
-            where the samples are as acquired.
-    """
-
-    std: float
-    source: str
-    mixing: Complex[np.ndarray, "coil coil"] | None = None
 
 
 class FromScan:
-    """What samples of k-space, on any trajectory, take from their image and their noise."""
+    """Intensity, noise and source of k-space on any trajectory."""
 
     scan: Scan
     noise: CoilNoise
@@ -48,7 +27,7 @@ class FromScan:
 
     @property
     def source(self) -> Source:
-        """Where the scan came from."""
+        """Origin of the k-space."""
         return self.scan.source
 
     @property
@@ -61,22 +40,26 @@ class FromScan:
 class RawScan(FromScan):
     r"""Cartesian k-space of a stack of slices, in patient order.
 
-    Zero frequency stands in the middle, the transform is orthonormal, zeros stand where nothing
-    was sampled. Row and column frequencies belong to the rows (towards anterior) and columns
-    (towards the right) of the slices.
+    Zero frequency is in the middle, the transform is orthonormal, and samples that were not
+    measured are zero. Row and column frequencies belong to the rows (towards anterior) and
+    columns (towards the right) of the slices.
 
     Attributes:
-        samples: In the file's units.
+        samples: Samples in the file's units.
         sampled: Which frequencies were measured; the same for all slices and coils.
-        noise: Of ``samples``.
-        scan: The zero-filled image, root of the sum of squares over coils: its grid is where the
+        noise: Noise of ``samples``.
+        scan: Zero-filled image, root of the sum of squares over coils: its grid is where the
             slices lie, its mask roughly where there is tissue.
+        maps: Coil sensitivities of unit norm, if they are known.
+        calibration: Separate k-space of the same coils from which maps can be estimated.
     """
 
     samples: KSpace
-    sampled: Bool[np.ndarray, "row column"]
+    sampled: Pattern
     noise: CoilNoise
     scan: Scan
+    maps: Complex[np.ndarray, "slice coil row column"] | None = None
+    calibration: KSpace | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,15 +67,20 @@ class RawScan(FromScan):
         return self.sampled.shape[0], self.sampled.shape[1]
 
     def at(self, voxel_size: float) -> "RawScan":
-        """Return the scan at other pixels: nothing is interpolated.
+        """Return the scan at other pixels; nothing is interpolated.
 
         For larger pixels the outer frequencies are left out; smaller ones have outer frequencies
         that were not measured. The field of view stays; it must hold a whole number of the new
         pixels, to 2 %.
 
         Raises:
-            ScanError: If the field of view does not fit.
+            ScanError: If the field of view does not fit, or maps belong to the old pixels.
         """
+        if self.maps is not None:
+            raise ScanError(
+                f"{self.source.name}: its coil maps are of {self.shape[0]} x {self.shape[1]} "
+                "pixels; leave them out to restore other pixels."
+            )
         sizes = []
         for size, spacing in zip(self.sampled.shape, self.scan.spacing[1::-1], strict=True):
             count = round(size * spacing / voxel_size)
@@ -109,67 +97,144 @@ class RawScan(FromScan):
         # Pixels that hold more tissue hold more signal in an orthonormal transform.
         gain = np.sqrt(samples[0, 0].size / self.sampled.size)
         new = (samples.shape[-1], samples.shape[-2], self.scan.shape[2])
+        lines = self.calibration
         return raw_scan(
             gain * samples,
             _about_zero(self.sampled, rows, columns),
             self.scan.grid.sampled(new).affine,
             source=self.source,
             noise=replace(self.noise, std=gain * self.noise_std),
+            calibration=None if lines is None else gain * _about_zero(lines, rows, columns),
         )
 
 
-def raw_scan(
-    samples: KSpace,
-    sampled: Bool[np.ndarray, "row column"],
+def cartesian_scan(
+    kspace: KSpace,
+    sampled: Pattern,
     affine: Float[np.ndarray, "4 4"],
     *,
     source: Source,
     noise: CoilNoise | None = None,
+    readout: tuple[int, int] | None = None,
+    maps: Complex[np.ndarray, "slice coil _ _"] | None = None,
+    calibration: KSpace | None = None,
 ) -> RawScan:
-    """Check k-space, turn it to patient order, find its noise and its zero-filled image.
+    """Whiten k-space as it was acquired, crop its readout and turn it to patient order.
+
+    Args:
+        kspace: Zero frequency in the middle.
+        sampled: Which samples were measured.
+        affine: Of the image: (column, row, slice) to RAS+ mm, where the image is the centred
+            transform of ``kspace``.
+        source: Origin, named in error messages.
+        noise: Noise of ``kspace``; None estimates it.
+        readout: Axis of the readout and its pixels in the image; None crops nothing.
+        maps: Coil sensitivities, if known.
+        calibration: Separate lines of the same coils, zero where there are none.
+
+    Raises:
+        ScanError: As :func:`raw_scan`, and if the noise cannot be estimated.
+    """
+    name = source.name
+    _require_signal(kspace, sampled, name)
+    kspace = np.where(sampled, kspace, 0)
+    axis, size = (-1, kspace.shape[-1]) if readout is None else readout
+    if noise is None:
+        image = [*sampled.shape]
+        image[axis] = min(size, image[axis])
+        noise = estimate_noise(kspace, sampled, (image[0], image[1]), name)
+    lines = None
+    if calibration is not None:
+        there = (calibration != 0).any(axis=(0, 1))
+        lines, _, _ = crop_readout(whiten(calibration, noise), there, affine, axis, size)
+    maps = None if maps is None else whiten(maps, noise)
+    coils = kspace.shape[1]
+    kspace, sampled, affine = crop_readout(whiten(kspace, noise), sampled, affine, axis, size)
+    if (factor := kspace.shape[1] // coils) > 1:
+        if lines is not None:
+            raise ScanError(
+                f"{name}: has an asymmetric echo and separate calibration lines, which are not "
+                "read together; leave the calibration lines out."
+            )
+        mixing = np.eye(coils) if noise.mixing is None else noise.mixing
+        noise = replace(noise, mixing=np.kron(np.eye(factor), mixing))
+    return raw_scan(
+        kspace, sampled, affine, source=source, noise=noise, maps=maps, calibration=lines
+    )
+
+
+def raw_scan(
+    samples: KSpace,
+    sampled: Pattern,
+    affine: Float[np.ndarray, "4 4"],
+    *,
+    source: Source,
+    noise: CoilNoise,
+    maps: KSpace | None = None,
+    calibration: KSpace | None = None,
+) -> RawScan:
+    """Turn whitened k-space to patient order and find its zero-filled image.
 
     Args:
         samples: Zero frequency in the middle.
         sampled: Which of them were measured.
         affine: Of the image: (column, row, slice) to RAS+ mm, where the image is the centred
             transform of ``samples``.
-        source: Named in every complaint.
-        noise: None takes it from the corners of k-space, where there is next to no signal.
+        source: Origin, named in error messages.
+        noise: Noise of ``samples``.
+        maps: Coil sensitivities; they are scaled to unit norm.
+        calibration: Separate k-space for coil maps.
 
     Raises:
-        ScanError: If nothing was sampled, samples are NaN, or slices are not the image's plane.
+        ScanError: If nothing was sampled, samples are NaN, the noise is next to nothing, or
+            slices are not the image's plane.
     """
     name = source.name
-    if not np.isfinite(samples).all():
-        raise ScanError(f"{name}: holds k-space samples that are NaN or infinite.")
-    if not sampled.any() or not np.abs(samples).any():
-        raise ScanError(f"{name}: every k-space sample is zero; was the file written to the end?")
-    noise = _corner_noise(samples, sampled, name) if noise is None else noise
+    _require_signal(samples, sampled, name)
     images = to_image(samples)
     rss = np.sqrt((np.abs(images) ** 2).sum(axis=1)).transpose(2, 1, 0).astype(np.float32)
     scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
+    intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
+    require_noise(noise.std, 2 * intensity.scale, name)
     axes, flips = scan.orientation.axes, scan.orientation.flips
     if axes[2] != 2:
         raise ScanError(
             f"{name}: its slices are not axial; a prior of axial slices cannot restore them."
         )
-    # The same turns, on images: they are exact there, and so is the way back to k-space.
-    if axes[:2] == (1, 0):
-        images, sampled = images.swapaxes(-1, -2), sampled.T
-    for axis, flip in ((-1, flips[0]), (-2, flips[1])):
-        if flip:
-            images, sampled = np.flip(images, axis), _opposite(sampled, axis)
-    if flips[2]:
-        images = images[::-1]
-    turned = np.where(sampled, to_kspace(images), 0).astype(np.complex64)
-    intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
-    found = replace(scan.source, given_mask=False, note=f"noise from the {noise.source}")
+
+    def turned(image: np.ndarray) -> np.ndarray:
+        image = image.swapaxes(-1, -2) if axes[:2] == (1, 0) else image
+        for axis, flip in zip((-1, -2, 0), flips, strict=True):
+            image = np.flip(image, axis) if flip else image
+        return image
+
+    def measured(kspace: np.ndarray, pattern: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turn images, not samples: that is exact, and so is the way back to k-space."""
+        pattern = pattern.T if axes[:2] == (1, 0) else pattern
+        for axis, flip in zip(AXES[::-1], flips[:2], strict=True):
+            pattern = _opposite(pattern, axis) if flip else pattern
+        return np.where(pattern, to_kspace(turned(to_image(kspace))), 0), pattern
+
+    if maps is not None:
+        power = np.sqrt(np.square(np.abs(maps)).sum(axis=1, keepdims=True))
+        maps = turned(maps / np.where(power > 0, power, 1)).astype(np.complex64)
+    if calibration is not None:
+        calibration, _ = measured(calibration, (calibration != 0).any(axis=(0, 1)))
+        calibration = calibration.astype(np.complex64)
+    note = "; ".join(filter(None, (source.note, f"noise from the {noise.source}")))
+    samples, pattern = measured(samples, sampled)
     return RawScan(
-        samples=turned,
-        sampled=np.ascontiguousarray(sampled),
+        samples=samples.astype(np.complex64),
+        sampled=np.ascontiguousarray(pattern),
         noise=noise,
-        # The mask is our own guess, not one that came with the scan.
-        scan=replace(scan, intensity=intensity, source=found),
+        scan=replace(
+            scan,
+            intensity=intensity,
+            # The mask was found in the image; it is not one that came with the scan.
+            source=replace(scan.source, given_mask=False, note=note),
+        ),
+        maps=maps,
+        calibration=calibration,
     )
 
 
@@ -185,6 +250,26 @@ def to_kspace(image: np.ndarray) -> np.ndarray:
     return np.fft.fftshift(np.fft.fft2(shifted, norm="ortho"), axes=AXES)
 
 
+def tissue(rss: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """Return roughly where there is tissue: the largest bright part, its holes filled."""
+    from scipy.ndimage import binary_fill_holes, binary_opening, label
+
+    bright = binary_opening(rss > DARK * np.percentile(rss, 99.5), np.ones((3, 3, 1)))
+    parts, count = label(bright)  # type: ignore[misc]
+    if count > 1:
+        bright = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    filled = [np.asarray(binary_fill_holes(bright[:, :, k])) for k in range(rss.shape[2])]
+    mask = np.stack(filled, axis=-1)
+    return mask if mask.any() else rss > 0
+
+
+def _require_signal(samples: np.ndarray, sampled: np.ndarray, name: str) -> None:
+    if not np.isfinite(samples).all():
+        raise ScanError(f"{name}: holds k-space samples that are NaN or infinite.")
+    if not sampled.any() or not np.abs(samples).any():
+        raise ScanError(f"{name}: every k-space sample is zero; was the file written to the end?")
+
+
 def _about_zero(kspace: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Cut the outer frequencies, or add some that were not measured."""
     for axis, count in zip(AXES, (rows, columns), strict=True):
@@ -197,53 +282,7 @@ def _about_zero(kspace: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return kspace
 
 
-def crop_readout(kspace: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Leave out the oversampled rim of the field of view along the readout.
-
-    Exact, since every readout is sampled whole; noise keeps its standard deviation.
-    """
-    if kspace.shape[axis] <= size:
-        return kspace
-
-    def along(transform: Any, value: np.ndarray) -> np.ndarray:  # noqa: ANN401 - numpy's fft
-        shifted = np.fft.ifftshift(value, axes=axis)
-        return np.fft.fftshift(transform(shifted, axis=axis, norm="ortho"), axes=axis)
-
-    image = along(np.fft.ifft, kspace)
-    start = kspace.shape[axis] // 2 - size // 2
-    return along(np.fft.fft, np.take(image, range(start, start + size), axis=axis))
-
-
-def _opposite(sampled: np.ndarray, axis: int) -> np.ndarray:
+def _opposite(sampled: Pattern, axis: int) -> Pattern:
     """Return the pattern of the image flipped along an axis: every frequency at its opposite."""
     flipped = np.flip(sampled, axis)
     return np.roll(flipped, 1, axis) if sampled.shape[axis] % 2 == 0 else flipped
-
-
-def _corner_noise(samples: KSpace, sampled: np.ndarray, name: str) -> CoilNoise:
-    high = [np.abs(np.linspace(-1, 1, n)) > CORNER for n in sampled.shape]
-    for place, how in (
-        (high[0][:, None] & high[1], "corners of k-space"),
-        (high[0][:, None] | high[1], "rim of k-space"),
-    ):
-        values = np.asarray(samples[..., place & sampled], np.complex64)
-        if values.size >= FEWEST_CORNER_SAMPLES:
-            parts = np.stack([np.real(values), np.imag(values)])
-            return CoilNoise(float(MEDIAN_TO_STD * np.median(np.abs(parts))), how)
-    raise ScanError(
-        f"{name}: too few high frequencies are sampled to tell the noise; the file needs a noise "
-        "scan."
-    )
-
-
-def tissue(rss: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """Return roughly where there is tissue: the largest bright part, its holes filled."""
-    from scipy.ndimage import binary_fill_holes, binary_opening, label
-
-    bright = binary_opening(rss > DARK * np.percentile(rss, 99.5), np.ones((3, 3, 1)))
-    parts, count = label(bright)  # type: ignore[misc]
-    if count > 1:
-        bright = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    filled = [np.asarray(binary_fill_holes(bright[:, :, k])) for k in range(rss.shape[2])]
-    mask = np.stack(filled, axis=-1)
-    return mask if mask.any() else rss > 0

@@ -1,12 +1,13 @@
-"""Radial k-space: spokes as the scanner measured them, and where they lie."""
+"""Radial k-space of a stack of slices: samples, trajectory, noise, geometry."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Complex, Float
 
+from uqrestore.scans.coil_noise import CoilNoise, require_noise
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.kspace import SAME_SIZE, CoilNoise, FromScan, tissue
+from uqrestore.scans.kspace import SAME_SIZE, FromScan, tissue
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 
 Samples = Complex[np.ndarray, "slice coil point"]
@@ -19,15 +20,15 @@ class RadialScan(FromScan):
 
     .. math:: y_p = \frac{1}{\sqrt{HW}} \sum_n x_n e^{-i k_p \cdot n}
 
-    with :math:`n` counted from the middle of the image, as ``operators.RadialFourier`` has it.
+    with :math:`n` counted from the middle of the image, as in ``operators.RadialFourier``.
 
     Attributes:
-        samples: In the file's units.
-        points: Where they lie: (row, column) in radians per pixel.
-        spokes: Through the centre of k-space; they say how far it is sampled densely.
-        noise: Of ``samples``.
-        scan: The gridded image, root of the sum of squares over coils: its grid is where the
-            slices lie, its mask roughly where there is tissue.
+        samples: Samples in the file's units.
+        points: Positions of the samples: (row, column) in radians per pixel.
+        spokes: Number of spokes through the centre, which they sample densely up to a radius.
+        noise: Noise of ``samples``.
+        scan: Gridded image, root of the sum of squares over coils: its grid is where the slices
+            lie, its mask roughly where there is tissue.
     """
 
     samples: Samples
@@ -42,7 +43,7 @@ class RadialScan(FromScan):
         return self.scan.shape[1], self.scan.shape[0]
 
     def at(self, voxel_size: float) -> "RadialScan":
-        """Return the scan at other pixels: for larger ones the outer samples are left out.
+        """Return the scan at other pixels; for larger ones the outer samples are left out.
 
         The field of view stays; it must hold a whole number of the new pixels, to 2 %.
 
@@ -90,17 +91,17 @@ def radial_scan(
     """Check radial k-space, turn it to patient order, and grid it.
 
     Args:
-        samples: As measured.
-        points: (row, column) in radians per pixel of the image.
+        samples: Whitened samples.
+        points: Positions of the samples: (row, column) in radians per pixel of the image.
         shape: Rows and columns of the image.
-        affine: Of the image: (column, row, slice) to RAS+ mm.
-        spokes: How many there are.
-        noise: Of ``samples``.
-        source: Named in every complaint.
+        affine: Affine of the image: (column, row, slice) to RAS+ mm.
+        spokes: Number of spokes.
+        noise: Noise of ``samples``.
+        source: Origin, named in error messages.
 
     Raises:
-        ScanError: If samples are NaN or all zero, slices are not the image's plane, or the
-            package finufft is missing.
+        ScanError: If samples are NaN or all zero, the noise is next to nothing, slices are not
+            the image's plane, or the package finufft is missing.
     """
     name = source.name
     if not np.isfinite(samples).all() or not np.abs(samples).any():
@@ -123,8 +124,10 @@ def radial_scan(
             points = points * sign
     if flips[2]:
         samples = samples[::-1]
-    found = replace(scan.source, given_mask=False, note=f"noise from the {noise.source}")
+    note = "; ".join(filter(None, (source.note, f"noise from the {noise.source}")))
+    found = replace(scan.source, given_mask=False, note=note)
     intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
+    require_noise(noise.std, 2 * intensity.scale, name)
     return RadialScan(
         samples=np.ascontiguousarray(samples, np.complex64),
         points=np.ascontiguousarray(points),
@@ -137,7 +140,7 @@ def radial_scan(
 def gridded(
     samples: Samples, points: Points, shape: tuple[int, int], name: str
 ) -> Complex[np.ndarray, "slice coil row column"]:
-    """Return density-compensated adjoints: every coil's image, quick and a little blurred."""
+    """Return the image of every coil: the density-compensated adjoint, a little blurred."""
     import torch
 
     from uqrestore.operators.radial_fourier import density_weights, to_grid, to_points
@@ -147,7 +150,7 @@ def gridded(
         weight = density_weights(where, shape)
         values = torch.as_tensor(np.ascontiguousarray(samples, np.complex128))
         images = to_grid(weight * values, where, shape, 1e-6)
-        # As bright as what was measured, in the least-squares sense.
+        # Brightness by least squares on the samples.
         seen = to_points(images, where, 1e-6)
         inner = (seen.conj() * values).sum().real / seen.abs().square().sum()
     except ImportError as error:

@@ -83,6 +83,7 @@ class Source:
         given_mask: Whether the mask came from a file of its own.
         mask_sha256: Of the mask's file.
         volume: The volume asked for of a 4-D file.
+        noise_std: Noise of raw k-space, where it was given.
         tags: The few header values that are kept of a DICOM series.
         note: Anything the reader was told to do, such as the volume taken from a 4-D file.
     """
@@ -94,6 +95,7 @@ class Source:
     given_mask: bool = False
     mask_sha256: str = ""
     volume: int | None = None
+    noise_std: float | None = None
     note: str = ""
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -153,7 +155,8 @@ class Scan:
         source = self.source
         if not source.sha256:
             return f"key {self.key:016x}"
-        return identify(source.sha256, source.mask_sha256, source.volume)
+        noise = "" if source.noise_std is None else f" noise {source.noise_std!r}"
+        return identify(source.sha256, source.mask_sha256, source.volume) + noise
 
     def strip(self) -> "Scan":
         """Return the scan with everything outside the mask set to its darkest value."""
