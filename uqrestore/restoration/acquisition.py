@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
-from uqrestore.operators import Composed, LinearOperator
+from uqrestore.operators import LinearOperator
 from uqrestore.problem import Problem, simulate
 from uqrestore.scans import Intensity
 
