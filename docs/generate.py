@@ -92,6 +92,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "Restoring": (
         "uqrestore.restoration.restore",
+        "uqrestore.restoration.options",
         "uqrestore.restoration.draw",
         "uqrestore.restoration.acquisition",
     ),

@@ -110,6 +110,6 @@ def read(path: Path, name: str) -> np.ndarray:
 
 def use_prior(monkeypatch: pytest.MonkeyPatch, prior: object, **card: object) -> None:
     """Make ``tiny`` a prior of the zoo, some keys of its card changed."""
-    monkeypatch.setattr("uqrestore.restoration.draw.load_prior", lambda _: prior)
+    monkeypatch.setattr("uqrestore.restoration.prior_cache.load_prior", lambda _: prior)
     changed = PriorCard.model_validate(CARD | card)
-    monkeypatch.setattr("uqrestore.restoration.draw.load_card", lambda _: changed)
+    monkeypatch.setattr("uqrestore.restoration.prior_cache.load_card", lambda _: changed)

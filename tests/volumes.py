@@ -18,6 +18,7 @@ from uqrestore.pipeline import RestorePipeline, read_pipeline
 from uqrestore.posterior import Storage
 from uqrestore.priors import LowRankGaussian
 from uqrestore.restoration.memory import peak_memory, read_size
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import Source, scan_from_array
 
@@ -67,10 +68,8 @@ def measure(memory: int, folder: Path, side: int = SIDE, slices: int = SLICES) -
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{now.samples_done}/{now.samples} ")
 
-    out = restore(
-        pipeline(folder, side), scan, folder / "volume.h5", memory=memory,
-        storage=Storage(keep="thin", keepbits=7), progress=show,
-    )  # fmt: skip
+    options = RunOptions(memory=memory, storage=Storage(keep="thin", keepbits=7))
+    out = restore(pipeline(folder, side), scan, folder / "volume.h5", options, progress=show)
     peak = peak_memory()
     return (
         f"{side} x {side} x {slices}, {DRAWS} draws: {peak / 2**30:.2f} GiB at most, "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uqrestore.diagnostics.evaluate import Evaluation
     from uqrestore.posterior import Storage
     from uqrestore.reports.page import Written
-    from uqrestore.restoration.prepare import Slices
+    from uqrestore.restoration.options import Slices
     from uqrestore.restoration.restore import Progress
     from uqrestore.training.loop import Progress as TrainingProgress
 
@@ -89,6 +89,7 @@ def restore(
         ValueError: If the pipeline does not fit the prior, or an option is out of range.
     """
     from uqrestore.conformal.guarantee import Guarantee
+    from uqrestore.restoration.options import KEEP_ALL, RunOptions
     from uqrestore.restoration.restore import restore as restore_scan
 
     if isinstance(scan, str | PathLike):
@@ -104,14 +105,16 @@ def restore(
         change(pipeline, draws=draws, seed=seed),
         scan,
         Path(out),
-        overwrite=overwrite,
-        resample=resample,
-        slices=slices,
-        batch_size=batch_size,
-        device=device,
-        guarantee=guarantee,
-        storage=storage,
-        memory=read_size(memory) if isinstance(memory, str) else memory,
+        RunOptions(
+            overwrite=overwrite,
+            resample=resample,
+            slices=slices,
+            batch_size=batch_size,
+            device=device,
+            guarantee=guarantee,
+            storage=storage or KEEP_ALL,
+            memory=read_size(memory) if isinstance(memory, str) else memory,
+        ),
         progress=progress,
         notify=notify,
     )

@@ -9,6 +9,7 @@ from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import PosteriorError, PosteriorFile
 from uqrestore.reports.page import write_report
 from uqrestore.reports.summary_figure import draw_summary
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import demo_scan_path, read_scan
 
@@ -78,10 +79,7 @@ def run_demo(
         pipeline,
         read_scan(demo_scan_path()),
         out,
-        overwrite=overwrite,
-        slices=slices,
-        batch_size=batch_size,
-        device=device,
+        RunOptions(slices=slices, batch_size=batch_size, device=device, overwrite=overwrite),
         progress=progress,
         notify=notify,
     )

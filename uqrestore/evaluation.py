@@ -27,6 +27,7 @@ from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.posterior import PosteriorError, PosteriorFile
 from uqrestore.posterior.view import images_of
 from uqrestore.problem import Problem
+from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.scans import Intensity
 
 if TYPE_CHECKING:
@@ -177,13 +178,13 @@ def _read(path: Path) -> _File:
         across, down, _ = file.placement.model.spacing
         operator = file.operator()
         batched = bool(operator.problem_shape)
-        shift = y.new_full((len(truth), *operator.in_shape), intensity.shift)
+        acquisition = Acquisition(operator, y, noise_std, intensity, tuple(range(len(truth))))
         return _File(
             truth=truth,
             draws=draws,
             mask=mask.values,
             operators=[operator.select(i) if batched else operator for i in range(len(truth))],
-            y=(y - operator(shift)) / intensity.scale,
+            y=acquisition.problem(acquisition.slices).y,
             noise_std=noise_std / intensity.scale,
             setting=setting_of(
                 file.provenance, operator.name, len(draws), (down, across), scene_keys(truth)

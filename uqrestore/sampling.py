@@ -23,7 +23,8 @@ from uqrestore.posterior import PosteriorWriter
 from uqrestore.problem import Problem, as_measurement
 from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.arrays import Spacing, plan_of_array
-from uqrestore.restoration.draw import chunks, draw, load_denoiser
+from uqrestore.restoration.draw import chunks, draw
+from uqrestore.restoration.prior_cache import load_denoiser
 from uqrestore.scans import Intensity
 
 BATCH_SIZE = 64

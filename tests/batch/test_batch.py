@@ -33,6 +33,7 @@ from uqrestore.batch.tasks import safe_name
 from uqrestore.cli.app import app
 from uqrestore.posterior import export_dicom
 from uqrestore.reports.page import write_report
+from uqrestore.restoration.options import RunOptions
 from uqrestore.scans import ScanError, read_scan
 
 
@@ -50,7 +51,7 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Job:
-    return Job(pipeline(tmp_path), tmp_path / "out", slices=2)
+    return Job(pipeline(tmp_path), tmp_path / "out", options=RunOptions(slices=2))
 
 
 def command(*arguments: object) -> Result:
@@ -62,7 +63,7 @@ def test_shards_and_batch_sizes_give_the_numbers_of_one_run(work: Job, tmp_path:
     write_scans(tmp_path / "scans", ["a", "b", "c"])
     whole = run_batch(str(tmp_path / "scans"), work)
     for i in (1, 2):
-        shard = replace(work, out=tmp_path / "shards", batch_size=5)
+        shard = replace(work, options=replace(work.options, batch_size=5), out=tmp_path / "shards")
         outcome = run_batch(str(tmp_path / "scans"), shard, shard=(i, 2))
         assert outcome.is_done
         assert outcome.catalogue is None, "one shard does not see what the others do"
@@ -132,7 +133,7 @@ def test_a_changed_scan_is_not_done_and_never_silently_replaced(work: Job, tmp_p
     write_scan(scan, 2 * tiny_voxels())
 
     refused = run_batch(str(scan), work)
-    replaced = run_batch(str(scan), replace(work, overwrite=True))
+    replaced = run_batch(str(scan), replace(work, options=replace(work.options, overwrite=True)))
 
     assert "finished file of another pipeline, prior or scan" in refused.records[0].error
     assert replaced.records[0].status == "done"
@@ -142,12 +143,12 @@ def test_a_changed_scan_is_not_done_and_never_silently_replaced(work: Job, tmp_p
 def test_a_prior_is_loaded_once_for_all_scans(
     work: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uqrestore.restoration import draw as sampling
+    from uqrestore.restoration import prior_cache
 
     loaded = []
-    real = sampling.load_prior
-    monkeypatch.setattr(sampling, "load_prior", lambda name: loaded.append(name) or real(name))
-    monkeypatch.setattr(job, "SHELF", sampling.PriorCache())
+    real = prior_cache.load_prior
+    monkeypatch.setattr(prior_cache, "load_prior", lambda name: loaded.append(name) or real(name))
+    job.prior_cache.cache_clear()
     write_scans(tmp_path / "scans", ["a", "b", "c"])
 
     assert run_batch(str(tmp_path / "scans"), work).is_done
@@ -298,7 +299,7 @@ def test_a_hostile_file_name_writes_inside_the_output_folder_alone(tmp_path: Pat
     folder = tmp_path / "scans" / "$(touch x)"
     folder.mkdir(parents=True)
     os.replace(write_scan(tmp_path / "s.nii.gz"), folder / f"{hostile}.nii.gz")  # noqa: PTH105
-    work = Job(pipeline(tmp_path), tmp_path / "out", slices=2)
+    work = Job(pipeline(tmp_path), tmp_path / "out", options=RunOptions(slices=2))
     before = {path for path in tmp_path.rglob("*") if work.out not in path.parents}
 
     [task] = find_tasks(str(tmp_path / "scans"))
@@ -319,7 +320,7 @@ def test_hostile_dicom_values_reach_neither_a_path_nor_a_report_unescaped(tmp_pa
         "PatientName": "../../Jane", "SeriesDescription": script, "Laterality": "=cmd()",
         "RescaleType": "<b>HU</b>",
     }  # fmt: skip
-    work = Job(pipeline(tmp_path), tmp_path / "out", slices=2)
+    work = Job(pipeline(tmp_path), tmp_path / "out", options=RunOptions(slices=2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom doubts such values, as it should
         series = write_series(

@@ -18,6 +18,7 @@ from uqrestore.intervals import central_interval, percent
 from uqrestore.operators import Radon
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import read_operator
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import Scan, Source, scan_from_array
 from uqrestore.zoo import load_card
@@ -82,7 +83,7 @@ def write(folder: Path, slices: int) -> Path:
     training = load_card("ct64-prior").training
     plan = change(load_pipeline(PIPELINE, RestorePipeline), draws=DRAWS)
     with tempfile.TemporaryDirectory() as scratch:
-        out = restore(plan, read_person(folder), Path(scratch) / "ct.h5", slices=slices)
+        out = restore(plan, read_person(folder), Path(scratch) / "ct.h5", RunOptions(slices=slices))
         radon = read_operator(out)
         assert isinstance(radon, Radon)
         rows = table(read_images(out), radon)

@@ -442,7 +442,7 @@ def test_a_fault_of_ours_asks_for_a_report(tmp_path: Path, monkeypatch: pytest.M
     def broken(name: str) -> object:
         raise RuntimeError(f"wires crossed\nat {name}")
 
-    monkeypatch.setattr("uqrestore.restoration.draw.load_prior", broken)
+    monkeypatch.setattr("uqrestore.restoration.prior_cache.load_prior", broken)
 
     result = reconstruct(tmp_path, write_scan(tmp_path / "s.nii.gz"))
 

@@ -14,7 +14,7 @@ from uqrestore.pipeline import (
     load_pipeline,
     read_pipeline,
 )
-from uqrestore.pipeline.check import NameFault, typed_options
+from uqrestore.pipeline.check import MASK_INPUTS, METHOD_INPUTS, NameFault, typed_options
 from uqrestore.pipeline.kinds import KINDS
 
 
@@ -33,7 +33,7 @@ def test_every_pipeline_that_ships_names_what_exists() -> None:
 
 def test_options_come_out_in_the_types_that_are_declared() -> None:
     # YAML reads 1e-1 as a text.
-    options = typed_options(("method",), "m", {"steps": "7", "eta": "1e-1"}, method)
+    options = typed_options(("method",), "m", {"steps": "7", "eta": "1e-1"}, method, METHOD_INPUTS)
 
     assert options == {"steps": 7, "eta": 0.1}
 
@@ -51,10 +51,19 @@ def test_a_wrong_option_is_named(
     options: dict[str, object], key: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(NameFault) as caught:
-        typed_options(("method",), "m", options, method)
+        typed_options(("method",), "m", options, method, METHOD_INPUTS)
 
     assert caught.value.key == key
     assert words in caught.value.text
+
+
+def test_only_what_the_program_supplies_to_this_kind_is_no_option() -> None:
+    def method(problem: object, *, shape: int = 3, noise: object = None) -> None:
+        """Stand in for a method with an option called as an argument of operators."""
+
+    assert typed_options(("method",), "m", {"shape": 4}, method, METHOD_INPUTS) == {"shape": 4}
+    with pytest.raises(NameFault, match="m has no 'noise'"):
+        typed_options(("method",), "m", {"noise": 4}, method, METHOD_INPUTS)
 
 
 def test_an_option_that_must_be_given_is_named() -> None:
@@ -62,7 +71,7 @@ def test_an_option_that_must_be_given_is_named() -> None:
         """Stand in for a mask law."""
 
     with pytest.raises(NameFault, match="law needs keep"):
-        typed_options(("operator", "mask"), "law", {}, law)
+        typed_options(("operator", "mask"), "law", {}, law, MASK_INPUTS)
 
 
 @pytest.mark.parametrize(

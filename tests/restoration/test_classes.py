@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.front import SHAPE, SLICES, read, tiny_pipeline, tiny_scan, use_prior
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 from uqrestore.training.volumes import heights
 
@@ -45,7 +46,7 @@ def test_every_slice_is_drawn_from_its_own_class(
 ) -> None:
     use_prior(monkeypatch, Classes(), classes={"height": 3})
     plan = pipeline(tmp_path, label="height")
-    file = restore(plan, tiny_scan(), tmp_path / "a.h5", batch_size=12)
+    file = restore(plan, tiny_scan(), tmp_path / "a.h5", RunOptions(batch_size=12))
     level = read(file, "posterior/image").reshape(6, SLICES, -1).mean((0, 2))
     wanted = [0, 0, 1, 2, 2]
     assert len(set(level.round(3).tolist())) == 3

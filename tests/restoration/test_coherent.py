@@ -12,6 +12,7 @@ from uqrestore.noise import Coherence, CoherentNoise, SampleNoise
 from uqrestore.operators import Inpainting
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 
 LENGTH, SLICES = 1.5, (3, 4, 5, 6, 8)
@@ -102,8 +103,8 @@ def test_a_coherent_run_is_the_same_however_it_is_cut(
     pipeline = tiny_pipeline(tmp_path, axial_mm=6.0)
     apart = tiny_pipeline(tmp_path)
 
-    one = restore(pipeline, tiny_scan(), tmp_path / "a.h5", batch_size=64)
-    other = restore(pipeline, tiny_scan(), tmp_path / "b.h5", batch_size=3)
+    one = restore(pipeline, tiny_scan(), tmp_path / "a.h5", RunOptions(batch_size=64))
+    other = restore(pipeline, tiny_scan(), tmp_path / "b.h5", RunOptions(batch_size=3))
     single = restore(apart, tiny_scan(), tmp_path / "c.h5")
 
     images = [read(path, "posterior/image")[0] for path in (one, other, single)]

@@ -14,8 +14,11 @@ from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import RestorePipeline, change, read_pipeline
 from uqrestore.posterior import read_operator, validate
 from uqrestore.priors import LowRankGaussian
-from uqrestore.restoration.draw import PriorCache
-from uqrestore.restoration.prepare import prepare_restoration
+from uqrestore.restoration.measure import acquire_slices
+from uqrestore.restoration.options import RunOptions
+from uqrestore.restoration.predict import reference_images
+from uqrestore.restoration.prepare import prepare_scan
+from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import (
     RadialScan,
@@ -119,23 +122,26 @@ def test_a_field_of_view_that_is_not_the_priors_is_part_of_the_operator(
     path = write_ismrmrd(tmp_path / "a.mrd", field.transpose(2, 1, 0), upright, centred, noise, 8)
     raw = read_input(path)
 
-    work = prepare_restoration(pipeline, raw, False, None, "cpu", PriorCache())
+    cache = PriorCache()
+    prepared = prepare_scan(pipeline, raw, RunOptions(), cache)
+    acquisition = acquire_slices(pipeline, prepared)
+    reference = reference_images(pipeline, prepared, acquisition, cache)
 
-    operator, acquisition = work.acquisition.operator, work.acquisition
+    operator = acquisition.operator
     assert operator.name == "composed"
     assert operator.in_shape == (1, 64, 64)
     assert operator.out_shape == (2, 8, 62, 84)
     assert acquisition.axes == ("z", "ri", "coil", "ky", "kx")
     problem = acquisition.problem([0])
-    law = work.denoiser
+    law = prepared.denoiser
     assert isinstance(law, LowRankGaussian)
     short = LowRankGaussian(law.mean, law.factors[:6], law.tau + 0.03)  # quick, and enough
     mean = short.posterior(problem).mean.float()
-    truth = work.model.placement.to_model(field.transpose(2, 1, 0), fill=0.0).transpose(2, 1, 0)
+    truth = prepared.model.placement.to_model(field.transpose(2, 1, 0), fill=0.0).transpose(2, 1, 0)
     tissue = truth > 0.1 * brain.max()
     scores = [
         psnr(np.asarray(image), truth[:, None], tissue, data_range=float(brain.max()))
-        for image in (acquisition.intensity.to_file(mean), work.reference["zero_filled"])
+        for image in (acquisition.intensity.to_file(mean), reference["zero_filled"])
     ]
     assert scores[0] > scores[1] + 2, scores
 
@@ -149,13 +155,16 @@ def test_radial_spokes_of_several_coils_are_restored(
     raw = read_input(path)
     assert isinstance(raw, RadialScan)
 
-    work = prepare_restoration(pipeline, raw, False, None, "cpu", PriorCache())
+    cache = PriorCache()
+    prepared = prepare_scan(pipeline, raw, RunOptions(), cache)
+    acquisition = acquire_slices(pipeline, prepared)
+    reference = reference_images(pipeline, prepared, acquisition, cache)
 
-    assert work.acquisition.operator.name == "coil_radial"
-    assert work.acquisition.axes == ("z", "ri", "coil", "point")
-    problem = work.acquisition.problem([0])
+    assert acquisition.operator.name == "coil_radial"
+    assert acquisition.axes == ("z", "ri", "coil", "point")
+    problem = acquisition.problem([0])
     solved, _ = problem.operator.solve(problem.y, noise_std=problem.noise_std, max_iter=40)
-    image, zero = work.acquisition.intensity.to_file(solved), work.reference["zero_filled"]
+    image, zero = acquisition.intensity.to_file(solved), reference["zero_filled"]
     tissue = brain[:1] > 0.1 * brain.max()
     scores = [
         psnr(np.asarray(one), brain[:1, None], tissue, data_range=float(brain.max()))

@@ -8,6 +8,7 @@ import pytest
 from tests.front import read, tiny_pipeline, tiny_prior, tiny_scan, use_prior
 from uqrestore.restoration import memory
 from uqrestore.restoration.memory import Budget, peak_memory, read_size
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 
 
@@ -37,7 +38,7 @@ def test_a_batch_doubles_only_while_twice_its_growth_fits(monkeypatch: pytest.Mo
     sizes = []
     for _ in range(5):
         sizes.append(budget.size)
-        budget.seen()
+        budget.update_from_peak()
 
     assert sizes == [1, 2, 4, 8, 8]
     assert Budget(None, 64).size == 64
@@ -49,7 +50,9 @@ def test_a_budget_that_is_too_small_is_refused_before_any_work(
     use_prior(monkeypatch, tiny_prior())
 
     with pytest.raises(ValueError, match="before a single image is drawn"):
-        restore(tiny_pipeline(tmp_path), tiny_scan(), tmp_path / "a.h5", memory=10 * 2**20)
+        restore(
+            tiny_pipeline(tmp_path), tiny_scan(), tmp_path / "a.h5", RunOptions(memory=10 * 2**20)
+        )
     assert not list(tmp_path.glob("a.h5*"))
 
 
@@ -58,7 +61,9 @@ def test_a_budget_changes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pipeline = tiny_pipeline(tmp_path)
 
     one = restore(pipeline, tiny_scan(), tmp_path / "a.h5")
-    other = restore(pipeline, tiny_scan(), tmp_path / "b.h5", memory=peak_memory() + 2**30)
+    other = restore(
+        pipeline, tiny_scan(), tmp_path / "b.h5", RunOptions(memory=peak_memory() + 2**30)
+    )
 
     images = [read(path, "posterior/image") for path in (one, other)]
     assert np.abs(images[0] - images[1]).max() < 1e-5 * np.ptp(images[0])

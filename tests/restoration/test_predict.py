@@ -12,7 +12,8 @@ from tests.networks.cases import awake
 from uqrestore.networks import InvFussion
 from uqrestore.networks.weights import save_tensors, sha256
 from uqrestore.posterior import open_posterior, validate
-from uqrestore.restoration.prepare import fingerprint
+from uqrestore.restoration.options import RunOptions
+from uqrestore.restoration.record import fingerprint
 from uqrestore.restoration.restore import restore
 from uqrestore.zoo import build_network, load_card, load_prior
 from uqrestore.zoo.card import PriorCard
@@ -50,11 +51,11 @@ def predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     use_prior(monkeypatch, tiny_prior())
     plain, plain_card = tiny_prior(), PriorCard.model_validate(CARD)
     monkeypatch.setattr(
-        "uqrestore.restoration.draw.load_prior",
+        "uqrestore.restoration.prior_cache.load_prior",
         lambda name: load_prior(name) if name.endswith("told.safetensors") else plain,
     )
     monkeypatch.setattr(
-        "uqrestore.restoration.draw.load_card",
+        "uqrestore.restoration.prior_cache.load_card",
         lambda name: load_card(name) if name.endswith("told.safetensors") else plain_card,
     )
     return str(path)
@@ -73,7 +74,7 @@ def test_the_files_mean_and_components_are_the_networks(predictor: str, tmp_path
         read(out, n) for n in ("posterior/image", "estimate/mmse", "estimate/mean_gap")
     )
     np.testing.assert_allclose(draws.mean((0, 1)) - mmse, gap, atol=1e-3 * np.abs(mmse).max())
-    again = restore(pipeline, tiny_scan(), tmp_path / "b.posterior.h5", slices=[2])
+    again = restore(pipeline, tiny_scan(), tmp_path / "b.posterior.h5", RunOptions(slices=[2]))
     np.testing.assert_allclose(read(again, "estimate/mmse")[0], mmse[2], rtol=1e-4, atol=1e-3)
 
 

@@ -26,6 +26,7 @@ from uqrestore.pipeline import RestorePipeline, change
 from uqrestore.posterior import PosteriorError, open_posterior, read_operator, validate
 from uqrestore.problem import simulate
 from uqrestore.restoration.acquisition import MEASUREMENT_STREAM, acquire
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import Intensity
 
@@ -46,7 +47,9 @@ def pipeline(tmp_path: Path) -> RestorePipeline:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny scan restored in one piece, 12 images at a time."""
     folder = tmp_path_factory.mktemp("whole")
-    return restore(tiny_pipeline(folder), tiny_scan(), folder / "whole.h5", batch_size=12)
+    return restore(
+        tiny_pipeline(folder), tiny_scan(), folder / "whole.h5", RunOptions(batch_size=12)
+    )
 
 
 def images_of(path: Path) -> np.ndarray:
@@ -122,7 +125,9 @@ def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
 def test_the_batch_size_changes_nothing(
     pipeline: RestorePipeline, whole: Path, tmp_path: Path, batch_size: int
 ) -> None:
-    other = restore(pipeline, tiny_scan(), tmp_path / "a.h5", batch_size=batch_size, slices=3)
+    other = restore(
+        pipeline, tiny_scan(), tmp_path / "a.h5", RunOptions(batch_size=batch_size, slices=3)
+    )
 
     rows = list(read(other, "slice"))
     assert largest_difference(images_of(whole)[:, :, rows], images_of(other)) < 1e-5
@@ -135,7 +140,8 @@ def test_the_batch_size_changes_nothing_for_a_network(
     plain = pipeline.model_copy(update={"baseline": None})
 
     one, other = (
-        restore(plain, tiny_scan(), tmp_path / f"{n}.h5", batch_size=n, slices=2) for n in (1, 8)
+        restore(plain, tiny_scan(), tmp_path / f"{n}.h5", RunOptions(batch_size=n, slices=2))
+        for n in (1, 8)
     )
 
     assert largest_difference(images_of(one), images_of(other)) < 1e-5
@@ -150,7 +156,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     seen: list[Progress] = []
 
     with pytest.raises(Interrupted):
-        restore(pipeline, scan, out, batch_size=batch_size, progress=stop_after(stop))
+        restore(pipeline, scan, out, RunOptions(batch_size=batch_size), progress=stop_after(stop))
     assert not out.exists()
     assert (tmp_path / "cut.h5.part").exists()
     restore(pipeline, scan, out, notify=lines.append, progress=seen.append)
@@ -165,13 +171,13 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
 def test_the_part_of_another_run_is_not_mixed_in(pipeline: RestorePipeline, tmp_path: Path) -> None:
     scan, out = tiny_scan(), tmp_path / "cut.h5"
     with pytest.raises(Interrupted):
-        restore(pipeline, scan, out, slices=4, batch_size=6, progress=stop_after(2))
+        restore(pipeline, scan, out, RunOptions(slices=4, batch_size=6), progress=stop_after(2))
 
     with pytest.raises(PosteriorError, match=r"cut\.h5\.part"):
-        restore(change(pipeline, seed=7), scan, out, slices=4)
+        restore(change(pipeline, seed=7), scan, out, RunOptions(slices=4))
     other = tiny_pipeline(tmp_path, method={"name": "ddnm", "steps": 7})
     with pytest.raises(PosteriorError, match=r"cut\.h5\.part"):
-        restore(other, scan, out, slices=4)
+        restore(other, scan, out, RunOptions(slices=4))
 
 
 def test_an_existing_file_stays_unless_told(pipeline: RestorePipeline, tmp_path: Path) -> None:
@@ -181,14 +187,14 @@ def test_an_existing_file_stays_unless_told(pipeline: RestorePipeline, tmp_path:
     with pytest.raises(PosteriorError, match="overwrite"):
         restore(pipeline, tiny_scan(), out)
     assert out.read_text() == "precious"
-    restore(pipeline, tiny_scan(), out, overwrite=True)
+    restore(pipeline, tiny_scan(), out, RunOptions(overwrite=True))
     assert validate(out) == []
 
 
 def test_a_slice_is_the_same_whichever_others_are_restored(
     pipeline: RestorePipeline, whole: Path, tmp_path: Path
 ) -> None:
-    one = restore(pipeline, tiny_scan(), tmp_path / "one.h5", slices=[3])
+    one = restore(pipeline, tiny_scan(), tmp_path / "one.h5", RunOptions(slices=[3]))
 
     assert largest_difference(images_of(whole)[:, :, [3]], images_of(one)) < 1e-5
 
@@ -251,7 +257,7 @@ def test_the_residual_is_relative_and_in_the_units_of_the_acquisition(unit: floa
 
 def test_slices_that_do_not_exist_are_named(pipeline: RestorePipeline, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"from 0 to 4, got \[9\]"):
-        restore(pipeline, tiny_scan(), tmp_path / "a.h5", slices=[1, 9])
+        restore(pipeline, tiny_scan(), tmp_path / "a.h5", RunOptions(slices=[1, 9]))
 
 
 def test_noise_is_simulated_in_the_units_of_the_file(tmp_path: Path) -> None:
@@ -282,4 +288,4 @@ def test_a_sampler_that_diverges_is_a_failure(
 
 def test_an_unknown_device_is_the_users_mistake(pipeline: RestorePipeline, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'cuda:99' cannot be used here"):
-        restore(pipeline, tiny_scan(), tmp_path / "a.h5", device="cuda:99")
+        restore(pipeline, tiny_scan(), tmp_path / "a.h5", RunOptions(device="cuda:99"))

@@ -22,6 +22,7 @@ from tests.scans.rawfiles import write_ismrmrd
 from uqrestore.pipeline import RestorePipeline, load_pipeline
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.priors import LowRankGaussian
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import ScanError, demo_scan_path, read_input, read_scan
 from uqrestore.zoo import load_card
@@ -61,7 +62,9 @@ def test_one_method_call_sees_the_same_slice_whatever_the_batch(
     use(monkeypatch, windows_of=[ROWS, COLUMNS])
     pipeline = tiny_pipeline(tmp_path, baseline=None)
     files = [
-        restore(pipeline, tiny_scan(), tmp_path / f"{n}.h5", slices=[1, 2], batch_size=n)
+        restore(
+            pipeline, tiny_scan(), tmp_path / f"{n}.h5", RunOptions(slices=[1, 2], batch_size=n)
+        )
         for n in (1, 12)
     ]
     one, other = (read(file, "posterior/image") for file in files)
@@ -80,7 +83,7 @@ def test_raw_k_space_of_a_slice_larger_than_the_prior_is_restored_whole(
         tmp_path, baseline=None, operator=None, method={"name": "moment_matching"}
     )
 
-    out = restore(pipeline, read_input(path), tmp_path / "o.h5", slices=[2])
+    out = restore(pipeline, read_input(path), tmp_path / "o.h5", RunOptions(slices=[2]))
 
     assert validate(out) == []
     mean, zero = read(out, "estimate/mmse")[0], read(out, "reference/zero_filled")[0]
@@ -136,4 +139,4 @@ def test_the_prior_of_windows_that_ships_refuses_pixels_that_it_does_not_know(
     assert card.windows_of == (128, 128)
     assert card.voxel_size == (1.5, 1.5)
     with pytest.raises(ScanError, match=r"the model.s are 1.5 mm; pass --resample"):
-        restore(pipeline, read_scan(demo_scan_path()), tmp_path / "o.h5", slices=1)
+        restore(pipeline, read_scan(demo_scan_path()), tmp_path / "o.h5", RunOptions(slices=1))

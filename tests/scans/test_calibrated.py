@@ -7,6 +7,7 @@ import pytest
 
 from tests.front import exact_inpainting, read, tiny_prior, use_prior
 from uqrestore.posterior import open_posterior, validate
+from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import (
     FixedScale,
@@ -71,7 +72,7 @@ def test_a_restored_ct_is_in_hounsfield_units(
     pipeline = exact_inpainting(tmp_path, 0.6)
     told: list[str] = []
 
-    out = restore(pipeline, ct(), tmp_path / "o.h5", slices=[1], notify=told.append)
+    out = restore(pipeline, ct(), tmp_path / "o.h5", RunOptions(slices=[1]), notify=told.append)
 
     assert validate(out) == []
     truth, draws = read(out, "reference/truth"), read(out, "posterior/image")[0]

@@ -1,10 +1,11 @@
 """One scan of a batch: skipped where it is done, restored, or recorded as failed."""
 
+import functools
 import json
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,22 +17,23 @@ from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import (
     PosteriorDamagedError,
     PosteriorError,
-    Storage,
     is_complete,
     remove_leftovers,
 )
 from uqrestore.posterior.integrity import intact
-from uqrestore.restoration.draw import PriorCache
-from uqrestore.restoration.prepare import fingerprint
+from uqrestore.restoration.options import DEFAULTS, RunOptions
+from uqrestore.restoration.prior_cache import PriorCache
+from uqrestore.restoration.record import fingerprint
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import ScanError, input_identity, read_input
 
 Status = Literal["done", "skipped", "failed", "failed before"]
 
-WHOLE = Storage()
 
-SHELF = PriorCache()
-"""The priors of this process: a worker loads each once."""
+@functools.cache
+def prior_cache() -> PriorCache:
+    """Return the priors of this process: a worker loads each once."""
+    return PriorCache()
 
 
 @dataclass(frozen=True)
@@ -41,28 +43,15 @@ class Job:
     Attributes:
         pipeline: What to simulate or solve, and how.
         out: Folder of the outputs.
-        slices: As in ``restore``.
-        resample: As in ``restore``.
-        batch_size: As in ``restore``.
-        device: As in ``restore``.
-        overwrite: Replace finished files of another run.
-        retry_failed: Try scans again that failed by themselves.
-        storage: As in ``restore``.
-        memory: As in ``restore``, for each worker.
-        allow_gaps: As in ``read_scan``.
+        options: Options of every restoration; ``memory`` holds for each worker, ``overwrite``
+            replaces finished files of other runs.
+        retry_failed: Repeat scans whose restoration failed for a reason of their own.
     """
 
     pipeline: RestorePipeline
     out: Path
-    slices: int | None = None
-    resample: bool = False
-    batch_size: int | None = None
-    device: str = "cpu"
-    overwrite: bool = False
+    options: RunOptions = DEFAULTS
     retry_failed: bool = False
-    storage: Storage = WHOLE
-    memory: int | None = None
-    allow_gaps: bool = False
 
     def posterior(self, task: Task) -> Path:
         """Return the output of a task."""
@@ -184,8 +173,8 @@ def _fingerprint(task: Task, job: Job) -> str:
     return fingerprint(
         job.pipeline,
         input_identity(task.scan, task.mask, task.volume),
-        slices=job.slices,
-        resample=job.resample,
+        slices=job.options.slices,
+        resample=job.options.resample,
     )
 
 
@@ -206,32 +195,20 @@ def _failed_before(task: Task, job: Job, name: str) -> str | None:
 def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
     out = job.posterior(task)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.exists() and intact(out) and not job.overwrite:
+    options = job.options
+    if out.exists() and intact(out) and not options.overwrite:
         raise PosteriorError(
             f"{out}: is the finished file of another pipeline, prior or scan; pass --overwrite to "
             "replace it, or choose another folder."
         )
-    replace = job.overwrite or out.exists()  # what is there now is damaged
-    scan = read_input(task.scan, mask=task.mask, volume=task.volume, allow_gaps=job.allow_gaps)
+    scan = read_input(task.scan, mask=task.mask, volume=task.volume, allow_gaps=options.allow_gaps)
 
     def run(overwrite: bool) -> None:
-        restore(
-            job.pipeline,
-            scan,
-            out,
-            overwrite=overwrite,
-            resample=job.resample,
-            slices=job.slices,
-            batch_size=job.batch_size,
-            device=job.device,
-            cache=SHELF,
-            storage=job.storage,
-            memory=job.memory,
-            progress=seen.append,
-        )
+        chosen = replace(options, overwrite=overwrite)
+        restore(job.pipeline, scan, out, chosen, cache=prior_cache(), progress=seen.append)
 
     try:
-        run(replace)
+        run(options.overwrite or out.exists())  # what is there now is damaged
     except PosteriorDamagedError:
         run(True)
 

@@ -22,7 +22,8 @@ from uqrestore.pipeline import BenchmarkPipeline
 from uqrestore.pipeline.build import build_operator
 from uqrestore.problem import Problem
 from uqrestore.restoration.acquisition import Acquisition, acquire
-from uqrestore.restoration.draw import draw, load_denoiser
+from uqrestore.restoration.draw import draw
+from uqrestore.restoration.prior_cache import load_denoiser
 from uqrestore.scans import ModelSlices, Scan, ScanError, demo_scan_path, fit_to_model, read_scan
 
 

@@ -12,12 +12,15 @@ from uqrestore.cli.options import (
     Bits,
     Device,
     Draws,
+    Guarantee,
     Keep,
     Memory,
     Pipeline,
     Resample,
     Seed,
     Slices,
+    restore_pipeline,
+    run_options,
 )
 from uqrestore.cli.terminal import FAILURE, one_line_faults, out, say
 
@@ -50,6 +53,7 @@ def batch(
     batch_size: BatchSize = None,
     device: Device = "cpu",
     resample: Resample = False,
+    guarantee: Guarantee = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace finished files of other runs.")
     ] = False,
@@ -64,23 +68,23 @@ def batch(
             raise ValueError("--scheduler and --scheduler-file name two schedulers; give one.")
         from uqrestore.batch import Job, parse_shard, run_batch
         from uqrestore.batch.progress import board
-        from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-        from uqrestore.posterior import Storage
-        from uqrestore.restoration.memory import read_size
 
-        plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws, seed=seed)
         job = Job(
-            pipeline=plan,
+            pipeline=restore_pipeline(pipeline, draws=draws, seed=seed),
             out=folder,
-            slices=slices,
-            resample=resample,
-            batch_size=batch_size,
-            device=device,
-            overwrite=overwrite,
+            options=run_options(
+                slices=slices,
+                resample=resample,
+                allow_gaps=allow_gaps,
+                batch_size=batch_size,
+                device=device,
+                memory=memory,
+                overwrite=overwrite,
+                keep=keep,
+                bits=bits,
+                guarantee=guarantee,
+            ),
             retry_failed=retry_failed,
-            storage=Storage(keep, bits),
-            memory=None if memory is None else read_size(memory),
-            allow_gaps=allow_gaps,
         )
         with board(out) as tell:
             outcome = run_batch(

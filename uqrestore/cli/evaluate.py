@@ -1,12 +1,28 @@
 """Evaluate: is the uncertainty right, and what can be promised."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from uqrestore.cli.options import BatchSize, Device, Draws, Overwrite, Pipeline, Resample, Slices
+from uqrestore.cli.options import (
+    AllowGaps,
+    BatchSize,
+    Device,
+    Draws,
+    Memory,
+    Overwrite,
+    Pipeline,
+    Resample,
+    Slices,
+    restore_pipeline,
+    run_options,
+)
 from uqrestore.cli.terminal import one_line_faults, out, say
+
+if TYPE_CHECKING:
+    from uqrestore.pipeline import RestorePipeline
+    from uqrestore.restoration.options import RunOptions
 
 Folder = Annotated[
     Path,
@@ -37,6 +53,9 @@ def evaluate(
     ] = 0.01,
     batch_size: BatchSize = None,
     device: Device = "cpu",
+    resample: Resample = False,
+    memory: Memory = None,
+    allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Test draws against known truth: calibration, coverage, scores, image quality."""
@@ -46,7 +65,17 @@ def evaluate(
         if table is not None and table.exists() and not overwrite:
             raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
         if pipeline is not None:
-            folder = _restored(folder, pipeline, restored, slices, draws, batch_size, device)
+            options = run_options(
+                slices=slices,
+                resample=resample,
+                allow_gaps=allow_gaps,
+                batch_size=batch_size,
+                device=device,
+                memory=memory,
+            )
+            folder = _restored(
+                str(folder), restore_pipeline(pipeline, draws=draws), restored, options
+            )
         study = read_study(find_files(folder))
         found = study.evaluate(level=level)
         out.print(table_of(found))
@@ -82,6 +111,9 @@ def calibrate(
     draws: Draws = None,
     batch_size: BatchSize = None,
     device: Device = "cpu",
+    resample: Resample = False,
+    memory: Memory = None,
+    allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a guarantee for intervals from scans whose truth is known."""
@@ -91,7 +123,17 @@ def calibrate(
         if guarantee.exists() and not overwrite:
             raise ValueError(f"{guarantee}: exists; give another --out, or --overwrite.")
         if pipeline is not None:
-            folder = _restored(folder, pipeline, restored, slices, draws, batch_size, device)
+            options = run_options(
+                slices=slices,
+                resample=resample,
+                allow_gaps=allow_gaps,
+                batch_size=batch_size,
+                device=device,
+                memory=memory,
+            )
+            folder = _restored(
+                str(folder), restore_pipeline(pipeline, draws=draws), restored, options
+            )
         study = read_study(find_files(folder))
         if method == "component_box":
             made = study.calibrate_box(alpha=alpha)
@@ -105,40 +147,23 @@ def calibrate(
 
 
 def _restored(
-    folder: Path,
-    pipeline: str,
-    restored: Path | None,
-    slices: int | None,
-    draws: int | None,
-    batch_size: int | None,
-    device: str,
+    source: str, pipeline: "RestorePipeline", restored: Path | None, options: "RunOptions"
 ) -> Path:
-    """Restore the scans of a folder, going on where an earlier run stopped."""
+    """Restore the scans of a folder, a pattern or a list, resuming an earlier run."""
     from uqrestore.batch import Job, run_batch
     from uqrestore.batch.progress import board
-    from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 
     if restored is None:
         raise ValueError("--pipeline restores scans and needs --restored FOLDER for their files.")
-    plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws)
-    job = Job(
-        pipeline=plan,
-        out=restored,
-        slices=slices,
-        resample=False,
-        batch_size=batch_size,
-        device=device,
-        overwrite=False,
-        retry_failed=True,
-    )
+    job = Job(pipeline=pipeline, out=restored, options=options, retry_failed=True)
     with board(out) as tell:
-        outcome = run_batch(str(folder), job, tell=tell)
+        outcome = run_batch(source, job, tell=tell)
     failed = [record for record in outcome.records if not record.is_done]
     if failed:
         first = failed[0]
         raise ValueError(
             f"{len(failed)} of {len(outcome.records)} scans could not be restored, such as "
-            f"{first.name}: {str(first.error).rstrip('.')}. A study leaves none out; mend or "
+            f"{first.name}: {str(first.error).rstrip('.')}. A study leaves none out; correct or "
             "remove them."
         )
     return restored
@@ -161,6 +186,7 @@ def fit_axial(
     with one_line_faults():
         from uqrestore.pipeline import RestorePipeline, load_pipeline
         from uqrestore.restoration.axial import fit_axial
+        from uqrestore.restoration.options import RunOptions
         from uqrestore.scans import read_scan
 
         try:
@@ -173,9 +199,7 @@ def fit_axial(
             lengths_mm=tried,
             draws=draws,
             slices=slices,
-            resample=resample,
-            batch_size=batch_size,
-            device=device,
+            options=RunOptions(resample=resample, batch_size=batch_size, device=device),
             tell=say,
         )
         say(f"axial_mm: {found.axial_mm:.1f}")

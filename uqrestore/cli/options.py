@@ -1,8 +1,13 @@
 """Options that several commands share."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from uqrestore.pipeline import RestorePipeline
+    from uqrestore.restoration.options import RunOptions
 
 Device = Annotated[str, typer.Option(help="Where the prior runs: cpu, cuda, cuda:1, mps.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -29,3 +34,43 @@ Memory = Annotated[str | None, typer.Option(help="Memory that the process may ta
 AllowGaps = Annotated[
     bool, typer.Option("--allow-gaps", help="Take a DICOM series in spite of missing slices.")
 ]
+Guarantee = Annotated[
+    Path | None, typer.Option(help="Guarantee made by 'calibrate' that the intervals shall have.")
+]
+
+
+def run_options(
+    *,
+    keep: str = "all",
+    bits: int | None = None,
+    memory: str | None = None,
+    guarantee: Path | None = None,
+    **options: object,
+) -> "RunOptions":
+    """Return the options of a run as the command line states them.
+
+    Args:
+        keep: Draws that stay in the file.
+        bits: Bits of their mantissa.
+        memory: A size such as ``2GiB``.
+        guarantee: File of a guarantee.
+        options: The other fields of ``RunOptions``.
+    """
+    from uqrestore.conformal.guarantee import Guarantee
+    from uqrestore.posterior import Storage
+    from uqrestore.restoration.memory import read_size
+    from uqrestore.restoration.options import RunOptions
+
+    return RunOptions(
+        storage=Storage(keep, bits),
+        memory=None if memory is None else read_size(memory),
+        guarantee=None if guarantee is None else Guarantee.load(guarantee),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def restore_pipeline(name: str, **changes: object) -> "RestorePipeline":
+    """Return a pipeline that restores, with what the command line changes of it."""
+    from uqrestore.pipeline import RestorePipeline, change, load_pipeline
+
+    return change(load_pipeline(name, RestorePipeline), **changes)

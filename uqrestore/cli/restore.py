@@ -11,6 +11,7 @@ from uqrestore.cli.options import (
     Bits,
     Device,
     Draws,
+    Guarantee,
     Keep,
     Memory,
     Overwrite,
@@ -18,6 +19,8 @@ from uqrestore.cli.options import (
     Resample,
     Seed,
     Slices,
+    restore_pipeline,
+    run_options,
 )
 from uqrestore.cli.terminal import one_line_faults, restoration_bar, say
 
@@ -82,9 +85,7 @@ def reconstruct(
     batch_size: BatchSize = None,
     device: Device = "cpu",
     resample: Resample = False,
-    guarantee: Annotated[
-        Path | None, typer.Option(help="Promise made by 'calibrate', to be kept by the intervals.")
-    ] = None,
+    guarantee: Guarantee = None,
     native: Annotated[
         bool, typer.Option("--native", help="Also write NIfTI maps on the scan's own grid.")
     ] = False,
@@ -96,15 +97,23 @@ def reconstruct(
 ) -> None:
     """Restore a scan: simulate the pipeline's acquisition, draw its posterior, write one file."""
     with one_line_faults(Path(f"{posterior}.part")):
-        from uqrestore.conformal.guarantee import Guarantee
-        from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-        from uqrestore.posterior import Storage, export_nifti
-        from uqrestore.restoration.memory import read_size
+        from uqrestore.posterior import export_nifti
         from uqrestore.restoration.restore import restore
         from uqrestore.scans import read_input
 
-        promise = None if guarantee is None else Guarantee.load(guarantee)
-        plan = change(load_pipeline(pipeline, RestorePipeline), draws=draws, seed=seed)
+        plan = restore_pipeline(pipeline, draws=draws, seed=seed)
+        options = run_options(
+            slices=slices,
+            resample=resample,
+            allow_gaps=allow_gaps,
+            batch_size=batch_size,
+            device=device,
+            memory=memory,
+            overwrite=overwrite,
+            keep=keep,
+            bits=bits,
+            guarantee=guarantee,
+        )
         with restoration_bar() as advance:
             written = restore(
                 plan,
@@ -112,20 +121,13 @@ def reconstruct(
                     scan, mask=mask, volume=volume, allow_gaps=allow_gaps, noise_std=noise_std
                 ),
                 posterior,
-                overwrite=overwrite,
-                resample=resample,
-                slices=slices,
-                batch_size=batch_size,
-                device=device,
-                guarantee=promise,
-                storage=Storage(keep, bits),
-                memory=None if memory is None else read_size(memory),
+                options,
                 progress=advance,
                 notify=say,
             )
         say(f"posterior: {written}")
-        if promise is not None:
-            say(f"guarantee: {promise.statement}")
+        if options.guarantee is not None:
+            say(f"guarantee: {options.guarantee.statement}")
         if native:
             for path in export_nifti(written, written.parent, native=True, overwrite=overwrite):
                 say(f"native:    {path}")

@@ -7,6 +7,9 @@ from typing import Any
 
 Plain = str | int | float | bool
 
+UNIT = "network"
+"""Scans differ in their units, so scenes are compared in network intensity, about [-1, 1]."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -31,6 +34,46 @@ class Setting:
     voxel_size: tuple[float, ...] = ()
     unit: str = ""
     keys: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        operator: str,
+        prior: tuple[str, str],
+        method: Mapping[str, Any],
+        measurement: Mapping[str, Any] | None,
+        noise_std: float,
+        draws: int,
+        pixel_mm: tuple[float, float],
+        keys: tuple[str, ...] = (),
+    ) -> "Setting":
+        """Return the setting of a restoration.
+
+        Args:
+            operator: Registry name of the operator.
+            prior: Name and SHA-256 of the prior.
+            method: Name and options of the method.
+            measurement: Options and mask of the operator; None if the scan was measured.
+            noise_std: Standard deviation of the measurement noise, network units.
+            draws: Posterior samples of a slice.
+            pixel_mm: Rows and columns of a pixel, in mm.
+            keys: Hashes of the true slices, where they are known.
+        """
+        name, digest = prior
+        skip = ("name", "seed")
+        return cls(
+            operator=operator,
+            model=f"{name}:{digest[:12]}",
+            sampler={key: _plain(value) for key, value in method.items()} | {"draws": draws},
+            noise_std=noise_std,
+            parameters={
+                key: _plain(value) for key, value in (measurement or {}).items() if key not in skip
+            },
+            voxel_size=(round(pixel_mm[0], 4), round(pixel_mm[1], 4)),
+            unit=UNIT,
+            keys=keys,
+        )
 
 
 @dataclass(frozen=True)
@@ -183,10 +226,6 @@ def _options(found: Mapping[str, Plain], wanted: Mapping[str, Plain]) -> str:
     )
 
 
-UNIT = "network"
-"""Scans differ in their units, so scenes are compared in network intensity, about [-1, 1]."""
-
-
 def setting_of(
     provenance: Mapping[str, Any],
     operator: str,
@@ -194,27 +233,24 @@ def setting_of(
     pixel_mm: tuple[float, float],
     keys: tuple[str, ...] = (),
 ) -> Setting:
-    """Return the setting of one posterior file.
+    """Return the setting of a posterior file from its provenance.
 
     Args:
-        provenance: Of the file.
+        provenance: Provenance of the file.
         operator: Registry name.
         draws: Posterior samples of a slice.
         pixel_mm: Rows and columns of a pixel, in mm.
         keys: Hashes of the true slices, where they are known.
     """
     pipeline, prior = provenance["pipeline"], provenance["prior"]
-    sampler = {key: _plain(value) for key, value in pipeline["method"].items()}
-    said = pipeline["operator"] or {}
-    skip = ("name", "seed")
-    return Setting(
+    return Setting.of(
         operator=operator,
-        model=f"{prior['name']}:{str(prior['sha256'])[:12]}",
-        sampler=sampler | {"draws": draws},
+        prior=(prior["name"], str(prior["sha256"])),
+        method=pipeline["method"],
+        measurement=pipeline["operator"],
         noise_std=float(pipeline["noise_std"]),
-        parameters={key: _plain(value) for key, value in said.items() if key not in skip},
-        voxel_size=(round(pixel_mm[0], 4), round(pixel_mm[1], 4)),
-        unit=UNIT,
+        draws=draws,
+        pixel_mm=pixel_mm,
         keys=keys,
     )
 

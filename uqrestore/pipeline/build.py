@@ -11,7 +11,7 @@ from torch import Tensor
 from uqrestore.operators import PIPELINE_OPERATORS, stack_operators
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.masks import MASKS
-from uqrestore.pipeline.check import typed_options
+from uqrestore.pipeline.check import MASK_INPUTS, OPERATOR_INPUTS, typed_options
 from uqrestore.pipeline.parts import OperatorPart
 
 
@@ -33,7 +33,7 @@ def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -
             nothing.
     """
     kind = PIPELINE_OPERATORS[part.name]
-    options = typed_options(("operator",), part.name, part.options, kind)
+    options = typed_options(("operator",), part.name, part.options, kind, OPERATOR_INPUTS)
     accepted = inspect.signature(kind).parameters
     options |= {name: in_shape for name in ("shape", "in_shape") if name in accepted}
     if part.mask is not None and part.mask.per_slice:
@@ -61,7 +61,7 @@ def _measure_with(
     part = operator.mask
     assert part is not None  # as asked before
     law = MASKS[part.law]
-    said = typed_options(("operator", "mask"), part.law, part.options, law)
+    said = typed_options(("operator", "mask"), part.law, part.options, law, MASK_INPUTS)
     mask: Tensor = law(in_shape[-2:], **said, seed=_generator(part.seed, *slice_key))
     if operator.name == "inpainting":
         mask = mask.expand(in_shape)  # all channels of a voxel are seen, or none

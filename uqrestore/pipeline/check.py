@@ -23,10 +23,11 @@ from uqrestore.pipeline.reading import (
     read_pipeline,
 )
 
-# Arguments that are filled while the work goes on, and that a file therefore cannot say.
-_FILLED = {"problem", "denoiser", "denoise", "noise"}  # of methods
-_FILLED |= {"mask", "shape", "in_shape", "problems"}  # of operators and mask laws
-_FILLED |= {"image_shape"}  # of networks
+# Arguments that the program supplies to each kind of thing; all others are options of a file.
+METHOD_INPUTS = frozenset({"problem", "denoiser", "noise"})
+OPERATOR_INPUTS = frozenset({"shape", "in_shape", "problems", "mask"})
+MASK_INPUTS = frozenset({"shape", "seed"})
+NETWORK_INPUTS = frozenset({"image_shape"})
 
 
 class NameFault(ValueError):
@@ -80,24 +81,29 @@ def check_names(pipeline: Pipeline) -> None:
 
         part = pipeline.network
         _check_name(("network", "name"), part.name, BACKBONES, "backbone")
-        typed_options(("network",), part.name, part.options, BACKBONES[part.name])
+        typed_options(("network",), part.name, part.options, BACKBONES[part.name], NETWORK_INPUTS)
 
 
 def typed_options(
-    key: KeyPath, name: str, options: Mapping[str, Any], function: Callable[..., Any]
+    key: KeyPath,
+    name: str,
+    options: Mapping[str, Any],
+    function: Callable[..., Any],
+    supplied: Collection[str],
 ) -> dict[str, Any]:
     """Return options as the types that ``function`` declares.
 
     Args:
-        key: Where the options stand, for the error.
-        name: What the options are of, for the error.
+        key: Place of the options in the file, for the error.
+        name: Name of the function in the file, for the error.
         options: As read from the file.
         function: Its arguments that hold plain data are the options.
+        supplied: Arguments that the program supplies, such as :data:`METHOD_INPUTS`.
 
     Raises:
         NameFault: If an option is unknown, of the wrong type, or missing.
     """
-    accepted = _options_of(function)
+    accepted = _options_of(function, supplied)
     typed = {}
     for option, value in options.items():
         if option not in accepted:
@@ -107,7 +113,7 @@ def typed_options(
         except pydantic.ValidationError as error:
             text = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
             raise NameFault((*key, option), f"{text}, got {value!r}.") from None
-    missing = [o for o, said in accepted.items() if said.required and o not in typed]
+    missing = [o for o, known in accepted.items() if known.required and o not in typed]
     if missing:
         raise NameFault(key, f"{name} needs {', '.join(missing)}; add it.")
     return typed
@@ -126,10 +132,10 @@ class _Option:
     required: bool
 
 
-def _options_of(function: Callable[..., Any]) -> dict[str, _Option]:
+def _options_of(function: Callable[..., Any], supplied: Collection[str]) -> dict[str, _Option]:
     options = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in _FILLED:
+        if name in supplied:
             continue
         try:
             adapter = pydantic.TypeAdapter(parameter.annotation)
@@ -140,12 +146,14 @@ def _options_of(function: Callable[..., Any]) -> dict[str, _Option]:
 
 
 def _needs_tensors(function: Callable[..., Any]) -> list[str]:
-    """Return the arguments that must be given and that a file cannot hold."""
-    said = _options_of(function)
+    """Return the arguments of an operator that must be given and that a file cannot hold."""
+    options = _options_of(function, OPERATOR_INPUTS)
     return [
         name
         for name, parameter in inspect.signature(function).parameters.items()
-        if name not in said and name not in _FILLED and parameter.default is parameter.empty
+        if name not in options
+        and name not in OPERATOR_INPUTS
+        and parameter.default is parameter.empty
     ]
 
 
@@ -166,7 +174,7 @@ def _check_operator(key: KeyPath, part: OperatorPart) -> None:
 
     _check_name((*key, "name"), part.name, PIPELINE_OPERATORS, "operator")
     kind = PIPELINE_OPERATORS[part.name]
-    typed_options(key, part.name, part.options, kind)
+    typed_options(key, part.name, part.options, kind, OPERATOR_INPUTS)
     if unsayable := _needs_tensors(kind):
         raise NameFault(
             (*key, "name"),
@@ -186,7 +194,7 @@ def _check_mask(key: KeyPath, part: MaskPart) -> None:
     from uqrestore.operators.masks import MASKS
 
     _check_name((*key, "law"), part.law, MASKS, "mask law")
-    typed_options(key, part.law, part.options, MASKS[part.law])
+    typed_options(key, part.law, part.options, MASKS[part.law], MASK_INPUTS)
 
 
 def check_method(key: KeyPath, part: MethodPart) -> None:
@@ -194,7 +202,7 @@ def check_method(key: KeyPath, part: MethodPart) -> None:
     from uqrestore.methods import METHODS
 
     _check_name((*key, "name"), part.name, METHODS, "method")
-    typed_options(key, part.name, part.options, METHODS[part.name])
+    typed_options(key, part.name, part.options, METHODS[part.name], METHOD_INPUTS)
 
 
 def _check_name(key: KeyPath, name: str, known: Collection[str], what: str) -> None:

@@ -1,15 +1,19 @@
 """Fit the axial correlation of draws: how alike the noise of neighbouring slices should be."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.restoration.draw import PriorCache, chunks, draw
-from uqrestore.restoration.prepare import Restoration, prepare_restoration
+from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.restoration.draw import chunks, draw
+from uqrestore.restoration.measure import acquire_slices
+from uqrestore.restoration.options import DEFAULTS, RunOptions
+from uqrestore.restoration.prepare import PreparedScan, prepare_scan
+from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.scans import Scan, ScanError
 
 Ratios = Float[np.ndarray, "volume lag"]
@@ -57,9 +61,7 @@ def fit_axial(
     lengths_mm: Sequence[float] = LENGTHS_MM,
     draws: int = DRAWS,
     slices: int | None = None,
-    resample: bool = False,
-    batch_size: int | None = None,
-    device: str = "cpu",
+    options: RunOptions = DEFAULTS,
     cache: PriorCache | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> AxialFit:
@@ -79,9 +81,7 @@ def fit_axial(
         lengths_mm: Lengths to try, rising.
         draws: Draws of every volume at every length.
         slices: Neighbouring slices in the middle of the brain; None takes all of it.
-        resample: As in ``restore``.
-        batch_size: As in ``restore``.
-        device: As in ``restore``.
+        options: As in ``restore``; resample, batch_size and device matter.
         cache: Keeps the prior for the next call.
         tell: Called with a line for every volume and length.
 
@@ -94,12 +94,7 @@ def fit_axial(
         raise ValueError(f"lengths_mm must rise from 0 or more, got {list(lengths_mm)}.")
     cache, say = cache or PriorCache(), tell or (lambda _: None)
     volumes = [
-        _Volume.of(
-            prepare_restoration(pipeline, scan, resample, None, device, cache),
-            slices,
-            scan.source.name,
-        )
-        for scan in scans
+        _Volume.of(pipeline, prepare_scan(pipeline, scan, options, cache), slices) for scan in scans
     ]
 
     def measure(length: float, share: float = 1.0) -> Ratios:
@@ -107,7 +102,7 @@ def fit_axial(
         found = []
         for volume in volumes:
             coherence = Coherence(length / volume.spacing_mm, share)
-            images = _draw(volume, draws, coherence, batch_size, device)
+            images = _draw(volume, draws, coherence, options)
             found.append(variogram(images, volume.mask) / volume.variogram)
             words = ", ".join(f"{value:.2f}" for value in found[-1])
             alike = f"axial_mm {length:g}" + (f", axial_share {share:.2f}" if share < 1 else "")
@@ -153,25 +148,29 @@ def _correlation(
 
 @dataclass(frozen=True, eq=False)
 class _Volume:
-    """Neighbouring slices of a scan, and how fast the truth changes from one to the next."""
+    """Neighbouring slices of a scan, and the variogram of the truth along the axis."""
 
-    work: Restoration
-    name: str
-    slices: tuple[int, ...]
+    pipeline: RestorePipeline
+    prepared: PreparedScan
+    acquisition: Acquisition
     mask: Bool[np.ndarray, "slice row column"]
     variogram: Float[np.ndarray, " lag"]
 
     @property
+    def name(self) -> str:
+        return self.prepared.scan.source.name
+
+    @property
     def spacing_mm(self) -> float:
-        return self.work.scan.spacing[2]
+        return self.prepared.scan.spacing[2]
 
     @classmethod
-    def of(cls, work: Restoration, count: int | None, name: str) -> "_Volume":
-        chosen = _middle(work.slices, count, name)
-        rows = [work.slices.index(k) for k in chosen]
-        mask = work.mask[rows]
-        truth = variogram(work.reference["truth"][rows, 0], mask)
-        return cls(work, name, chosen, mask, truth)
+    def of(cls, pipeline: RestorePipeline, scan: PreparedScan, count: int | None) -> "_Volume":
+        assert scan.truth is not None  # an image, not k-space
+        chosen = _middle(scan.slices, count, scan.scan.source.name)
+        prepared = replace(scan, slices=chosen)
+        truth = variogram(scan.truth[[scan.slices.index(k) for k in chosen], 0], prepared.mask)
+        return cls(pipeline, prepared, acquire_slices(pipeline, prepared), prepared.mask, truth)
 
 
 def _middle(slices: tuple[int, ...], count: int | None, name: str) -> tuple[int, ...]:
@@ -188,24 +187,24 @@ def _middle(slices: tuple[int, ...], count: int | None, name: str) -> tuple[int,
 
 
 def _draw(
-    volume: _Volume, draws: int, coherence: Coherence, batch_size: int | None, device: str
+    volume: _Volume, draws: int, coherence: Coherence, options: RunOptions
 ) -> Float[np.ndarray, "draw slice row column"]:
     """Draw volumes, in file units."""
-    work, parts = volume.work, []
-    pipeline = work.pipeline
-    for group in chunks(volume.slices, max(1, (batch_size or pipeline.batch_size) // draws)):
+    pipeline, prepared, parts = volume.pipeline, volume.prepared, []
+    at_once = max(1, (options.batch_size or pipeline.batch_size) // draws)
+    for group in chunks(prepared.slices, at_once):
         images, _ = draw(
             pipeline.method,
-            work.acquisition.problem(group).to(device),
-            work.denoiser,
+            volume.acquisition.problem(group).to(options.device),
+            prepared.denoiser,
             seed=pipeline.seed,
-            scan=work.scan.key,
+            scan=prepared.scan.key,
             slices=group,
             draws=range(draws),
             coherence=coherence,
-            classes=work.classes(group),
+            classes=prepared.classes(group),
         )
-        parts.append(work.acquisition.intensity.to_file(images[:, :, 0]).cpu().numpy())
+        parts.append(volume.acquisition.intensity.to_file(images[:, :, 0]).cpu().numpy())
     return np.concatenate(parts, axis=1)
 
 

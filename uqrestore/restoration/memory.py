@@ -1,4 +1,4 @@
-"""Keep a run under a budget of memory by the number of images it works on at once."""
+"""Memory budget of a run: it limits the number of images per batch."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ def read_size(text: str) -> int:
     """Read a number of bytes such as ``2GiB``.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the text is no size.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in UNITS or not float(match[1]) > 0:
@@ -22,28 +22,28 @@ def peak_memory() -> int:
     """Return the most bytes that this process has held in memory so far.
 
     Raises:
-        ValueError: On a system that does not tell.
+        ValueError: On a system that does not report it.
     """
     try:
         import resource
     except ImportError:
         raise ValueError(
-            "--memory: this system does not tell how much is used; choose --batch-size instead."
+            "--memory: this system does not report memory use; choose --batch-size instead."
         ) from None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 class Budget:
-    """How many images to work on at once: doubled for as long as memory allows it.
+    """Number of images per batch: doubled for as long as memory allows it.
 
-    What an image costs is not guessed but seen: the size starts at 1, and is doubled only if
+    The cost of an image is measured, not estimated: the size starts at 1, and is doubled only if
     twice the growth of the peak so far still fits. The size of a batch never changes a result.
 
     Args:
         limit: Bytes for the whole process; None always gives ``largest``.
         largest: Most images at once.
-        reserve: Bytes that are needed later, once the images are drawn.
+        reserve: Bytes needed later, once the images are drawn.
 
     Raises:
         ValueError: If the process is larger already.
@@ -61,8 +61,8 @@ class Budget:
                 "more, or fewer --slices."
             )
 
-    def seen(self) -> None:
-        """Look at the memory after a batch, and let the next one be larger if it may."""
+    def update_from_peak(self) -> None:
+        """Allow a larger next batch if the peak memory so far leaves room for it."""
         if self.limit is None or self.size >= self.largest:
             return
         if 2 * (peak_memory() - self._base) <= self._room:

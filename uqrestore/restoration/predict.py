@@ -1,19 +1,65 @@
-"""What a conditional network says of acquired slices in one call each, in the file's units."""
+"""Posterior means without draws, in file units: one network call, or the linear MMSE estimate."""
 
 import numpy as np
+import torch
+from jaxtyping import Float
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.noise import SampleNoise
+from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import Predicted
+from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.restoration.acquisition import Acquisition
-from uqrestore.restoration.draw import PriorCache, chunks
+from uqrestore.restoration.draw import chunks
+from uqrestore.restoration.from_kspace import coil_combined
+from uqrestore.restoration.prepare import PreparedScan
+from uqrestore.restoration.prior_cache import PriorCache
+from uqrestore.restoration.record import Restoration
 from uqrestore.zoo.card import PriorCard
 
-# The stream of the pure noise that the network is shown: a sample index no draw has.
+# Random stream of the pure noise that the network takes in: a sample index that no draw has.
 MOMENTS_STREAM = 2**62 + 1
 # Slices in one call.
 AT_ONCE = 16
+# Slices whose linear MMSE estimate is computed at once; its matrices are float64.
+_LINEAR_AT_ONCE = 16
+
+
+def reference_images(
+    pipeline: RestorePipeline, prepared: PreparedScan, acquisition: Acquisition, cache: PriorCache
+) -> dict[str, Float[np.ndarray, "slice channel row column"]]:
+    """Return the images that a restoration is compared with, in file units.
+
+    Returns:
+        ``truth`` where it is known, ``zero_filled``, and ``linear_mmse`` where the pipeline names
+        a baseline.
+    """
+    images = {}
+    if prepared.truth is None:
+        images["zero_filled"] = coil_combined(acquisition).numpy()
+    else:
+        images["truth"] = prepared.truth
+        images["zero_filled"] = acquisition.zero_filled().numpy()
+    if pipeline.baseline is not None:
+        images["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, cache)
+    return images
+
+
+def predicted_moments(run: Restoration, cache: PriorCache) -> Predicted | None:
+    """Return what the pipeline's predictor says of every slice; None if it names none."""
+    pipeline = run.pipeline
+    if pipeline.predictor is None:
+        return None
+    return predict(
+        pipeline.predictor,
+        run.acquisition,
+        cache,
+        base=pipeline.predictor_base,
+        seed=pipeline.seed,
+        scan=run.prepared.scan.key,
+        device=run.options.device,
+    )
 
 
 def predict(
@@ -26,7 +72,7 @@ def predict(
     device: str,
     base: str | None = None,
 ) -> Predicted:
-    """Ask a network for posterior mean and principal components of every slice.
+    """Return posterior mean and principal components of every slice from a network.
 
     Args:
         name: A conditional network of the zoo, such as ``brain64-nppc``.
@@ -35,15 +81,15 @@ def predict(
         seed: Of the run.
         scan: Key of the scan.
         device: Where the network runs.
-        base: The network that says the mean, for components trained on the error of a frozen one.
+        base: Network of the mean, for components trained on the error of a frozen network.
 
     Returns:
-        Mean, unit components ordered by variance, their standard deviations; no components where
-        the network puts out none.
+        Mean, unit components ordered by variance, their standard deviations; no components if
+        the network has none.
 
     Raises:
-        ValueError: If a network is no conditional one, or of another image shape, or a base is
-            missing or not wanted.
+        ValueError: If a network is not conditional, or of another image shape, or a base is
+            missing or not allowed.
     """
     denoiser, card = _conditional("predictor", name, acquisition, cache, device)
     loss = card.training.loss
@@ -55,16 +101,16 @@ def predict(
     mean_of = None
     if base is not None:
         mean_of = _conditional("predictor_base", base, acquisition, cache, device)[0]
-    # A network knows pure noise of the level it was trained at alone.
+    # The network was trained at a single level of pure noise.
     sigma = loss.pure_noise_sigma
     means, directions, stds = [], [], []
     for group in chunks(acquisition.slices, AT_ONCE):
         noise = SampleNoise(seed, [MOMENTS_STREAM], scan=scan, slices=group)
         problem = acquisition.problem(group).to(device)
-        told = posterior_moments(denoiser, problem, noise, sigma=sigma, base=mean_of)
-        means.append(acquisition.intensity.to_file(told.mean).cpu().numpy())
-        directions.append(told.directions.cpu().numpy())
-        stds.append(acquisition.intensity.std_to_file(told.std).cpu().numpy())
+        moments = posterior_moments(denoiser, problem, noise, sigma=sigma, base=mean_of)
+        means.append(acquisition.intensity.to_file(moments.mean).cpu().numpy())
+        directions.append(moments.directions.cpu().numpy())
+        stds.append(acquisition.intensity.std_to_file(moments.std).cpu().numpy())
     return Predicted(
         mmse=np.concatenate(means).astype(np.float32),
         pc=np.concatenate(directions).astype(np.float32).swapaxes(0, 1),
@@ -77,11 +123,38 @@ def _conditional(
 ) -> tuple[NetworkDenoiser, PriorCard]:
     denoiser, card = cache.denoiser(name, device)
     shape = acquisition.operator.in_shape
-    told = isinstance(denoiser, NetworkDenoiser) and getattr(denoiser.network, "conditional", False)
-    if not told or tuple(denoiser.in_shape) != shape:
+    conditional = isinstance(denoiser, NetworkDenoiser) and getattr(
+        denoiser.network, "conditional", False
+    )
+    if not conditional or tuple(denoiser.in_shape) != shape:
         raise ValueError(
             f"{key}: {name} must be a conditional network for images of shape {shape}, such "
             f"as brain64-invfussion; choose another, or leave {key!r} out."
         )
     assert isinstance(denoiser, NetworkDenoiser)
     return denoiser, card
+
+
+def linear_mmse(
+    name: str, acquisition: Acquisition, cache: PriorCache
+) -> Float[np.ndarray, "slice channel row column"]:
+    """Return the exact posterior mean under a Gaussian prior of the zoo, in file units.
+
+    It is the best estimate that is linear in the measurement, for images with the mean and the
+    covariance of that prior.
+
+    Raises:
+        ValueError: If the prior has no closed-form posterior, or makes images of another shape.
+    """
+    prior = cache.baseline(name)
+    shape = acquisition.operator.in_shape
+    if not isinstance(prior, ClosedForm) or tuple(prior.in_shape) != shape:
+        raise ValueError(
+            f"baseline: {name} must be a Gaussian prior of images of shape {shape}; choose "
+            "another, or leave 'baseline' out."
+        )
+    means = [
+        prior.posterior(acquisition.problem(group)).mean
+        for group in chunks(acquisition.slices, _LINEAR_AT_ONCE)
+    ]
+    return acquisition.intensity.to_file(torch.cat(means)).float().numpy()

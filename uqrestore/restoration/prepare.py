@@ -1,30 +1,17 @@
-"""What one restoration works on: the slices as measured, the prior, and all that names the run."""
+"""A scan brought to the grid of a prior: slices, mask, scope."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from uqrestore._version import __version__
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.windowed import WindowedDenoiser
-from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.pipeline.build import build_operator
-from uqrestore.posterior import PosteriorPlan
-from uqrestore.restoration.acquisition import Acquisition, acquire
-from uqrestore.restoration.draw import (
-    PriorCache,
-    linear_mmse,
-    weights_of,
-)
-from uqrestore.restoration.from_kspace import acquisition_from_kspace, coil_combined
-from uqrestore.restoration.trained_operators import operator_findings
+from uqrestore.restoration.options import RunOptions, Slices
+from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.scans import (
     Input,
     ModelSlices,
@@ -41,38 +28,35 @@ from uqrestore.training.batch import height_label
 from uqrestore.training.volumes import heights
 from uqrestore.zoo.card import PriorCard
 
-Images = Float[np.ndarray, "slice channel row column"]
-Slices = int | Sequence[int] | None
-"""A number of slices spread evenly through the brain, or their indices, or every one with brain."""
-
 
 @dataclass(frozen=True, eq=False)
-class Restoration:
-    """All that decides the numbers of one run.
+class PreparedScan:
+    """Slices of a scan on the grid of a prior, and the prior for slices of this size.
 
     Attributes:
-        pipeline: What to do.
-        scan: What it is done to.
-        model: The scan cut to the prior's slices.
-        slices: The slices to restore, as indices on the model's grid.
-        denoiser: The prior, for slices of this size.
-        card: The prior's card.
-        acquisition: The slices as measured.
-        verdict: Whether the scan is of the kind the prior was trained on.
-        reference: In file units: truth, zero_filled and the like.
-        fingerprint: Names the run, see :func:`fingerprint`.
+        scan: Scan that is restored; stripped to its mask where one was given. Of raw k-space the
+            zero-filled image.
+        kspace: Raw k-space with the pixels that are restored; None for an image.
+        model: Slices and mask of the whole scan on the prior's grid.
+        slices: Indices of the slices to restore, on the model grid.
+        denoiser: Prior for slices of this size.
+        card: Card of the prior.
+        verdict: Whether the scan is of the kind the prior was trained on; the measurement is not
+            judged yet.
     """
 
-    pipeline: RestorePipeline
     scan: Scan
+    kspace: RawScan | RadialScan | None
     model: ModelSlices
     slices: tuple[int, ...]
     denoiser: Denoiser
     card: PriorCard
-    acquisition: Acquisition
     verdict: Verdict
-    reference: Mapping[str, Images]
-    fingerprint: str
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """Shape ``(channel, row, column)`` of a slice."""
+        return (self.denoiser.in_shape[0], *self.model.images.shape[-2:])
 
     @property
     def mask(self) -> Bool[np.ndarray, "slice row column"]:
@@ -80,175 +64,109 @@ class Restoration:
         return self.model.mask[list(self.slices)]
 
     @property
-    def coherence(self) -> Coherence:
-        """How alike the noise of neighbouring slices is."""
-        return Coherence(self.pipeline.axial_mm / self.scan.spacing[2], self.pipeline.axial_share)
-
-    def classes(self, slices: Sequence[int]) -> tuple[int, ...] | None:
-        """Return the class of slices by their height, or None where the prior knows none."""
-        if self.card.classes is None:
-            return None
-        height = torch.from_numpy(heights(self.model.mask)[list(slices)])
-        return tuple(height_label(height, self.card.classes.height).tolist())
+    def truth(self) -> Float[np.ndarray, "slice channel row column"] | None:
+        """Images of the slices in file units; None for raw k-space, whose truth is unknown."""
+        return None if self.kspace is not None else self.model.images[list(self.slices)]
 
     @property
     def note(self) -> str:
-        """What was resampled, padded, cropped or cut into windows, in words."""
+        """One line on what was resampled, padded, cropped or cut into windows."""
         if not isinstance(self.denoiser, WindowedDenoiser):
             return self.model.note
         rows, columns = self.denoiser.inner.in_shape[-2:]
         count = self.denoiser.windows
         return f"{self.model.note}; denoised in {count} windows of {rows} x {columns}, blended"
 
+    def classes(self, slices: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the class of slices by their height; None if the prior has no such classes."""
+        if self.card.classes is None:
+            return None
+        height = torch.from_numpy(heights(self.model.mask)[list(slices)])
+        return tuple(height_label(height, self.card.classes.height).tolist())
 
-def fingerprint(
-    pipeline: RestorePipeline,
-    scan: str,
-    *,
-    slices: Slices = None,
-    resample: bool = False,
-) -> str:
-    """Hash all that decides the numbers of a run, before any of it is computed.
 
-    A batch compares it with that of a finished file to know what is done.
+def prepare_scan(
+    pipeline: RestorePipeline, scan: Input, options: RunOptions, cache: PriorCache
+) -> PreparedScan:
+    """Load the prior of a pipeline and bring a scan to its grid.
 
     Args:
-        pipeline: Its title and batch size do not count, nor do the folders of its weights; the
-            weights themselves do.
-        scan: ``Scan.identity``, or ``scans.input_identity`` of the file.
-        slices: As asked for.
-        resample: As asked for.
-    """
-    chosen = slices if slices is None or isinstance(slices, int) else sorted(set(slices))
-    weights = weights_of(pipeline)
-    bare = {key: name for key, (name, _) in weights.items()}
-    said = {
-        "version": __version__.split(".")[0],
-        "pipeline": pipeline.model_copy(update=bare).sha256,
-        "weights": {key: digest for key, (_, digest) in weights.items()},
-        "scan": scan,
-        "slices": chosen,
-        "resample": resample,
-    }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def prepare_restoration(
-    pipeline: RestorePipeline,
-    scan: Input,
-    resample: bool,
-    slices: Slices,
-    device: str,
-    cache: PriorCache,
-) -> Restoration:
-    """Load the prior, cut the scan to it and measure the slices.
+        pipeline: Names the prior, and an operator unless the scan is raw k-space.
+        scan: As ``scans.read_input`` returns it.
+        options: Slices, resampling and device of the run.
+        cache: Keeps the prior for the next scan.
 
     Raises:
         ScanError: If the scan does not fit the prior.
-        ValueError: If the pipeline does not fit the prior.
+        ValueError: If the pipeline does not fit the scan, or a slice does not exist.
     """
-    denoiser, card = cache.denoiser(pipeline.prior, device)
-    in_shape = tuple(denoiser.in_shape)
+    _check_operator(pipeline, scan)
+    denoiser, card = cache.denoiser(pipeline.prior, options.device)
     if isinstance(scan, RawScan | RadialScan):
-        parts = _as_measured(pipeline, scan, card, in_shape, resample, slices)
+        prepared = _prepare_kspace(scan, denoiser, card, options)
     else:
-        parts = _simulated(pipeline, scan, card, in_shape, resample, slices)
-    scan, model, acquisition, verdict, reference = parts
-    conditioned = pipeline.method.name == "conditional"
-    verdict = verdict.with_findings(*operator_findings(card, acquisition, conditioned=conditioned))
-    if pipeline.predictor is not None:
-        _, predictor = cache.denoiser(pipeline.predictor, device)
-        verdict = verdict.with_findings(
-            *operator_findings(predictor, acquisition, role="predictor")
-        )
-    size = model.images.shape[-2:]
-    if size != in_shape[-2:]:  # fit_to_model allows it for a prior of windows alone
-        denoiser = WindowedDenoiser(denoiser, (size[0], size[1]))
-    if pipeline.baseline is not None:
-        reference["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, cache)
-    name = fingerprint(pipeline, scan.identity, slices=slices, resample=resample)
-    chosen = acquisition.slices
-    return Restoration(
-        pipeline, scan, model, chosen, denoiser, card, acquisition, verdict, reference, name
-    )
+        prepared = _prepare_image(scan, denoiser, card, options)
+    rows, columns = prepared.model.images.shape[-2:]
+    if (rows, columns) == tuple(denoiser.in_shape[-2:]):
+        return prepared
+    # Only for a prior of windows does fit_to_model return slices of another size.
+    return replace(prepared, denoiser=WindowedDenoiser(denoiser, (rows, columns)))
 
 
-_Parts = tuple[Scan, ModelSlices, Acquisition, Verdict, dict[str, Images]]
-
-
-def _simulated(
-    pipeline: RestorePipeline,
-    given: Scan,
-    card: PriorCard,
-    in_shape: tuple[int, ...],
-    resample: bool,
-    slices: Slices,
-) -> _Parts:
-    """Measure the images of a scan as the pipeline says."""
-    if pipeline.operator is None:
+def _check_operator(pipeline: RestorePipeline, scan: Input) -> None:
+    """Raise unless the measurement comes from either the pipeline or the scan."""
+    raw = isinstance(scan, RawScan | RadialScan)
+    if raw and pipeline.operator is not None:
         raise ValueError(
-            f"{given.source.name} is an image, so the pipeline must say how to measure it: add "
+            f"{scan.source.name} is raw k-space, which was measured already; use a pipeline "
+            "without 'operator'."
+        )
+    if not raw and pipeline.operator is None:
+        raise ValueError(
+            f"{scan.source.name} is an image, so the pipeline must say how to measure it: add "
             "'operator: {name: ...}'."
         )
+
+
+def _prepare_image(
+    given: Scan, denoiser: Denoiser, card: PriorCard, options: RunOptions
+) -> PreparedScan:
     given = on_fixed_scale(given, card.range)
     scan = given.strip() if given.source.given_mask else given
-    model = fit_to_model(
+    model = _fit(scan, denoiser, card, resample=options.resample)
+    verdict = check_scope(scan, card.domain, resampled=model.placement.resampled)
+    slices = _choose(model, options.slices)
+    return PreparedScan(scan, None, model, slices, denoiser, card, verdict)
+
+
+def _prepare_kspace(
+    raw: RawScan | RadialScan, denoiser: Denoiser, card: PriorCard, options: RunOptions
+) -> PreparedScan:
+    """Bring k-space to the prior's pixels; nothing is interpolated.
+
+    A field of view other than the prior's stays: the operator embeds the image in it.
+    """
+    if denoiser.in_shape[0] != 1:
+        raise ScanError(
+            f"{raw.source.name}: its slices are real images, but the prior makes complex ones."
+        )
+    verdict = check_scope(raw.scan, card.domain, resampled=options.resample)
+    size = card.pixel_mm
+    if options.resample and size is not None:
+        raw = raw.at(size)
+    model = _fit(raw.scan, denoiser, card, resample=False)
+    slices = _choose(model, options.slices)
+    return PreparedScan(raw.scan, raw, model, slices, denoiser, card, verdict)
+
+
+def _fit(scan: Scan, denoiser: Denoiser, card: PriorCard, *, resample: bool) -> ModelSlices:
+    rows, columns = denoiser.in_shape[-2:]
+    return fit_to_model(
         scan,
-        (in_shape[-2], in_shape[-1]),
+        (rows, columns),
         voxel_size=card.pixel_mm,
         resample=resample,
         whole=card.of_windows,
-    )
-    in_shape = (in_shape[0], *model.images.shape[-2:])
-    verdict = check_scope(scan, card.domain, resampled=model.placement.resampled)
-    chosen = _choose(model, slices)
-    acquisition = acquire(
-        build_operator(pipeline.operator, in_shape, chosen),
-        model.images[list(chosen)],
-        noise_std=pipeline.noise_std,
-        intensity=scan.intensity,
-        slices=chosen,
-        seed=pipeline.seed,
-        scan=scan.key,
-    )
-    reference = {
-        "truth": model.images[list(chosen)],
-        "zero_filled": acquisition.zero_filled().numpy(),
-    }
-    return scan, model, acquisition, verdict, reference
-
-
-def _as_measured(
-    pipeline: RestorePipeline,
-    raw: RawScan | RadialScan,
-    card: PriorCard,
-    in_shape: tuple[int, ...],
-    resample: bool,
-    slices: Slices,
-) -> _Parts:
-    """Take k-space as it is; nothing is interpolated, and nothing known of the truth.
-
-    A field of view other than the prior's stays: the operator lays the image on it.
-    """
-    name, size = raw.source.name, card.pixel_mm
-    if pipeline.operator is not None:
-        raise ValueError(
-            f"{name} is raw k-space, which was measured already; use a pipeline without 'operator'."
-        )
-    if in_shape[0] != 1:
-        raise ScanError(f"{name}: its slices are real images, but the prior makes complex ones.")
-    verdict = check_scope(raw.scan, card.domain, resampled=resample)
-    if resample and size is not None:
-        raw = raw.at(size)
-    shape, whole = (in_shape[-2], in_shape[-1]), card.of_windows
-    model = fit_to_model(raw.scan, shape, voxel_size=size, whole=whole)
-    acquisition = acquisition_from_kspace(raw, _choose(model, slices), model.placement)
-    return (
-        raw.scan,
-        model,
-        acquisition,
-        verdict,
-        {"zero_filled": coil_combined(acquisition).numpy()},
     )
 
 
@@ -262,66 +180,3 @@ def _choose(model: ModelSlices, slices: Slices) -> tuple[int, ...]:
             f"slices must be indices from 0 to {count - 1}, got {outside or 'none at all'}."
         )
     return tuple(sorted(set(slices)))
-
-
-def plan(work: Restoration, device: str) -> PosteriorPlan:
-    """Say what the file will hold."""
-    pipeline, acquisition = work.pipeline, work.acquisition
-    operator = acquisition.operator
-    return PosteriorPlan(
-        placement=work.model.placement,
-        slices=work.slices,
-        draws=pipeline.draws,
-        channels=operator.in_shape[0],
-        unit=work.scan.intensity.unit,
-        seed=pipeline.seed,
-        fingerprint=work.fingerprint,
-        operator=(operator.name, *operator.to_data()),
-        y=(acquisition.axes, acquisition.y.numpy()),
-        observed=_observed(acquisition),
-        noise_std=acquisition.noise_std,
-        mask=work.mask,
-        reference=work.reference,
-        stats=("residual",),
-        scope=work.verdict.to_data(),
-        provenance=_provenance(work, device),
-        title=pipeline.title,
-    )
-
-
-def _observed(acquisition: Acquisition) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    """Return the way back to the coils of the scanner, where ``y`` holds others."""
-    mixing = acquisition.coil_mixing
-    if mixing is None:
-        return {}
-    parts = np.stack([np.real(mixing), np.imag(mixing)]).astype(np.float32)
-    return {"coil_mixing": (("ri", "scanner_coil", "coil"), parts)}
-
-
-def _provenance(work: Restoration, device: str) -> dict[str, Any]:
-    """Say how to make the file again; nothing here names a person or a machine."""
-    source, pipeline = work.scan.source, work.pipeline
-    weights = weights_of(pipeline)
-    bare = {key: name for key, (name, _) in weights.items()}  # folders name a machine
-    return {
-        "pipeline": pipeline.model_dump(mode="json") | bare,
-        "pipeline_sha256": pipeline.sha256,
-        **{key: {"name": name, "sha256": digest} for key, (name, digest) in weights.items()},
-        "scan": {
-            "name": source.name,
-            "sha256": source.sha256,
-            "key": work.scan.key,
-            "tags": dict(source.tags),
-            "note": source.note,
-        },
-        "intensity": work.scan.intensity.to_data(),
-        "grid": work.note,
-        "acquisition": (
-            "as measured"
-            if pipeline.operator is None
-            else "simulated from the magnitude image of the scan"
-        ),
-        "random_streams": "one per (seed, scan, slice, sample); see uqrestore.noise.SampleNoise",
-        "device": device,
-        "dtype": "float32",
-    }

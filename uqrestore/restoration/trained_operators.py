@@ -6,7 +6,11 @@ import torch
 
 from uqrestore.operators import Composed, LinearOperator
 from uqrestore.operators.base import Shape
+from uqrestore.pipeline import RestorePipeline
 from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.restoration.prepare import PreparedScan
+from uqrestore.restoration.prior_cache import PriorCache
+from uqrestore.scans import Verdict
 from uqrestore.training.batch import build_distribution
 from uqrestore.training.config import ProblemConfig
 from uqrestore.zoo.card import PriorCard
@@ -22,6 +26,22 @@ class _Kind:
     name: str
     share: float
     lines: bool
+
+
+def verdict_with_operator(
+    pipeline: RestorePipeline,
+    prepared: PreparedScan,
+    acquisition: Acquisition,
+    cache: PriorCache,
+    device: str,
+) -> Verdict:
+    """Return the verdict on a scan and on the measurement that its networks are given."""
+    conditioned = pipeline.method.name == "conditional"
+    findings = operator_findings(prepared.card, acquisition, conditioned=conditioned)
+    if pipeline.predictor is not None:
+        _, card = cache.denoiser(pipeline.predictor, device)
+        findings += operator_findings(card, acquisition, role="predictor")
+    return prepared.verdict.with_findings(*findings)
 
 
 def operator_findings(
