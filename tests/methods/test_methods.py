@@ -18,7 +18,7 @@ from uqrestore.benchmarks.exact import exact_draws, gaussian_field, measure, pri
 from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
-from uqrestore.operators import Inpainting, MaskedFourier
+from uqrestore.operators import Inpainting, MaskedFourier, Matrix
 from uqrestore.problem import Problem, simulate
 
 CARDS = Path(uqrestore.zoo.__file__).parent / "cards"
@@ -44,7 +44,7 @@ CASES: dict[str, Case] = {
     "exact": Case({}),
     "local_gaussian": Case({"levels": 5}),
     "moment_matching": Case({"steps": 5}),
-    "pigdm": Case({"steps": 10}),
+    "pigdm": Case({"steps": 30}),
     "ssd": Case({"inversion_points": 4, "steps": 8}, noise_std=0.0),
     "ssd_plus": Case({"inversion_points": 4, "steps": 8}),
 }
@@ -359,3 +359,28 @@ def test_a_wrong_option_is_named_before_any_call(
     with pytest.raises(ValueError, match=words):
         METHODS[name](problem(name, 1), counting, SampleNoise(0, [0], slices=[0]), **options)
     assert counting.calls == 0
+
+
+def test_pigdm_that_diverges_is_refused() -> None:
+    """Ten steps of a deterministic sampler on a field whose variance is far from white."""
+    prior = gaussian_field((1, 16, 16))
+    mask = torch.rand(16, 16, generator=torch.Generator().manual_seed(1)) < 0.3
+    truth = prior.draw(SampleNoise(0, [0]))[0]
+    known = simulate(
+        MaskedFourier(mask, channels=1), truth, noise_std=0.05, noise=SampleNoise(1, [0])
+    )
+
+    with pytest.raises(FloatingPointError, match=r"pigdm diverged: .* take more steps"):
+        METHODS["pigdm"](known, prior, SampleNoise(2, range(4)), steps=10)
+    for name, options in (("pigdm", {"steps": 100}), ("moment_matching", {})):  # as it says
+        draws = METHODS[name](known, prior, SampleNoise(2, range(4)), **options)
+        assert (known.operator(draws) - known.y).square().mean() < 2 * 0.05**2
+
+
+def test_pigdm_is_not_blamed_for_a_wrong_noise_level() -> None:
+    """An operator that cannot explain the data misfits them with any method."""
+    prior = gaussian_field(SHAPE)
+    rows = torch.randn(126, 42, generator=torch.Generator().manual_seed(0)).double() / 42**0.5
+    wrong = Problem(Matrix(rows, SHAPE), torch.ones(126).double(), 0.01)
+    draws = METHODS["pigdm"](wrong, prior, SampleNoise(2, range(2)), steps=100)
+    assert torch.isfinite(draws).all()

@@ -34,5 +34,5 @@ def test_a_transform_of_a_larger_field_finds_the_image_back() -> None:
 
 
 def test_fields_that_do_not_meet_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"does not meet a field of \(5, 7\)"):
+    with pytest.raises(ValueError, match=r"does not overlap a field \(5, 7\)"):
         Embedding((1, 3, 4), field_shape=(5, 7), offset=(5, 0))

@@ -1,4 +1,4 @@
-"""PiGDM: guidance by the pseudo-inverse, with an isotropic guess of the denoiser's covariance."""
+"""PiGDM: guidance by the pseudo-inverse, with an isotropic model of the denoiser's covariance."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,6 +18,8 @@ from uqrestore.methods._moments import linearise
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
+MISFIT = 10.0
+"""Mean square misfit of draws, in noise variances, above which the sampler has diverged."""
 # eta of the two public implementations: NVlabs/RED-diff and InverseBench.
 RELEASED = {"weight": "one", "sampler": "euler", "data_std": 1.0}
 
@@ -51,6 +53,10 @@ def pigdm(
     Makes one vector-Jacobian product for every network call; ``steps`` calls, ``2 steps - 1``
     with ``heun``.
 
+    At high noise the guidance overshoots along directions whose variance exceeds ``v``, and where
+    the Jacobian of a network is not a covariance. With few steps the sampler amplifies the error
+    from level to level; draws that then miss the measurement by many times its noise are refused.
+
     Args:
         problem: Noisy or not; ``operator.solve`` is used once a call.
         denoiser: Prior; differentiable.
@@ -71,6 +77,7 @@ def pigdm(
 
     Raises:
         ValueError: If an option is out of range, or they do not go together.
+        FloatingPointError: If the draws miss a noisy measurement by far more than its noise.
 
     References:
         Song et al., "Pseudoinverse-Guided Diffusion Models for Inverse Problems", ICLR 2023,
@@ -86,7 +93,8 @@ def pigdm(
             answer, guidance, variance = guide(denoise, problem, u, sigma, data_std)
             return answer + sigma**2 / variance * guidance
 
-        return sample(denoise_given, x, levels, noise, sampler=sampler, eta=eta)
+        x = sample(denoise_given, x, levels, noise, sampler=sampler, eta=eta)
+        return _require_data_fit(problem, x)
     if sampler != "euler":
         raise ValueError(
             f"pigdm: weight='one' has the step of the released code, sampler='euler', but sampler "
@@ -96,7 +104,37 @@ def pigdm(
         answer, guidance, _ = guide(denoise, problem, x, sigma, data_std)
         share = effective_eta(eta, eta_mode, sigma, sigma_next)
         x = move(answer, (x - answer) / sigma, sigma_next, share, noise) + guidance
-    return x
+    return _require_data_fit(problem, x)
+
+
+def _require_data_fit(problem: Problem, draws: Tensor) -> Tensor:
+    """Return draws, or raise where they miss a noisy measurement though other images fit it."""
+    if not problem.is_noisy:
+        return draws
+    reached = _chi_square(problem, draws)
+    if not (reached > MISFIT).any():
+        return draws
+    # A wrong noise level or operator is no fault of the sampler: least squares misses as much.
+    possible = _chi_square(problem, problem.operator.pinv(problem.y)[None])
+    excess = reached - possible
+    if (excess > MISFIT).any():
+        worst = int(excess.argmax())
+        raise FloatingPointError(
+            f"pigdm diverged: its draws miss the measurement by {float(reached[worst]):.3g} times "
+            f"the variance of its noise, where least squares misses by "
+            f"{float(possible[worst]):.2g}; take more steps (100 or more), or another method, "
+            "such as 'moment_matching'."
+        )
+    return draws
+
+
+def _chi_square(problem: Problem, images: Tensor) -> Tensor:
+    """Return ``|A x - y|^2 / s^2`` per measurement, the mean over samples, ``(problem,)``."""
+    gap = (problem.operator(images) - problem.y).flatten(-len(problem.operator.out_shape)).double()
+    noise_std = torch.as_tensor(problem.noise_std, dtype=gap.dtype, device=gap.device)
+    rows = problem.operator.measured_rows().to(gap)
+    chi = gap.square().sum(-1).mean(0) / noise_std.square().clamp(min=1e-300) / rows
+    return torch.where(noise_std > 0, chi, 0).reshape(-1)
 
 
 def guide(

@@ -1,4 +1,4 @@
-"""Linear operators, by the name a pipeline calls them."""
+"""Linear operators, by their names in pipelines."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -55,7 +55,7 @@ PIPELINE_OPERATORS: Mapping[str, Callable[..., LinearOperator]] = {
     "radon": Radon.sparse_view,
     "strided_blur": StridedBlur.gaussian,
 }
-"""What makes an operator of a pipeline, whose file holds numbers and no tensors."""
+"""Constructors for pipelines, whose files hold numbers and no tensors, by operator name."""
 
 
 def from_data(

@@ -31,22 +31,22 @@ def conjugate_gradient(
 ) -> tuple[Tensor, int]:
     r"""Solve :math:`N x = b` for symmetric positive semi-definite :math:`N`.
 
-    Every system of the batch takes its own steps and stops on its own, so a batch gives what
-    one by one gives. With ``b`` and ``start`` in the range of :math:`N` and no preconditioner, the
-    limit is the solution of minimum norm. Nothing is recorded for autograd.
+    Every system of the batch has its own step sizes and stopping, so a batch gives the same
+    solutions as one system at a time. With ``b`` and ``start`` in the range of :math:`N` and no
+    preconditioner, the limit is the solution of minimum norm. Nothing is recorded for autograd.
 
     Args:
         apply: :math:`N`.
         b: Right-hand sides, shape ``(*batch, *shape)`` with ``dims`` trailing dimensions; real,
             or complex for a Hermitian :math:`N`.
         dims: Number of dimensions of one unknown.
-        start: Where to start; 0 by default.
+        start: Initial guess; 0 by default.
         precondition: Approximation of :math:`N^{-1}`, symmetric positive definite.
         tol: Stop a system once ``||b - N x|| <= tol ||b||``.
-        max_iter: Most iterations.
+        max_iter: Maximum number of iterations.
 
     Returns:
-        The solutions, and how many iterations the slowest system took.
+        The solutions, and the number of iterations of the slowest system.
 
     References:
         Hestenes & Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems",

@@ -1,4 +1,4 @@
-"""Shapes, precision and readable refusals, shared by all operators."""
+"""Shapes, precision and error messages shared by all operators."""
 
 import contextlib
 import functools
@@ -28,7 +28,7 @@ def as_generator(seed: Seed) -> torch.Generator:
 
 
 def same(operator: str, field: str, values: Sequence[Any]) -> None:
-    """Raise unless the operators that are to be one batch agree in a parameter."""
+    """Raise unless the operators of one batch agree in a parameter."""
     if any(value != values[0] for value in values):
         raise ValueError(
             f"{operator}: operators of one batch must share {field} but it is "
@@ -37,7 +37,7 @@ def same(operator: str, field: str, values: Sequence[Any]) -> None:
 
 
 def pick(operator: str, problem: Shape, values: Sequence[Value], index: Index) -> Any:  # noqa: ANN401
-    """Index plain values, one per problem: an int gives one of them, anything else a tuple.
+    """Index plain values, one per problem: an int returns one value, anything else a tuple.
 
     Raises:
         IndexError: If the operator is a single one, or has no such problem.
@@ -51,9 +51,9 @@ def pick(operator: str, problem: Shape, values: Sequence[Value], index: Index) -
 
 
 def full_precision(method: Method) -> Method:
-    """Run a map in float32 or better, and give back the type that came in.
+    """Run a map in float32 or better, and return the floating-point type of its input.
 
-    Transforms and solves lose their exactness in half precision, so they leave autocast.
+    Transforms and solves are inaccurate in half precision, so autocast is switched off.
     """
 
     @functools.wraps(method)

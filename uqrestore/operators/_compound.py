@@ -1,4 +1,4 @@
-"""What operators made of operators share: moving, selecting, joining and writing their parts."""
+"""Base classes of operators made of others: moving, selecting, joining and writing parts."""
 
 import copy
 import dataclasses
@@ -20,8 +20,8 @@ class Compound(LinearOperator):
     """An operator made of others.
 
     Attributes:
-        parts: The others. Those that are batches are batches of the same problems; a single
-            operator among batches is the same for every problem.
+        parts: The other operators. Batches must hold the same problems; a single operator among
+            batches is the same for every problem.
     """
 
     parts: tuple[LinearOperator, ...]
@@ -106,7 +106,7 @@ class Compound(LinearOperator):
 
 
 class Wrapper(Compound):
-    """An operator made of one other, which answers whatever a subclass does not define."""
+    """An operator around one other; whatever a subclass does not define is that of its part."""
 
     @property
     def part(self) -> LinearOperator:

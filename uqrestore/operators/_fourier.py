@@ -24,7 +24,7 @@ def centre_sign(row: int, column: int) -> Float[Tensor, "row column"] | None:
 
 
 def fold_sign(weight: Tensor, sign: Tensor | None) -> Complex[Tensor, "*problem row column"]:
-    """Fold the k-space half of the sign pattern into what multiplies k-space anyway.
+    """Fold the k-space half of the sign pattern into a weight that multiplies k-space anyway.
 
     The result is complex because complex numbers times real ones are not vectorised in torch.
     """
@@ -34,7 +34,7 @@ def fold_sign(weight: Tensor, sign: Tensor | None) -> Complex[Tensor, "*problem 
 
 
 def fft2c(z: Tensor, sign: Tensor | None) -> Grid:
-    """Transform an image that :func:`centre_sign` multiplied; result wants :func:`fold_sign`."""
+    """Transform an image multiplied by :func:`centre_sign`; :func:`fold_sign` completes it."""
     if sign is not None:
         return torch.fft.fft2(z, norm="ortho")
     z = torch.fft.fft2(torch.fft.ifftshift(z, dim=AXES), norm="ortho")
@@ -42,7 +42,7 @@ def fft2c(z: Tensor, sign: Tensor | None) -> Grid:
 
 
 def ifft2c(z: Grid, sign: Tensor | None) -> Grid:
-    """Invert :func:`fft2c`; k-space comes with the folded sign, the image goes out with it."""
+    """Invert :func:`fft2c`: k-space and the image both carry their sign patterns."""
     if sign is not None:
         return torch.fft.ifft2(z, norm="ortho")
     z = torch.fft.ifft2(torch.fft.ifftshift(z, dim=AXES), norm="ortho")
@@ -50,7 +50,7 @@ def ifft2c(z: Grid, sign: Tensor | None) -> Grid:
 
 
 def as_complex(x: Pairs) -> Grid:
-    """Read two channels (real, imaginary) as complex numbers; free for what as_pairs wrote."""
+    """Read two channels (real, imaginary) as complex; a view where :func:`as_pairs` made them."""
     pairs = x.movedim(-3, -1)
     if pairs.is_contiguous():
         return torch.view_as_complex(pairs)

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 MOST_SAMPLES = 6_000_000
-"""Ray samples of a matrix that is kept, four numbers each at most; larger ones are not built."""
+"""Largest number of ray samples, of up to four numbers each, for which a matrix is built."""
 MOST_ROWS = 8192
-"""Rows whose Gram matrix is factored: half a gigabyte of float64."""
+"""Largest number of rows whose Gram matrix is factored: half a gigabyte of float64."""
 RIDGE = 1e-9
-"""Share of the mean eigenvalue that is added: rays beside the image measure nothing."""
+"""Ridge relative to the mean eigenvalue, for rays beside the image measure nothing."""
 
 
 def sample_places(
@@ -59,7 +59,7 @@ def ray_matrix(
                 parts.append((ray[hit], pixel, weight[hit]))
     ray, pixel, weight = (torch.cat(part) for part in zip(*parts, strict=True))
     size = (len(angles) * detectors, rows * columns)
-    with _quiet():
+    with _without_sparse_warnings():
         place = torch.stack([ray, pixel])
         return torch.sparse_coo_tensor(place, weight, size).coalesce().to_sparse_csr()
 
@@ -73,9 +73,9 @@ def cast(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Float[Tensor, "_ _"]:
-    """Return :func:`ray_matrix`, or its transpose, where and as it is multiplied."""
+    """Return :func:`ray_matrix`, or its transpose, on a device and in a floating-point type."""
     matrix = ray_matrix(angles, shape, detectors)
-    with _quiet():
+    with _without_sparse_warnings():
         if transposed:
             matrix = matrix.to_sparse_coo().t().coalesce().to_sparse_csr()
         return matrix.to(dtype=dtype, device=device)
@@ -84,11 +84,11 @@ def cast(
 def solve_gram(
     y: Float[Tensor, "batch ray"], angles: tuple[float, ...], shape: tuple[int, int], detectors: int
 ) -> Float[Tensor, "batch ray"]:
-    r"""Return about :math:`(A A^T)^+ y`, float64.
+    r"""Return an approximation of :math:`(A A^T)^+ y` in float64.
 
     With the ridge :math:`\epsilon` it is :math:`G^{-1} A A^T G^{-1} y = G^{-1} (y - \epsilon
-    G^{-1} y)`, :math:`G = A A^T + \epsilon I`: what rays can measure is right to
-    :math:`2 \epsilon / s^2`, and what they cannot, but for rounding, is not blown up.
+    G^{-1} y)`, :math:`G = A A^T + \epsilon I`: the error is :math:`2 \epsilon / s^2`
+    in the range of A, and rounding in its null space is not amplified.
     """
     factor, ridge = _gram_factor(angles, shape, detectors, y.device)
     once = torch.cholesky_solve(y.mT, factor)
@@ -112,8 +112,8 @@ def _gram_factor(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch calls its sparse matrices new, and their checks a choice; neither is news to a user."""
+def _without_sparse_warnings() -> Iterator[None]:
+    """Suppress the warnings that sparse tensors are in beta and that their checks are optional."""
     with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants(enable=False):
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         yield

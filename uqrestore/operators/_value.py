@@ -42,16 +42,15 @@ class TensorValue(abc.ABC, Generic[Whole]):
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors of the operator live; the CPU if it has none."""
+        """Device of the tensors; the CPU if there are none."""
         tensors = (v for v in vars(self).values() if isinstance(v, Tensor))
         return next((v.device for v in tensors), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
-        """The floating-point type of what was computed at construction; float32 if nothing was.
+        """Floating-point type of the stored numbers and of :attr:`Spectrum.s`; float32 by default.
 
-        Images of any floating-point type are welcome whatever this is; it is the type of
-        :attr:`Spectrum.s` and the precision of the stored numbers.
+        Images of any floating-point type are accepted, whatever this type.
         """
         tensors = (v for v in vars(self).values() if isinstance(v, Tensor))
         kinds = (v.dtype for v in tensors if v.is_floating_point() or v.is_complex())
@@ -125,7 +124,7 @@ class TensorValue(abc.ABC, Generic[Whole]):
         return cast(Whole, cls(**plain, **tensors))
 
     def _with_tensors(self, change: Callable[[str, Tensor], Tensor]) -> Whole:
-        """Copy with every tensor changed; what was computed at construction is not redone."""
+        """Copy with every tensor changed, without computing again what construction computed."""
         new: Any = copy.copy(self)
         vars(new).clear()
         for field in _fields(self):

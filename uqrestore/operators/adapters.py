@@ -1,4 +1,4 @@
-"""Operators from elsewhere, and ours for elsewhere; a wrong adjoint is refused at the door."""
+"""Operators made of functions or deepinv physics, and the reverse; wrong adjoints are refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class CallableOperator(IterativeOperator):
         transpose: ``A^T``, on ``(batch, *out_shape)``.
         image: Shape of an image.
         measurement: Shape of a measurement.
-        source: What the functions are, for messages.
+        source: Name of the functions in messages.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
         ValueError: If the functions are not linear, not transposes, or give other shapes.
@@ -67,7 +67,7 @@ class CallableOperator(IterativeOperator):
         return linear_map(self._flat(self.transpose), self._flat(self.apply), y)
 
     def _flat(self, function: Map) -> Map:
-        """Call a function that knows one batch dimension with any number of them."""
+        """Call a function of one batch dimension with any number of batch dimensions."""
         own = len(self.image if function is self.apply else self.measurement)
 
         def call(value: Tensor) -> Tensor:
@@ -93,15 +93,15 @@ def from_callable(
     tol: float = 1e-5,
     max_iter: int = 300,
 ) -> CallableOperator:
-    """Make an operator of two functions of torch tensors.
+    """Make an operator from two functions of torch tensors.
 
     Args:
         apply: ``A``: ``(batch, *in_shape)`` to ``(batch, *out_shape)``, real, linear.
-        transpose: ``A^T``: the other way.
+        transpose: ``A^T``: ``(batch, *out_shape)`` to ``(batch, *in_shape)``.
         in_shape: Image shape ``(channel, *space)``.
         out_shape: Measurement shape.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
         ValueError: If the functions are not linear, not transposes, or give other shapes.
@@ -112,13 +112,13 @@ def from_callable(
 
 
 def from_deepinv(physics: Any, in_shape: Shape, *, tol: float = 1e-5) -> CallableOperator:  # noqa: ANN401
-    """Make an operator of a linear physics of deepinv, without its noise.
+    """Make an operator from a linear physics of deepinv, without its noise.
 
     Its parameters must be the same for the whole batch: make one operator per element and join
     them with :func:`uqrestore.operators.mix` otherwise.
 
     Args:
-        physics: Anything with ``A`` and ``A_adjoint`` of real tensors with one batch dimension.
+        physics: An object with ``A`` and ``A_adjoint`` on real tensors with one batch dimension.
         in_shape: Image shape ``(channel, *space)``.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
 
@@ -143,7 +143,7 @@ def from_deepinv(physics: Any, in_shape: Shape, *, tol: float = 1e-5) -> Callabl
 
 
 def to_deepinv(operator: LinearOperator) -> Any:  # noqa: ANN401 - a deepinv physics
-    """Make a linear physics of deepinv, whose ``A_dagger`` is our :meth:`pinv`.
+    """Make a linear physics of deepinv, whose ``A_dagger`` is :meth:`LinearOperator.pinv`.
 
     The batch of an operator that is itself a batch is the batch dimension of deepinv.
 

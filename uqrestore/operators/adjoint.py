@@ -1,4 +1,4 @@
-"""Tests of an operator by its definition: is it linear, and is its adjoint the transpose?"""
+"""Tests that an operator is linear and its adjoint the transpose, for operators of users."""
 
 import torch
 from torch import Tensor
@@ -69,7 +69,7 @@ def check_adjoint(
 def _probes(
     operator: LinearOperator, dtype: torch.dtype | None, name: str = ""
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return two images, measurements to hold them against, and what the operator measures."""
+    """Return two random images, measurements to compare with, and the measured images."""
     generator, problem = torch.Generator().manual_seed(0), operator.problem_shape
     kind = dtype or operator.dtype
     x, y = (

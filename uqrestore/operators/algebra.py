@@ -1,4 +1,4 @@
-"""Operators one after the other, side by side, and scaled."""
+"""Compositions, stacks and multiples of operators."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,18 +17,18 @@ from uqrestore.operators.spectrum import Spectrum
 
 @dataclass(frozen=True, eq=False)
 class Composed(Compound, IterativeOperator):
-    """One operator after the other: ``Composed((A, B))`` is ``x -> A(B(x))``, as is ``A @ B``.
+    """Composition: ``Composed((A, B))`` is ``x -> A(B(x))``, as is ``A @ B``.
 
-    The pseudo-inverse of a product is not the product of the pseudo-inverses, so it is found by
+    The pseudo-inverse of a product is not the product of the pseudo-inverses, so it is computed by
     conjugate gradients.
 
     Args:
-        parts: The operators, the last one first to act.
+        parts: The operators; the last one acts first.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
-        ValueError: If an operator does not take what the one before it gives.
+        ValueError: If an operator does not act on the output of the one before it.
     """
 
     name: ClassVar[str] = "composed"
@@ -78,12 +78,12 @@ class Composed(Compound, IterativeOperator):
 
 @dataclass(frozen=True, eq=False)
 class Stacked(Compound, IterativeOperator):
-    """Several measurements of the same image, written one after the other in one vector.
+    """Several measurements of the same image, concatenated in one vector.
 
     Args:
         parts: The operators; all see the same image.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
         ValueError: If the operators act on images of different shapes.
@@ -203,7 +203,7 @@ class Scaled(Wrapper):
 
 
 def check_parts(name: str, parts: tuple[LinearOperator, ...]) -> None:
-    """Raise unless there are parts, and those that are batches are as long as one another."""
+    """Raise unless there are parts, and all batches among them have the same size."""
     require(len(parts) > 0, name, "needs at least one part, got none.")
     batches = sorted({part.problem_shape for part in parts} - {()})
     require(

@@ -1,4 +1,4 @@
-"""What a linear operator is: a map, its adjoint, a pseudo-inverse, and what they do to noise."""
+"""Linear operators: a map, its adjoint, its pseudo-inverse, and their effect on noise."""
 
 import abc
 import functools
@@ -20,8 +20,8 @@ class LinearOperator(TensorValue["LinearOperator"]):
     r"""A real linear map :math:`A` from images to measurements, as a frozen value.
 
     Shapes: images ``(*batch, *problem, *in_shape)``, measurements ``(*batch, *problem,
-    *out_shape)``. ``problem`` is the operator's own batch, of different parameters; anything may
-    stand before it: posterior samples, or the activations of a network. Complex images are two
+    *out_shape)``. ``problem`` is the operator's own batch, of different parameters; any dimensions
+    may precede it: posterior samples, or the activations of a network. Complex images are two
     real channels (real, imaginary), so every operator is real and has one kind of adjoint.
 
     Subclasses are frozen dataclasses of tensors, whose leading dimensions are ``problem``
@@ -94,7 +94,7 @@ class LinearOperator(TensorValue["LinearOperator"]):
         return (*self.problem_shape, *self.in_shape)
 
     def project(self, x: Tensor, y: Tensor) -> Tensor:
-        r"""Return :math:`x - A^+(A x - y)`, the nearest image that explains ``y``."""
+        r"""Return :math:`x - A^+(A x - y)`, the nearest image consistent with ``y``."""
         return x - self.pinv(self(x) - y)
 
     def solve(
@@ -105,7 +105,7 @@ class LinearOperator(TensorValue["LinearOperator"]):
         tol: float = 1e-6,
         max_iter: int = 200,
     ) -> tuple[Tensor, SolveInfo]:
-        r"""Invert a measurement and say how well it went.
+        r"""Invert a measurement and report the residual.
 
         Without ``noise_std``, the pseudo-inverse. With it, the Wiener estimate under a prior of
         zero mean and unit variance, :math:`A^T (A A^T + \sigma^2 I)^{-1} y`, which never
@@ -115,8 +115,8 @@ class LinearOperator(TensorValue["LinearOperator"]):
             y: Measurement, shape ``(*batch, *problem, *out_shape)``.
             noise_std: Standard deviation of the noise in the units of ``y``; one value, or one
                 per problem.
-            tol: Relative residual at which an iterative solver stops; closed forms ignore it.
-            max_iter: Most iterations of an iterative solver.
+            tol: Relative residual at which an iterative solver stops; ignored by closed forms.
+            max_iter: Maximum number of iterations of an iterative solver.
 
         Returns:
             The image, and the residual, iterations and rank.
@@ -144,18 +144,18 @@ class LinearOperator(TensorValue["LinearOperator"]):
         return rows.flatten(len(self.problem_shape)).sum(-1)
 
     def rank(self) -> Tensor | None:
-        """Return how many singular values are kept, ``(*problem,)``; None where it is not known."""
+        """Return the number of singular values kept, ``(*problem,)``; None where it is unknown."""
         spectrum = self.spectral()
         return None if spectrum is None else (spectrum.s > 0).sum(-1)
 
     def noise_gain(self) -> Tensor:
-        r"""Return how much :meth:`pinv` amplifies a unit of white measurement noise.
+        r"""Return the factor by which :meth:`pinv` amplifies white measurement noise.
 
         .. math:: g = \|A^+\|_F / \sqrt{\mathrm{rank} A}
 
-        the root mean square, over the directions that are measured, of the standard deviation of
-        ``pinv(n)`` for white ``n`` of unit variance; shape ``(*problem,)``. From the spectrum
-        where there is one; else from eight fixed probes, good to some percent.
+        the root mean square, over the measured directions, of the standard deviation of ``pinv(n)``
+        for white ``n`` of unit variance; shape ``(*problem,)``. Computed from the spectrum where
+        there is one, else estimated from eight fixed probes to a few percent.
         """
         spectrum = self.spectral()
         if spectrum is not None:
@@ -195,8 +195,8 @@ class LinearOperator(TensorValue["LinearOperator"]):
             max_iter=max_iter,
         )
 
-    def _start(self, y: Tensor, variance: Tensor) -> Tensor | None:  # noqa: ARG002 - for others
-        """Guess the image in the range of ``A^T``, so that the minimum-norm limit stays."""
+    def _start(self, y: Tensor, variance: Tensor) -> Tensor | None:  # noqa: ARG002 - for overrides
+        """Return a start in the range of ``A^T``, which keeps the limit that of minimum norm."""
         return None
 
     def _residual(self, x: Tensor, y: Tensor, variance: Tensor) -> Tensor:
@@ -238,7 +238,7 @@ def check_measurement(operator: LinearOperator, y: Tensor) -> None:
 
 
 def stack_operators(operators: Sequence[LinearOperator]) -> LinearOperator:
-    """Make one operator of many of the same kind; problem ``i`` is row ``i`` of the batch.
+    """Join operators of one kind into a batch; problem ``i`` is row ``i`` of the batch.
 
     Operators that are themselves batches are joined along their problem axis. For different
     kinds in one batch see :class:`uqrestore.operators.Mixed`.

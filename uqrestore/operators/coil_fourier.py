@@ -32,13 +32,13 @@ class CoilFourier(IterativeOperator):
 
     .. math:: A x = \left( M \odot F (S_c \odot x) \right)_c
 
-    With a phase map :math:`\phi` the unknown image is real, one channel, and seen as
+    With a phase map :math:`\phi` the unknown image is real, one channel, and enters as
     :math:`x \odot e^{i \phi}`: half the unknowns for the same measurement.
 
-    Where the mask leaves out whole rows or columns, each line along the other axis is a system
-    of its own; the conjugate gradients then run line by line, with short transforms. They are
-    preconditioned by the power of the coils where samples outnumber unknowns, so that the
-    least-squares image is unique and a preconditioner cannot change which one is found.
+    Where the mask leaves out whole rows or columns, the lines along the other axis are independent
+    systems, solved by conjugate gradients line by line with short transforms. The power of the
+    coils is the preconditioner where samples outnumber unknowns: there the least-squares image is
+    unique, so that a preconditioner cannot change it.
 
     Args:
         mask: Sampled locations, zero frequency at the centre, shape ``(*problem, row, column)``.
@@ -46,7 +46,7 @@ class CoilFourier(IterativeOperator):
         phase: Phase of the image in radians, shape ``(*problem, row, column)``; None for a
             complex image of two channels.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
         ValueError: If the mask samples nothing, the maps are all zero or NaN, or shapes differ.
@@ -82,8 +82,8 @@ class CoilFourier(IterativeOperator):
         require(
             self.maps.shape == want and (self.phase is None or self.phase.shape == self.mask.shape),
             self.name,
-            f"a mask {tuple(self.mask.shape)} wants maps {tuple(want)} and a phase of its own "
-            f"shape, but got maps {tuple(self.maps.shape)}"
+            f"a mask {tuple(self.mask.shape)} wants maps {tuple(want)} and a phase of the shape "
+            f"of the mask, but got maps {tuple(self.maps.shape)}"
             + ("." if self.phase is None else f" and phase {tuple(self.phase.shape)}."),
         )
         require(
@@ -97,8 +97,8 @@ class CoilFourier(IterativeOperator):
         require(
             (power > 0).flatten(-2).any(-1),
             self.name,
-            f"the {self.maps.shape[-3]} coil maps of a problem are all zero, so no coil sees "
-            "anything; was the calibration region empty?",
+            f"the {self.maps.shape[-3]} coil maps of a problem are all zero, so nothing "
+            "is measured; was the calibration region empty?",
         )
         sign = centre_sign(*self.mask.shape[-2:])
         sign = None if sign is None else sign.to(self.maps.device, self.maps.real.dtype)
@@ -114,7 +114,7 @@ class CoilFourier(IterativeOperator):
         object.__setattr__(self, "_unique", self._is_overdetermined(power))
 
     def _is_overdetermined(self, power: Tensor) -> Bool[Tensor, "*problem"]:
-        """Whether every system has more measurements, of independent coils, than unknowns."""
+        """Return whether every system has more independent measurements than unknowns."""
         coils = self.maps.flatten(-2)
         independent = torch.linalg.matrix_rank(coils @ coils.mH, hermitian=True, rtol=1e-3)
         (axis, *others), _ = self._encoded_axes()

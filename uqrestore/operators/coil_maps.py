@@ -18,12 +18,12 @@ def espirit_maps(
     threshold: float = 0.02,
     crop: float = 0.95,
 ) -> KSpace:
-    r"""Estimate how sensitive each coil is to each voxel.
+    r"""Estimate coil sensitivity maps by ESPIRiT.
 
-    Neighbouring samples of all coils depend on one another, because every coil sees the same
-    image. The singular vectors of small windows of the calibration region span those relations;
-    carried over to the image they become, at each voxel, a small positive operator of which the
-    true sensitivities are the eigenvector of eigenvalue 1.
+    Neighbouring samples of all coils are linearly dependent, because every coil measures the same
+    image. The singular vectors of small windows of the calibration region span these relations;
+    in image space they become a small positive operator at each voxel, of which the true
+    sensitivities are the eigenvector of eigenvalue 1.
 
     Args:
         kspace: Zero frequency at the centre; only its centre needs to be sampled.

@@ -31,7 +31,7 @@ class CoilRadial(IterativeOperator):
     .. math:: A x = \left( F_k (S_c \odot x) \right)_c
 
     :class:`RadialFourier` for several coils. With a phase map :math:`\phi` the unknown image is
-    real and seen as :math:`x \odot e^{i \phi}`. Conjugate gradients start from the
+    real and enters as :math:`x \odot e^{i \phi}`. Conjugate gradients start from the
     density-compensated adjoint. Needs the extra ``mri``.
 
     Args:
@@ -42,7 +42,7 @@ class CoilRadial(IterativeOperator):
             complex image of two channels.
         eps: Relative accuracy of the transform.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
         ImportError: If finufft (cufinufft on CUDA) is not installed.
@@ -106,7 +106,7 @@ class CoilRadial(IterativeOperator):
 
     @functools.cached_property
     def density(self) -> Float[Tensor, " point"]:
-        """Weights that even out the sampling; computed at first use, for they are slow."""
+        """Density compensation weights; computed at first use, for they are slow."""
         rows, columns = self.maps.shape[-2:]
         return density_weights(self.trajectory, (rows, columns))
 
@@ -135,7 +135,7 @@ class CoilRadial(IterativeOperator):
         return super().concatenate(parts)
 
     def gridding(self, y: Samples) -> Image:
-        """Return the density-compensated adjoint, the classic quick reconstruction."""
+        """Return the density-compensated adjoint (gridding reconstruction)."""
         return self.adjoint(self.density.to(y.dtype) * y)
 
     def _start(self, y: Samples, variance: Tensor) -> Image:  # noqa: ARG002

@@ -25,7 +25,7 @@ class Downsampling(LinearOperator):
 
     The pseudo-inverse of a Kronecker product is that of its factors, :math:`R^+ y (C^+)^T`; for
     the average it copies each pixel over its block. All singular values of the average are
-    ``1 / factor``; those of bicubic reduction differ, which methods for noisy data must know.
+    ``1 / factor``; those of bicubic reduction differ, which matters to methods for noisy data.
 
     Args:
         shape: Image shape ``(channel, row, column)``.
@@ -33,7 +33,7 @@ class Downsampling(LinearOperator):
             larger factors are padded with zero rows and columns to those of the smallest.
         kind: ``"average"`` of blocks, or ``"bicubic"``: Keys' kernel with a = -0.5 stretched over
             ``4 factor`` pixels, mirrored at the border.
-        low: Rows and columns of the measurement with its padding; as few as hold all by default.
+        low: Rows and columns of the padded measurement; by default the fewest that hold all.
 
     Raises:
         ValueError: If a factor does not divide the image, the kind is unknown, or ``low`` is too

@@ -17,12 +17,12 @@ Field = Float[Tensor, "*batch channel field_row field_column"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Embedding(PlainOperator):
-    """Lay an image on a field of view of another size, pixel on pixel.
+    """Embed an image in a field of view of another size, pixel by pixel.
 
     Pixel ``(i, j)`` of the image is pixel ``(i + offset[0], j + offset[1])`` of the field; what
-    falls outside is not measured, and the field is 0 where no image lies. Before a transform
-    (``A @ Embedding(...)``) it says that a scanner saw a larger field with nothing in its rim, or
-    a smaller one than is to be restored.
+    falls outside is not measured, and the field is 0 outside the image. Before a transform
+    (``A @ Embedding(...)``) it models a scanner with a larger field of view that is empty
+    outside the image, or with a smaller one than is restored.
 
     Args:
         shape: Image shape, ``(channel, row, column)``.
@@ -31,7 +31,7 @@ class Embedding(PlainOperator):
         offset: First row and column of the image on the field; negative where it begins outside.
 
     Raises:
-        ValueError: If image and field do not meet.
+        ValueError: If image and field do not overlap.
     """
 
     name: ClassVar[str] = "embedding"
@@ -46,7 +46,7 @@ class Embedding(PlainOperator):
         require(
             len(self.shape) == 3 and all(part.stop > part.start for part in on_image),
             self.name,
-            f"an image {self.shape} at {self.offset} does not meet a field of {self.field_shape}.",
+            f"an image {self.shape} at {self.offset} does not overlap a field {self.field_shape}.",
         )
 
     @property
@@ -104,7 +104,7 @@ class Embedding(PlainOperator):
         return rows * columns
 
     def _overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Return where image and field meet, on either."""
+        """Return the overlap of image and field, in the coordinates of each."""
         on_image, on_field = [], []
         for size, wide, offset in zip(self.shape[1:], self.field_shape, self.offset, strict=True):
             start, stop = max(0, offset), min(wide, offset + size)
@@ -114,7 +114,7 @@ class Embedding(PlainOperator):
 
 
 def _laid(part: Tensor, where: tuple[slice, slice], shape: tuple[int, int]) -> Tensor:
-    """Put a part where it belongs in a field of zeros."""
+    """Embed a part at its place in a field of zeros."""
     rows, columns = where
     around = (columns.start, shape[1] - columns.stop, rows.start, shape[0] - rows.stop)
     return torch.nn.functional.pad(part, around)

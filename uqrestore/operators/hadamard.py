@@ -18,10 +18,10 @@ PADDING = -1
 
 @dataclass(frozen=True, eq=False)
 class Hadamard(LinearOperator):
-    r"""Shuffle the pixels, transform, keep some coefficients: :math:`A x = S H P x`.
+    r"""Permute the pixels, transform, keep some coefficients: :math:`A x = S H P x`.
 
     :math:`H` is the orthonormal Walsh-Hadamard matrix, so :math:`A^+ = A^T`; nothing is stored
-    and a transform costs :math:`O(n \log n)`. Every channel is measured alike.
+    and a transform costs :math:`O(n \log n)`. All channels are measured with the same rows.
 
     Args:
         order: The shuffle, a permutation of the pixels of one channel, ``(*problem, pixel)``.
@@ -71,7 +71,7 @@ class Hadamard(LinearOperator):
 
     @classmethod
     def draw(cls, shape: Shape, rows: int, generator: Generator) -> "Hadamard":
-        """Draw a shuffle and a choice of coefficients; the mean of the image is always kept."""
+        """Draw a permutation and a choice of coefficients; the mean of the image is always kept."""
         pixels = shape[-2] * shape[-1]
         require(1 <= rows <= pixels, cls.name, f"rows must be 1 to {pixels}, got {rows}.")
         order = torch.randperm(pixels, generator=generator)

@@ -1,4 +1,4 @@
-"""The two operators without parameters: see everything, and see nothing."""
+"""Operators without parameters: the identity and zero."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from uqrestore.operators.spectrum import Spectrum
 
 @dataclass(frozen=True, eq=False)
 class PlainOperator(LinearOperator):
-    """An operator that knows only its shape.
+    """An operator defined by its shape alone.
 
     Args:
         shape: Image shape without batch.
@@ -24,7 +24,7 @@ class PlainOperator(LinearOperator):
 
     shape: Shape
     problems: Shape = ()
-    # There is nothing to store; this remembers the device and the type that were asked for.
+    # The only tensor; it carries the device and the floating-point type.
     _unit: Float[Tensor, ""] = field(init=False, repr=False, metadata=SHARED)
 
     def __post_init__(self) -> None:

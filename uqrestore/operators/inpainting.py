@@ -1,4 +1,4 @@
-"""In-painting: keep the voxels that were seen, zero the rest."""
+"""In-painting: keep the observed voxels, set the others to zero."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,18 +18,18 @@ Image = Float[Tensor, "*batch channel row column"]
 class Inpainting(LinearOperator):
     r"""Multiply by a mask: :math:`A = A^T = A^+ = \mathrm{diag}(M)`.
 
-    The measurement keeps the layout of the image, with zeros where nothing was seen, so masks of
-    different counts mix in one batch.
+    The measurement keeps the layout of the image, with zeros at unobserved voxels, so masks of
+    different counts share a batch.
 
     Args:
-        mask: True, or 1, where a voxel is seen; shape ``(*problem, channel, row, column)``.
+        mask: True, or 1, where a voxel is observed; shape ``(*problem, channel, row, column)``.
 
     Raises:
-        ValueError: If the mask holds anything but 0 and 1, or sees nothing.
+        ValueError: If the mask holds anything but 0 and 1, or is empty.
     """
 
     name: ClassVar[str] = "inpainting"
-    shapes: ClassVar[str] = "(channel, row, column) -> the same, zeros where unseen"
+    shapes: ClassVar[str] = "(channel, row, column) -> the same, zeros where unobserved"
     axes: ClassVar[tuple[str, ...]] = ("channel", "y", "x")
 
     mask: Float[Tensor, "*problem channel row column"] | Bool[Tensor, "*problem channel row column"]
@@ -104,6 +104,6 @@ def check_mask(name: str, mask: Tensor, dims: int) -> None:
     require(
         not empty,
         name,
-        f"the mask of shape {tuple(mask.shape)} sees nothing in problem {empty}; every problem "
+        f"the mask of shape {tuple(mask.shape)} is empty in problem {empty}; every problem "
         "needs at least one True entry. For an unconditional problem use the zero operator.",
     )

@@ -1,4 +1,4 @@
-"""Operators whose pseudo-inverse has no closed form, and linear maps that autograd cannot see."""
+"""Operators whose pseudo-inverse is iterative, and linear maps outside autograd."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -21,7 +21,8 @@ class IterativeOperator(LinearOperator):
 
     Attributes:
         tol: Relative residual of the normal equations at which :meth:`pinv` stops.
-        max_iter: Most iterations of :meth:`pinv`; :meth:`solve` says how many were taken.
+        max_iter: Maximum number of iterations of :meth:`pinv`; :meth:`solve` returns
+            how many were used.
     """
 
     exact_pinv: ClassVar[bool] = False
@@ -48,7 +49,7 @@ class IterativeOperator(LinearOperator):
 
 
 def scaled_to_fit(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
-    """Return the multiple of ``x`` whose measurement is nearest to ``y``, image by image."""
+    """Return each ``x`` scaled so that its measurement is nearest to ``y``."""
     seen, dims = operator.forward(x), len(operator.out_shape)
     factor = inner(seen, y, dims) / inner(seen, seen, dims).clamp(min=1e-30)
     return expand_to(factor, len(operator.in_shape)) * x
@@ -64,7 +65,7 @@ def check_iteration(name: str, tol: float, max_iter: int) -> None:
 
 
 def linear_map(apply: Map, transpose: Map, value: Tensor) -> Tensor:
-    """Apply a linear map whose inside autograd is not to record; its gradient is the transpose.
+    """Apply a linear map without recording its interior; its gradient is the transpose.
 
     Gradients of any order work, because the gradient is again such a map.
     """

@@ -1,4 +1,4 @@
-"""Kernels of blur: a Gaussian, and the path of a moving hand."""
+"""Blur kernels: Gaussian, and motion along a random path."""
 
 import math
 
@@ -30,17 +30,16 @@ def gaussian_kernel(size: tuple[int, int], std: float | int) -> Kernel:
 
 
 def motion_kernel(size: tuple[int, int], intensity: float | int, generator: Generator) -> Kernel:
-    """Draw the blur of a camera that moves along a random path during the exposure.
+    """Draw the kernel of motion along a random path during the exposure.
 
-    The path is a chain of steps whose headings wander; the more intense, the longer the path and
-    the sharper its turns, and with no intensity it is straight. It is turned at random, moved so
-    that its mean lies at the centre ``(height // 2, width // 2)``, shrunk if it would leave the
-    frame, and splatted with bilinear weights.
+    The path is a chain of steps with random headings; a higher intensity gives a longer path with
+    sharper turns, and intensity 0 a straight one. It is rotated at random, centred at
+    ``(height // 2, width // 2)``, shrunk to fit the kernel, and sampled with bilinear weights.
 
     Args:
         size: Height and width in pixels.
-        intensity: From 0, straight, to 1, tangled.
-        generator: Where the path comes from.
+        intensity: Intensity of the motion, from 0 (straight) to 1.
+        generator: Random generator of the path.
 
     Returns:
         The kernel: not negative, of sum 1.
@@ -49,7 +48,7 @@ def motion_kernel(size: tuple[int, int], intensity: float | int, generator: Gene
         ValueError: If the intensity is not within [0, 1], or the size is below 3.
 
     References:
-        The law of steps and headings is that of the motion blur of Elata, Michaeli & Elad,
+        The distribution of steps and headings is that of Elata, Michaeli & Elad,
         "InvFusion", 2025. arXiv:2504.01689, appendix.
     """
     require(
@@ -87,7 +86,7 @@ def _path(size: tuple[int, int], intensity: float | int, generator: Generator) -
     turned = np.asarray(headings) + angle
     move = np.stack([np.sin(turned), np.cos(turned)], -1) * np.asarray(steps)[:, None]
     vertices = np.concatenate([np.zeros((1, 2)), move.cumsum(0)])
-    # Four points a pixel along the chain, whatever the length of its steps.
+    # Four points a pixel along the chain.
     travelled = np.concatenate([[0.0], np.cumsum(steps)])
     at = np.linspace(0, travelled[-1], max(2, math.ceil(4 * travelled[-1])))
     path = np.stack([np.interp(at, travelled, vertices[:, i]) for i in (0, 1)], -1)
@@ -95,7 +94,7 @@ def _path(size: tuple[int, int], intensity: float | int, generator: Generator) -
 
 
 def _splat(points: Tensor, size: tuple[int, int]) -> Tensor:
-    """Share each point among its four nearest pixels, by bilinear weights; the sum is 1."""
+    """Distribute each point over its four nearest pixels by bilinear weights; the sum is 1."""
     low = points.floor().long()
     low = torch.minimum(low, torch.tensor(size) - 2).clamp(min=0)
     part = points - low

@@ -35,8 +35,8 @@ class MaskedFourier(LinearOperator):
     with :math:`F` the orthonormal DFT and :math:`M` the sampling mask.
 
     Complex images (two channels): the kept rows of :math:`F` are orthonormal, so
-    :math:`A^+ = A^T`. Real images (one channel): frequencies :math:`k` and :math:`-k` say the
-    same, :math:`X(-k) = \overline{X(k)}`, so :math:`A^T A` multiplies each frequency by
+    :math:`A^+ = A^T`. Real images (one channel): frequencies :math:`k` and :math:`-k` are
+    redundant, :math:`X(-k) = \overline{X(k)}`, so :math:`A^T A` multiplies each frequency by
     :math:`S(k) = (M(k) + M(-k)) / 2` and
 
     .. math:: A^+ y = \mathrm{Re}\, F^H (M / S) \odot y,
@@ -144,9 +144,9 @@ class MaskedFourier(LinearOperator):
         return Spectrum(s.flatten(-3), vt, v, ut, u)
 
     def _real_modes(self) -> tuple[Tensor, Tensor]:
-        r"""Scale and singular value of each cosine and sine, ``(*problem, 2, row, column)``.
+        r"""Return scale and singular value of each cosine and sine, ``(*problem, 2, row, column)``.
 
-        A pair of opposite frequencies is kept at the first of the two, where
+        A pair of opposite frequencies is stored at the first of the two, where
         :math:`\sqrt 2 (\mathrm{Re}, \mathrm{Im}) X(k)` are coordinates in an orthonormal basis;
         a frequency that is its own opposite has a real part alone, and no factor.
         """
@@ -160,7 +160,7 @@ class MaskedFourier(LinearOperator):
         return ((s > 0) * scale).to(self.dtype), s.to(self.dtype)
 
     def _to_kspace(self, x: Image) -> Tensor:
-        """Transform; the folded sign is still to be multiplied."""
+        """Transform, up to the folded sign."""
         z = as_complex(x) if self.channels == 2 else x.squeeze(-3)
         return fft2c(times(z, self._sign), self._sign)
 

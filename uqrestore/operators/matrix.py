@@ -1,4 +1,4 @@
-"""Dense compressed sensing: one matrix per problem, of different row counts in one batch."""
+"""Dense compressed sensing: one matrix per problem, of any number of rows."""
 
 import dataclasses
 import functools
@@ -197,8 +197,8 @@ def _fill_padding(gram: Tensor) -> Tensor:
 def _cut(matrix: Tensor, rcond: float) -> tuple[Tensor, Tensor, Tensor]:
     """Cut small singular values; return the new matrix, a factor for its inverse, and its rank.
 
-    The directions that are cut get the largest eigenvalue in the Gram matrix: they meet only
-    zeros, and the factorisation stays well conditioned.
+    The directions that are cut get the largest eigenvalue in the Gram matrix: nothing excites them,
+    and the factorisation stays well conditioned.
     """
     power, basis = torch.linalg.eigh(matrix @ matrix.mT)
     top = power.amax(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""One batch of operators of different kinds, each kind run at once."""
+"""Batches of operators of different kinds."""
 
 import dataclasses
 import functools
@@ -24,13 +24,12 @@ Rows = Float[Tensor, "*batch rows"]
 class Mixed(Compound):
     """A batch whose problems are of different kinds; made by :func:`mix`.
 
-    Each kind runs once, on all its problems, and the results are put back in their places. A
-    measurement is a vector as long as the longest, with zeros (and False in ``row_mask``) where
-    a shorter one has ended.
+    Each kind runs once, on all its problems, and the results return to their places. Measurements
+    are vectors as long as the longest, padded with zeros (False in ``row_mask``).
 
     Args:
         parts: One batch of operators for each kind.
-        positions: For each part, which problems of the batch are its own.
+        positions: For each part, the indices of its problems in the batch.
         rows: Length of a measurement; that of the longest part by default.
 
     Raises:
@@ -82,11 +81,11 @@ class Mixed(Compound):
         return [len(positions) for positions in self.positions]
 
     def _sorted_by_part(self, value: Tensor, axis: int) -> Sequence[Tensor]:
-        """Bring the problems of each part together, and give each part its own."""
+        """Split a batch into the problems of each part."""
         return value.index_select(axis, self._order).split(self._sizes, axis)
 
     def _joined(self, values: Sequence[Tensor], axis: int) -> Tensor:
-        """Put what the parts gave back in the places of the problems."""
+        """Join the results of the parts in the order of the batch."""
         return torch.cat(tuple(values), axis).index_select(axis, self._places)
 
     @property
@@ -201,7 +200,7 @@ class Mixed(Compound):
 
 
 def mix(operators: Sequence[LinearOperator]) -> Mixed:
-    """Make one batch of single operators of any kinds; problem ``i`` is ``operators[i]``.
+    """Join single operators of any kinds into a batch; problem ``i`` is ``operators[i]``.
 
     Raises:
         ValueError: If there are none, or they see images of different shapes, or one of them is

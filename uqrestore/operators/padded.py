@@ -1,4 +1,4 @@
-"""An operator whose measurement is a vector of a given length."""
+"""An operator with a measurement padded to a vector of a given length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Rows = Float[Tensor, "*batch rows"]
 class Padded(Wrapper):
     """An operator whose measurement is written as one vector with zeros at the end.
 
-    It is what one problem of a :class:`Mixed` batch is.
+    One problem of a :class:`Mixed` batch is such an operator.
 
     Args:
         parts: The one operator.

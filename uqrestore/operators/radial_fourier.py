@@ -1,4 +1,4 @@
-"""Non-Cartesian k-space: an image seen along any trajectory, by the non-uniform FFT."""
+"""Non-Cartesian k-space along any trajectory, by the non-uniform FFT."""
 
 import functools
 import importlib
@@ -37,7 +37,7 @@ class RadialFourier(IterativeOperator):
         channels: 2 for complex images (real, imaginary), 1 for real images.
         eps: Relative accuracy of the transform.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
         ImportError: If finufft (cufinufft on CUDA) is not installed.
@@ -96,7 +96,7 @@ class RadialFourier(IterativeOperator):
 
     @functools.cached_property
     def density(self) -> Float[Tensor, "*problem point"]:
-        """Weights that even out the sampling; computed at first use, for they are slow."""
+        """Density compensation weights; computed at first use, for they are slow."""
         return density_weights(self.trajectory, self.shape)
 
     @full_precision
@@ -111,7 +111,7 @@ class RadialFourier(IterativeOperator):
         return scaled_to_fit(self, self.gridding(y), y)
 
     def gridding(self, y: Samples) -> Image:
-        """Return the density-compensated adjoint, the classic quick reconstruction."""
+        """Return the density-compensated adjoint (gridding reconstruction)."""
         return self.adjoint(self.density.to(y.dtype).unsqueeze(-2) * y)
 
     def _measure(self, x: Image) -> Samples:
@@ -138,11 +138,11 @@ class RadialFourier(IterativeOperator):
 def radial_trajectory(
     spokes: int, samples: int, *, generator: Generator | None = None
 ) -> Float[Tensor, "point 2"]:
-    """Return straight lines through the centre of k-space, turned by the golden angle.
+    """Return radial spokes through the centre of k-space, rotated by the golden angle.
 
     Args:
-        spokes: Number of lines.
-        samples: Points on each, from ``-pi`` to just below ``pi``.
+        spokes: Number of spokes.
+        samples: Points on each spoke, from ``-pi`` to just below ``pi``.
         generator: Draws the angle of the first spoke; without one it lies along the columns.
 
     References:
@@ -160,11 +160,11 @@ def radial_trajectory(
 def density_weights(
     trajectory: Float[Tensor, "*problem point 2"], shape: tuple[int, int], iterations: int = 12
 ) -> Float[Tensor, "*problem point"]:
-    """Return weights that even out how densely a trajectory samples k-space.
+    """Return density compensation weights of a trajectory.
 
-    A point is weighed down by what its neighbours already say: weights are divided, over and
-    over, by how strongly the weighted points add up at each of them. Neighbours are told by a
-    triangle twice as wide as the image, whose transform is positive.
+    Weights are divided, iteration by iteration, by the density of the weighted points at each of
+    them. The density kernel is the transform of a triangle twice as wide as the image, which is
+    positive.
 
     References:
         Pipe & Menon, "Sampling Density Compensation in MRI: Rationale and an Iterative Numerical
@@ -199,8 +199,8 @@ def to_grid(samples: Tensor, points: Tensor, shape: tuple[int, int], eps: float)
 
 
 def _transform(name: str, points: Tensor, values: Tensor, **options: Any) -> Tensor:  # noqa: ANN401
-    # modeord=0 puts zero frequency, here the middle of the image, in the middle; torch wrappers
-    # default to 1 and then are wrong without a word.
+    # modeord=0 puts zero frequency, here the middle of the image, in the middle; the torch
+    # wrappers default to 1, which would silently shift the image.
     real = values.real.dtype
     row, column = points.to(real).unbind(-1)
     run = getattr(library(points), name)

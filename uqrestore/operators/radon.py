@@ -38,17 +38,17 @@ class Radon(IterativeOperator):
 
     with (column, row) counted from the middle of the image, steps of one pixel, bilinear
     interpolation, and zero outside. The unit of a projection is intensity times pixel.
-    The rays are a sparse matrix, made once for a set of angles and kept (too many samples, and
-    those of a batch of different sets, are interpolated anew each time). Up to 8192 measurements,
+    The rays are a sparse matrix, built once for a set of angles and cached (too many samples, and
+    batches of different sets, are interpolated in every call). Up to 8192 measurements,
     conjugate gradients start from the noise-free solution by a Cholesky factor of :math:`A A^T`,
-    and seldom have anything left to do; beyond, and with noise, from the filtered back-projection.
+    which is usually exact; beyond, and with noise, from the filtered back-projection.
 
     Args:
         angles: Degrees, shape ``(*problem, angle)``; at 0 the rays run down the columns.
         shape: Image shape ``(channel, row, column)``.
         detectors: Length of a projection in pixels; by default the diagonal of the image.
         tol: Relative residual of the normal equations at which the pseudo-inverse stops.
-        max_iter: Most iterations of the pseudo-inverse.
+        max_iter: Maximum number of iterations of the pseudo-inverse.
 
     Raises:
         ValueError: If there are no angles, or they are NaN, or there are no detectors.
@@ -136,7 +136,7 @@ class Radon(IterativeOperator):
         large = self.out_shape[1] * self.out_shape[2] > MOST_ROWS
         if self.problem_shape or large or bool(variance.any()):
             return scaled_to_fit(self, self.fbp(y), y)
-        # Float64 up to the end: along rays that repeat others z is large, and A^T takes it away.
+        # Float64 up to the end: along redundant rays z is large, and A^T cancels it.
         z = solve_gram(y.double().flatten(-2).flatten(0, -2), *self._rays_of(self.angles))
         return self.adjoint(z.reshape(y.shape)).to(y.dtype)
 
@@ -144,7 +144,7 @@ class Radon(IterativeOperator):
     def fbp(self, y: Sinogram) -> Image:
         """Reconstruct by filtered back-projection with the ramp filter.
 
-        Right up to discretisation for angles spread evenly over 180 degrees.
+        Exact up to discretisation for angles spread evenly over 180 degrees.
         """
         count, angles = y.shape[-1], self.angles.shape[-1]
         offset = torch.arange(-count, count, device=y.device, dtype=y.dtype)
@@ -170,10 +170,10 @@ class Radon(IterativeOperator):
         return tuple(angles.tolist()), (self.shape[-2], self.shape[-1]), self.out_shape[-1]
 
     def _kept(self, angles: Tensor, like: Tensor, *, transposed: bool) -> Tensor | None:
-        """Return the matrix of the rays, where it pays.
+        """Return the matrix of the rays, or None where it is not worth building.
 
-        Not of a batch with angles of its own for every problem, which may be met once only; not
-        where it would be too large, nor where the angles have no numbers.
+        That is for a batch with different angles for every problem, which may be used only once,
+        where the matrix would be too large, and on the meta device.
         """
         samples = len(angles) * self.out_shape[-1] ** 2
         if self.problem_shape or angles.is_meta or samples > MOST_SAMPLES:
@@ -204,7 +204,7 @@ class Radon(IterativeOperator):
         for some, part in zip(angles.split(size), flat.split(size, -2), strict=True):
             grid = self._rays(some.to(y.dtype))
             rays = part.flatten(-2)[..., None].expand(*part.shape[:2], *grid.shape[1:3])
-            # The transpose that autograd runs behind grid_sample: bilinear, zero outside.
+            # The transpose of grid_sample, as autograd runs it: bilinear, zero outside.
             spread, _ = torch.ops.aten.grid_sampler_2d_backward(
                 rays, image, grid, 0, 0, False, (True, False)
             )
@@ -215,7 +215,7 @@ class Radon(IterativeOperator):
         return max(1, CHUNK // (images * self.out_shape[-1] ** 2))
 
     def _rays(self, angles: Tensor) -> Float[Tensor, "1 ray sample 2"]:
-        """Where each ray samples the image, in the units of grid_sample: -1 to 1 edge to edge."""
+        """Return sample positions of each ray in the units of grid_sample: -1 to 1 edge to edge."""
         column, row = sample_places(angles, self.out_shape[-1])
         rows, columns = self.shape[-2:]
         grid = torch.stack([column * 2 / columns, row * 2 / rows], -1)

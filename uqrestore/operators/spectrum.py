@@ -1,4 +1,4 @@
-"""What solving gives besides an image, and what a singular value decomposition looks like."""
+"""Singular value decompositions as maps, and the report of a solve."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SolveInfo:
-    """How well a least-squares or Wiener problem was solved.
+    """Report of a least-squares or Wiener solve.
 
     Attributes:
         residual: ``||A^T (y - A x) - noise_std^2 x|| / ||A^T y||``, one per image of the batch;
             0 for an exact least-squares solution even where ``y`` is not in the range of ``A``.
         iterations: Steps of conjugate gradients; 0 for a closed form.
-        rank: Singular values kept, shape ``(*problem,)``; None where they are not known.
+        rank: Number of singular values kept, shape ``(*problem,)``; None where it is unknown.
     """
 
     residual: Tensor
@@ -27,7 +27,7 @@ class Spectrum:
     """A thin singular value decomposition ``A = U S V^T`` as maps, never as stored matrices.
 
     ``c`` are coefficients ``(*batch, *problem, p)``. Entries where ``s`` is 0 are padding:
-    ``vt`` and ``ut`` return 0 there; ``v`` and ``u`` ignore what they find there.
+    ``vt`` and ``ut`` return 0 there; ``v`` and ``u`` ignore the coefficients there.
 
     Attributes:
         s: Singular values, shape ``(*problem, p)``, in no particular order.

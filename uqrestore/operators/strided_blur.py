@@ -1,4 +1,4 @@
-"""Blur and subsample, periodic, with a pseudo-inverse that is exact because aliasing is folded."""
+"""Periodic blur and subsampling with an exact pseudo-inverse by folding the aliases."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class StridedBlur(LinearOperator):
     Low frequencies with :math:`\sqrt G \le` ``rcond`` of the largest are cut, in :math:`A` as in
     :math:`A^+`, so that all Penrose identities hold and noise is amplified at most ``1 / rcond``
     times more than in the best-kept frequency. The measurement keeps the layout of the image,
-    with zeros off the lattice, so strides mix in one batch.
+    with zeros off the lattice, so different strides share a batch.
 
     Args:
         kernel: Its centre is at ``(height // 2, width // 2)``; shape ``(*problem, height, width)``,
@@ -42,7 +42,7 @@ class StridedBlur(LinearOperator):
         shape: Image shape ``(channel, row, column)``.
         rcond: Smallest singular value kept, relative to the largest.
         normalize: Multiply the kernel by the stride, which keeps the largest singular value of a
-            kernel of sum 1 near 1 whatever the stride.
+            kernel of sum 1 near 1 for any stride.
 
     Raises:
         ValueError: If the kernel is NaN, zero or larger than the image, or a stride does not
@@ -120,7 +120,7 @@ class StridedBlur(LinearOperator):
         require(0 < self.rcond < 1, self.name, f"rcond must lie between 0 and 1, got {self.rcond}.")
 
     def _tables(self, kernel: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Lattice, response of A and of A^+, and singular values, of one problem."""
+        """Return lattice, responses of A and A^+, and singular values of one problem."""
         _, row, column = self.shape
         height, width = kernel.shape
         padded = kernel.new_zeros(row, column)
@@ -251,7 +251,7 @@ class StridedBlur(LinearOperator):
 
 
 def _grow(kernel: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Surround kernels by zeros, their centres kept at half their size."""
+    """Pad kernels with zeros, keeping their centres at half their size."""
     pad: list[int] = []
     for axis in (-1, -2):
         before = size[axis] // 2 - kernel.shape[axis] // 2

@@ -53,8 +53,9 @@ def operators_of(config: ProblemConfig, shape: Shape) -> DrawOperator:
         config: Families and their shares.
         shape: ``(channel, row, column)`` of the images.
     """
-    laws = tuple(build_distribution(name, said, shape) for name, said in config.families.items())
-    mixture = Mixture(shape, laws, tuple(said.share for said in config.families.values()))
+    families = config.families.items()
+    parts = tuple(build_distribution(name, family, shape) for name, family in families)
+    mixture = Mixture(shape, parts, tuple(family.share for _, family in families))
 
     def draw(count: int, generator: Generator) -> LinearOperator:
         return mixture.draw(generator, count)

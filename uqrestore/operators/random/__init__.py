@@ -1,1 +1,1 @@
-"""Distributions over operators, for training."""
+"""Random operators for training."""

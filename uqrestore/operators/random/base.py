@@ -1,4 +1,4 @@
-"""What a law over operators is, and how one draws numbers from it."""
+"""Distributions of random operators, and random numbers for them."""
 
 import abc
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class OperatorDistribution(abc.ABC):
-    """A law over operators on images of one shape.
+    """Distribution of random operators on images of one shape.
 
     A batch is drawn element by element from one stream, so its first elements are the same
     however many follow.
@@ -40,18 +40,18 @@ class OperatorDistribution(abc.ABC):
         """Draw a single operator."""
 
     def draw(self, generator: Generator, batch: int) -> LinearOperator:
-        """Draw a batch of operators; a Mixed one where they differ in more than numbers."""
+        """Draw a batch of operators; a :class:`Mixed` one where they cannot be stacked."""
         return self.draw_each([generator] * batch)
 
     def draw_each(self, generators: Sequence[Generator]) -> LinearOperator:
-        """Draw one operator from each stream, in order; one batch, as :meth:`draw` returns it."""
+        """Draw one operator from each stream, in order, as one batch."""
         drawn = [self.draw_one(generator) for generator in generators]
-        alike = len({operator.group_key() for operator in drawn}) == 1
-        return stack_operators(drawn) if alike else mix(drawn)
+        of_one_kind = len({operator.group_key() for operator in drawn}) == 1
+        return stack_operators(drawn) if of_one_kind else mix(drawn)
 
 
 def uniform(generator: Generator, low: float | int, high: float | int) -> float:
-    """Draw a number between two."""
+    """Draw a uniform number from ``low`` to ``high``."""
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 

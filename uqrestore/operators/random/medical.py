@@ -1,4 +1,4 @@
-"""Laws of medical imaging: k-space, resolution, tomography."""
+"""Random operators of medical imaging: k-space, resolution, tomography."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -21,7 +21,7 @@ class CartesianKSpace(OperatorDistribution):
 
     Args:
         shape: Image shape ``(1 or 2, row, column)``.
-        accelerations: Drawn uniformly.
+        accelerations: Accelerations, drawn uniformly.
         center: Fraction of the lines that is the centre, for an acceleration of 4; it shrinks in
             proportion for higher ones, as in fastMRI (0.08 at 4, 0.04 at 8).
         axis: Phase-encoding axis: -1 columns, -2 rows.
@@ -71,7 +71,7 @@ class SuperResolution(OperatorDistribution):
 
     Args:
         shape: Image shape ``(channel, row, column)``.
-        factors: Drawn uniformly; each must divide the image.
+        factors: Factors, drawn uniformly; each must divide the image.
         kind: ``"average"`` or ``"bicubic"``.
     """
 

@@ -1,7 +1,8 @@
-"""The laws of training of the InvFusion paper, with its parameters as defaults.
+"""Random operators of the InvFusion paper, with its training parameters as defaults.
 
 Elata, Michaeli & Elad, "InvFusion: Bridging Supervised and Zero-shot Diffusion for Inverse
-Problems", 2025, arXiv:2504.01689, appendix. Everything is drawn per element, rejections too.
+Problems", 2025, arXiv:2504.01689, appendix. Everything is drawn per element, rejections
+included.
 """
 
 import math
@@ -27,8 +28,8 @@ from uqrestore.operators.strided_blur import StridedBlur
 class PatchInpainting(OperatorDistribution):
     """Show patches of side ``2^u``, u uniform, each with one uniformly drawn probability.
 
-    The probability and the patches are drawn again until one shows; the side is not, for that
-    would favour small ones.
+    The probability and the patches are drawn again until a patch shows; the side is not redrawn,
+    which would favour small ones.
 
     Args:
         shape: Image shape ``(channel, row, column)``.
@@ -75,7 +76,7 @@ class StridedMotionBlur(OperatorDistribution):
 
     Args:
         shape: Image shape ``(channel, row, column)``.
-        strides: Drawn uniformly; each must divide the image.
+        strides: Strides, drawn uniformly; each must divide the image.
         intensity: Range of the intensity of the motion.
         rcond: Smallest singular value kept, relative to the largest.
         normalize: Multiply the kernel by the stride; see :class:`StridedBlur`.
@@ -127,7 +128,7 @@ class RandomMatrix(OperatorDistribution):
 
 @dataclass(frozen=True)
 class Nothing(OperatorDistribution):
-    """Measure nothing; in a mixture, what makes a network unconditional now and then."""
+    """Measure nothing; in a mixture, it trains the unconditional network."""
 
     name: ClassVar[str] = "nothing"
 
@@ -140,7 +141,7 @@ def _inpainting(shape: Shape, mask: Tensor) -> Inpainting:
 
 
 def _widen(kernel: Tensor, std: float) -> Tensor:
-    """Convolve with a Gaussian of the same size, zero outside, and bring the sum back to 1."""
+    """Convolve with a Gaussian of the same size, zero outside, and normalise the sum to 1."""
     size = (2 * kernel.shape[0], 2 * kernel.shape[1])
     gaussian = gaussian_kernel((kernel.shape[0], kernel.shape[1]), std)
     product = torch.fft.rfft2(kernel, s=size) * torch.fft.rfft2(gaussian, s=size)

@@ -1,4 +1,4 @@
-"""Every operator of the registry obeys the same laws."""
+"""Identities that every operator of the registry obeys."""
 
 import dataclasses
 import json
