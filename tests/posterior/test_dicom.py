@@ -146,6 +146,55 @@ def test_maps_are_anonymous_unless_filed_beside_their_source(file: Path, tmp_pat
     assert one.ContentQualification == "RESEARCH"
 
 
+NAMES = {
+    "Greek": ("ISO_IR 126", "\u03a0\u03b1\u03c0\u03c0\u03ac\u03c2^\u0386\u03bd\u03bd\u03b1"),
+    "Cyrillic": ("ISO_IR 144", "\u041b\u044e\u043ac\u0435\u043c\u0431\u0443\u0440\u0433"),
+    "Vietnamese": ("ISO_IR 192", "Nguy\u1ec5n^H\u1eefu"),
+    "Chinese": ("GB18030", "Wang^XiaoDong=\u738b^\u5c0f\u4e1c"),
+    "Japanese": (["", "ISO 2022 IR 87"], "Suzuki^Ken=\u9234\u6728^\u5065"),
+    "Latin": ("ISO_IR 100", "M\u00fcller^J\u00f6rg"),
+    "ASCII": ("", "Plain^Name"),
+}
+
+
+@pytest.mark.parametrize("language", NAMES)
+def test_a_name_comes_back_from_every_map_as_it_stands_in_the_scan(
+    language: str, file: Path, tmp_path: Path
+) -> None:
+    import pydicom
+
+    charset, name = NAMES[language]
+    source = write_series(
+        tmp_path / "named", unique(), PERMUTED, SpecificCharacterSet=charset, PatientName=name,
+        ReferringPhysicianName=name, StudyID=name[:16] if language == "Latin" else "7",
+    )  # fmt: skip
+    pmap, series = export_dicom(file, tmp_path / "o", kind="both", maps=["std"], source=source)
+
+    for path in (pmap, sorted(series.iterdir())[0]):
+        image = pydicom.dcmread(path)
+        assert str(image.PatientName) == name
+        assert str(image.ReferringPhysicianName) == name
+        assert image.get("SpecificCharacterSet", "") == ("" if name.isascii() else "ISO_IR 192")
+
+
+@pytest.mark.parametrize("charset", ["", "ISO_IR 999", "ISO_IR 192"])
+def test_a_name_in_no_known_character_set_is_refused(
+    charset: str, file: Path, tmp_path: Path
+) -> None:
+    source = write_series(
+        tmp_path / "named", unique(), PERMUTED, SpecificCharacterSet="ISO_IR 100",
+        PatientName="M\u00fcller^J\u00f6rg",
+    )  # fmt: skip
+    for path in source.iterdir():
+        content = path.read_bytes()
+        assert b"ISO_IR 100" in content
+        path.write_bytes(content.replace(b"ISO_IR 100", charset.ljust(10).encode()))
+
+    with pytest.raises(PosteriorError, match="PatientName has letters outside the character set"):
+        export_dicom(file, tmp_path / "o", maps=["std"], source=source)
+    assert not list(tmp_path.glob("o/*"))
+
+
 def test_refusals_are_one_line(file: Path, tmp_path: Path) -> None:
     with pytest.raises(PosteriorError, match="it can be pmap, series, both"):
         export_dicom(file, tmp_path, kind="jpeg")

@@ -1,6 +1,7 @@
 """Verdicts on scans that are not of the kind a prior was trained on."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_noise_in_the_air_of_raw_kspace_is_no_skull(demo: Scan, stripped: bool) 
     assert "plain background" not in str(verdict)
 
 
-def tiny_bright(shape: tuple[int, int, int], part: tuple[slice, ...]) -> np.ndarray:
+def tiny_bright(shape: tuple[int, int, int], part: Any) -> np.ndarray:  # noqa: ANN401
     voxels = np.zeros(shape, np.float32)
     voxels[part] = 100 + np.random.default_rng(0).uniform(0, 5, voxels[part].shape)
     return voxels

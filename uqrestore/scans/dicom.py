@@ -1,6 +1,5 @@
 """DICOM series: read into a Scan, or refused by name; nothing personal is kept."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from uqrestore.scans.checksum import input_sha256, printable
 from uqrestore.scans.dicom_files import series_images
 from uqrestore.scans.dicom_frames import Frame, frames_of
+from uqrestore.scans.dicom_header import parsing
 from uqrestore.scans.dicom_mosaic import refuse_mosaic
 from uqrestore.scans.dicom_stack import parallel, steps
 from uqrestore.scans.dicom_volumes import one_volume
@@ -50,18 +50,19 @@ def read_dicom(
     images, left_out = series_images(path)
     frames = [frame for name, header in images for frame in frames_of(name, header)]
     refuse_mosaic(images, frames)
+    tags = _tags(images[0][1])
     frames, chosen = one_volume(parallel(frames), volume)
     step, places = steps(frames, allow_gaps)
     voxels, filled = _stacked(frames, places)
     affine = _affine(frames[0], step)
     source = Source(
-        name=f"{_tags(images[0][1])['Modality'] or 'DICOM'} series of {len(frames)} images",
+        name=f"{tags['Modality'] or 'DICOM'} series of {len(frames)} images",
         format="DICOM",
         sha256=input_sha256(path),
         mask_sha256="" if mask is None else input_sha256(mask),
         volume=volume,
         note=join_notes(chosen, filled, left_out),
-        tags=tuple(_tags(images[0][1]).items()),
+        tags=tuple(tags.items()),
     )
     inside = None if mask is None else _mask_on(mask, voxels.shape, affine)
     unit = frames[0].pixels.unit
@@ -107,8 +108,7 @@ def _affine(first: Frame, step: Float[np.ndarray, " 3"]) -> Affine:
 
 
 def _tags(header: Any) -> dict[str, str]:  # noqa: ANN401
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # values that a tag must not have are text all the same
+    with parsing("the series"):
         return {name: printable(str(header.get(name, ""))) for name in KEPT_TAGS}
 
 

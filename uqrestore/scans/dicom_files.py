@@ -1,11 +1,11 @@
 """Files of a DICOM series: which are images, which are left out by name, which are refused."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 from uqrestore.scans.checksum import files_of, printable
-from uqrestore.scans.errors import ScanError, first_line
+from uqrestore.scans.dicom_header import parsing
+from uqrestore.scans.errors import ScanError
 
 MAGIC_AT, MAGIC = 128, b"DICM"
 SUFFIXES = {".dcm", ".ima"}
@@ -55,10 +55,11 @@ def series_images(path: Path) -> tuple[Images, str]:
             images.append((file.name, header))
         else:
             others.append((file.name, header))
-    _refuse_unread(unread, images)
-    _refuse_cut(others, images)
-    _one_series(path, images)
-    _refuse_other_scale(others, images)
+    with parsing(str(path)):
+        _refuse_unread(unread, images)
+        _refuse_cut(others, images)
+        _one_series(path, images)
+        _refuse_other_scale(others, images)
     left = [name for name, _ in others]
     left += [p.name for p in sorted(path.glob("*/")) if is_dicom(p)] if path.is_dir() else []
     return images, _left_out(left)
@@ -97,22 +98,16 @@ def _header(file: Path) -> Any | None:  # noqa: ANN401  (pydicom's Dataset)
         ) from None
     if not is_dicom(file):
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decimals that are too long are read all the same
-            header = pydicom.dcmread(file, force=True)
-            if "SOPClassUID" not in header and not any(k in header for k in PIXELS):
-                if header.preamble is None:
-                    return None
-                raise ValueError("it ends before it states what it is")
-            if "TransferSyntaxUID" not in header.file_meta:  # no file meta group
-                implicit = header.original_encoding[0]
-                syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-                header.file_meta.TransferSyntaxUID = syntax
-    except Exception as error:  # a broken header may raise almost anything
-        raise ScanError(
-            f"{file}: is damaged DICOM ({first_line(error)}); copy it again."
-        ) from error
+    with parsing(str(file)):
+        header = pydicom.dcmread(file, force=True)
+        if "SOPClassUID" not in header and not any(k in header for k in PIXELS):
+            if header.preamble is None:
+                return None
+            raise ValueError("it ends before it states what it is")
+        if "TransferSyntaxUID" not in header.file_meta:  # no file meta group
+            implicit = header.original_encoding[0]
+            syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            header.file_meta.TransferSyntaxUID = syntax
     return header
 
 
@@ -154,9 +149,9 @@ def _one_series(path: Path, images: Images) -> None:
 
 def _refuse_cut(others: Images, images: Images) -> None:
     """Refuse images whose pixels are missing: of the kind of the others, or with a matrix size."""
-    kinds = {header.get("SOPClassUID") for _, header in images}
+    kinds = {str(header.get("SOPClassUID")) for _, header in images}
     for name, header in others:
-        if "Rows" in header or header.get("SOPClassUID") in kinds:
+        if "Rows" in header or str(header.get("SOPClassUID")) in kinds:
             raise ScanError(f"{name}: holds no pixels, so it was cut short; copy it again.")
 
 

@@ -1,7 +1,6 @@
 """Frames of DICOM files: values, place in the patient, and what tells volumes apart."""
 
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from uqrestore.scans.checksum import printable
-from uqrestore.scans.dicom_header import FrameHeader
+from uqrestore.scans.dicom_header import FrameHeader, parsing
 from uqrestore.scans.dicom_values import PixelValues, photometric_fault, pixel_values
 from uqrestore.scans.errors import ScanError, first_line
 from uqrestore.scans.memory import check_memory
@@ -64,35 +63,33 @@ class Frame:
         return float(np.cross(self.across, self.down) @ self.position)
 
 
-def frames_of(name: str, header: Any) -> Iterator[Frame]:  # noqa: ANN401  (pydicom's Dataset)
-    """Yield the images of a file: one, or those of an enhanced multi-frame object.
+def frames_of(name: str, header: Any) -> list[Frame]:  # noqa: ANN401  (pydicom's Dataset)
+    """Return the images of a file: one, or those of an enhanced multi-frame object.
 
     Raises:
         ScanError: If its pixels cannot be decoded, are no grey values, have values of no known
             meaning, or lie nowhere.
     """
     shown = printable(name)
-    fault = photometric_fault(FrameHeader(header))
-    if fault:
-        raise ScanError(f"{shown}: {fault}.")
-    count = int(header.get("NumberOfFrames", 1) or 1)
-    if count > 1 and "PerFrameFunctionalGroupsSequence" not in header:
-        raise ScanError(
-            f"{shown}: holds {count} frames without functional groups, so nothing tells where "
-            "they lie; export one image a file, or an enhanced object."
-        )
-    check_memory(8 * count * int(header.get("Rows", 0)) * int(header.get("Columns", 0)), shown)
-    pixels = _decoded(shown, header)
-    stack = pixels if pixels.ndim == 3 else pixels[None]
-    for k, plane in enumerate(stack):
-        yield _frame(shown, plane, FrameHeader(header, k))
+    with parsing(shown):
+        fault = photometric_fault(FrameHeader(header))
+        if fault:
+            raise ScanError(f"{shown}: {fault}.")
+        count = int(header.get("NumberOfFrames", 1) or 1)
+        if count > 1 and "PerFrameFunctionalGroupsSequence" not in header:
+            raise ScanError(
+                f"{shown}: holds {count} frames without functional groups, so nothing tells where "
+                "they lie; export one image a file, or an enhanced object."
+            )
+        check_memory(8 * count * int(header.get("Rows", 0)) * int(header.get("Columns", 0)), shown)
+        pixels = _decoded(shown, header)
+        stack = pixels if pixels.ndim == 3 else pixels[None]
+        return [_frame(shown, plane, FrameHeader(header, k)) for k, plane in enumerate(stack)]
 
 
 def _decoded(shown: str, header: Any) -> np.ndarray:  # noqa: ANN401
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return np.asarray(header.pixel_array)
+        return np.asarray(header.pixel_array)
     except Exception as error:  # decoders of many libraries raise many things
         raise ScanError(
             f"{shown}: its pixels cannot be decoded ({first_line(error)}); copy it again, or "

@@ -1,10 +1,39 @@
 """Attributes of one DICOM frame: its own functional groups, the shared ones, the file's."""
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from uqrestore.scans.errors import ScanError, first_line
+
+
+@contextmanager
+def parsing(name: str) -> Iterator[None]:
+    """Refuse a file whose header breaks while its attributes are looked at.
+
+    pydicom parses an attribute when it is first asked for, and a damaged one may raise almost
+    anything; values that are only longer than DICOM allows are taken.
+
+    Args:
+        name: Of the file, for the message.
+
+    Raises:
+        ScanError: In place of whatever was raised.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ScanError:
+        raise
+    except Exception as error:
+        raise ScanError(
+            f"{name}: is damaged DICOM ({first_line(error)}); copy it again."
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

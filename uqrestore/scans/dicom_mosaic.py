@@ -4,6 +4,7 @@ from typing import Any
 
 from uqrestore.scans.dicom_files import Images
 from uqrestore.scans.dicom_frames import Frame
+from uqrestore.scans.dicom_header import parsing
 from uqrestore.scans.errors import ScanError
 
 TILES = (0x0019, 0x100A)
@@ -20,17 +21,17 @@ def refuse_mosaic(images: Images, frames: list[Frame]) -> None:
     """
     places = {round(frame.depth, 2) for frame in frames}
     for name, header in images:
-        if "MOSAIC" not in str(header.get("ImageType", "")).upper():
+        with parsing(name):
+            if "MOSAIC" not in str(header.get("ImageType", "")).upper():
+                continue
+            tiles, single = _tiles(header), len(places) > 1 and not _tiled(header)
+        if tiles == 1 or (tiles is None and single):
             continue
-        tiles = _tiles(header)
-        if tiles is None and len(places) > 1 and not _tiled(header):
-            continue
-        if tiles != 1:
-            count = f"{tiles} slices" if tiles else "several slices"
-            raise ScanError(
-                f"{name}: is a Siemens mosaic, {count} tiled in one image; convert the series to "
-                "NIfTI with dcm2niix, which takes it apart."
-            )
+        count = f"{tiles} slices" if tiles else "several slices"
+        raise ScanError(
+            f"{name}: is a Siemens mosaic, {count} tiled in one image; convert the series to "
+            "NIfTI with dcm2niix, which takes it apart."
+        )
 
 
 def _tiles(header: Any) -> int | None:  # noqa: ANN401  (pydicom's Dataset)

@@ -92,7 +92,7 @@ def _two_places(
         return "its qform is not valid, so the sform is taken"
     if affine_fault(other) is not None:
         return "its qform is not valid, so the sform is taken"
-    ends = [(0, max(n - 1, 0)) for n in (*image.shape, 1)[:3]]
+    ends = [(0, max(n - 1, 0)) for n in (*image.shape, 1, 1)[:3]]
     corners = np.asarray([(*corner, 1) for corner in itertools.product(*ends)], np.float64)
     apart = float(np.linalg.norm(corners @ (affine - other).T, axis=1).max())
     if apart <= SAME_PLACE * np.linalg.norm(affine[:3, :3], axis=0).min():
