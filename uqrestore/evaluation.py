@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Bool, Float
 
 from uqrestore._files import atomic, write_text
+from uqrestore.conformal.calibrate import calibrate
 from uqrestore.conformal.component_box import (
     ComponentPredictions,
     calibrate_box,
     predicted_residual,
 )
-from uqrestore.conformal.guarantee import Guarantee, calibrate
+from uqrestore.conformal.guarantee import Guarantee
 from uqrestore.conformal.predictions import Predictions
 from uqrestore.conformal.scope import UNIT, Setting, setting_of
 from uqrestore.diagnostics.evaluate import Evaluation, evaluate
@@ -55,7 +56,7 @@ class Study:
         return evaluate(self.scenes, mask=self.mask, data_range=NETWORK_RANGE, level=level)
 
     def calibrate(self, **options: Any) -> Guarantee:  # noqa: ANN401 - those of calibrate
-        """Make a guarantee; see :func:`uqrestore.conformal.guarantee.calibrate`."""
+        """Make a guarantee; see :func:`uqrestore.conformal.calibrate.calibrate`."""
         inside = np.broadcast_to(self.mask[:, None], self.scenes.truth.shape)
         predictions = Predictions.from_scenes(self.scenes, mask=inside)
         return calibrate(predictions, self.settings, **options)
@@ -80,6 +81,7 @@ class Study:
             directions=np.concatenate([part.directions for part in parts]),
             std=np.concatenate([part.std for part in parts]),
             residual=np.concatenate([part.residual for part in parts]),
+            groups=self.scenes.groups,
         )
         return calibrate_box(together, self.settings, alpha=alpha)
 

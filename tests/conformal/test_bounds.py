@@ -121,7 +121,7 @@ def test_losses_outside_of_zero_and_one_are_refused() -> None:
     for bound in BOUNDS.values():
         with pytest.raises(ValueError, match=r"lie in \[0, 1\] but go from 0 to 1.5"):
             bound(np.array([0.0, 1.5]), 0.1)
-        with pytest.raises(ValueError, match="at least 2 scenes, got 1"):
+        with pytest.raises(ValueError, match="at least 2 people or scenes, got 1"):
             bound(np.array([0.5]), 0.1)
         with pytest.raises(ValueError, match="delta is a probability"):
             bound(np.array([0.5, 0.1]), 0.0)

@@ -1,6 +1,7 @@
 """A guarantee holds what it was made of, survives a file, and refuses what it knows nothing of."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.conformal.test_scope import KNEE
-from uqrestore.conformal.guarantee import Guarantee, OutOfScopeError, calibrate
+from uqrestore.conformal.calibrate import calibrate
+from uqrestore.conformal.guarantee import Guarantee, OutOfScopeError
 from uqrestore.conformal.predictions import Predictions
 
 
@@ -34,7 +36,7 @@ def test_it_survives_a_file(method: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "G.json").read_text())["statement"] == before.statement
 
 
-def test_statements_say_what_is_promised() -> None:
+def test_statements_name_what_is_guaranteed() -> None:
     assert "at least 90 % have all pixels inside" in guarantee("split_conformal").statement
     assert "between 83.3 % and 95.6 %" in guarantee("split_conformal").statement
     assert "On average over scenes like the 60" in guarantee("crc").statement
@@ -90,22 +92,121 @@ def test_copies_of_a_scene_are_no_evidence() -> None:
 
 
 def test_too_few_scenes_are_told_how_many_it_takes() -> None:
-    with pytest.raises(ValueError, match="at least 25 scenes"):
+    with pytest.raises(ValueError, match="at least 25"):
         calibrate(predictions(24), [KNEE], alpha=0.1, delta=0.1)
     with pytest.raises(ValueError, match="alpha is a probability"):
         calibrate(predictions(24), [KNEE], alpha=10.0)
 
 
-def test_a_file_that_was_changed_by_hand_promises_nothing(tmp_path: Path) -> None:
-    data = json.loads(guarantee().to_json())
-    data["keys"] = data["keys"][1:]
+def people(count: int, slices: int = 4, seed: int = 0) -> Predictions:
+    """Slices of people who share their error: one person's slices are not independent."""
+    g = np.random.default_rng(seed)
+    truth = g.standard_normal((count * slices, 1, 6, 7))
+    size = np.repeat(np.exp(0.5 * g.standard_normal(count)), slices)[:, None, None, None]
+    centre = truth + size * g.standard_normal(truth.shape)
+    groups = np.repeat(np.arange(count), slices)
+    return Predictions(truth, centre, np.full(truth.shape, 0.5), groups=groups)
+
+
+@pytest.mark.parametrize("method", ["split_conformal", "crc", "rcps", "learn_then_test"])
+def test_people_are_the_units_where_somebody_has_several_slices(method: str) -> None:
+    made = calibrate(people(60), [KNEE], method=method, alpha=0.2)  # type: ignore[arg-type]
+    assert (made.unit, made.units, made.scenes) == ("person", 60, 240)
+    assert "people like the 60 of the calibration (240 slices)" in made.statement
+    new = people(400, seed=7)
+    width = made.widths["interval"]
+    if method == "split_conformal":
+        assert np.mean(new.scores() <= width) > 0.72, "in every slice of a person at once"
+    else:
+        assert new.misses(np.array([width])).mean() < 0.2
+
+
+def test_six_people_of_four_slices_are_not_24_units() -> None:
+    with pytest.raises(ValueError, match=r"6 calibration units \(people.* at least 9\. Add people"):
+        calibrate(people(6), [KNEE], method="split_conformal")
+    with pytest.raises(ValueError, match=r"6 calibration units \(people.* at least 25"):
+        calibrate(people(6), [KNEE], method="rcps")
+
+
+def test_one_slice_a_person_is_the_same_as_no_person_named() -> None:
+    with_people = calibrate(people(60, slices=1), [KNEE])
+    alone = calibrate(dataclasses.replace(people(60, slices=1), groups=None), [KNEE])
+    assert with_people == alone
+    assert with_people.unit == "slice"
+
+
+def test_groups_name_the_person_of_every_scene() -> None:
+    with pytest.raises(ValueError, match="each of the 8 scenes but has 7 entries"):
+        dataclasses.replace(people(2), groups=np.arange(7))
+
+
+def changed(**changes: object) -> str:
+    """Return a guarantee with other values, and with the hash that fits them."""
+    data = json.loads(guarantee().to_json()) | changes
+    del data["sha256"]
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    return json.dumps(data | {"sha256": digest})
+
+
+EDITS = {
+    "method": "crc",
+    "alpha": 0.2,
+    "delta": 0.05,
+    "bound": "hb",
+    "share": 0.5,
+    "widths": {"interval": 0.01},
+    "components": 3,
+    "keys": ["0123456789abcdef"] * 60,
+    "unit": "person",
+    "units": 30,
+    "statement": "Everything is inside.",
+    "calibration_sha256": "0" * 64,
+    "scope": json.loads(guarantee().to_json())["scope"] | {"noise_std": [0.0, 9.0]},
+}
+
+
+def test_every_field_is_under_the_hash() -> None:
+    fields = set(json.loads(guarantee().to_json())) - {"format", "sha256"}
+    assert set(EDITS) == fields
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_field_that_was_edited_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "G.json"
-    path.write_text(json.dumps(data))
-    with pytest.raises(ValueError, match=r"G\.json: .*does not fit its hash"):
+    path.write_text(json.dumps(json.loads(guarantee().to_json()) | {name: EDITS[name]}))
+    with pytest.raises(ValueError, match=r"G\.json: .*does not fit its SHA-256"):
         Guarantee.load(path)
-    path.write_text("{}")
-    with pytest.raises(ValueError, match="not a guarantee"):
-        Guarantee.load(path)
-    path.write_text("no json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"widths": {"interval": -1.0}},
+        {"widths": {"interval": float("nan")}},
+        {"widths": {"interval": float("inf")}},
+        {"widths": {"interval": "2"}},
+        {"widths": {"interval": True}},
+        {"widths": {"component": 2.0, "residual": 2.0}},
+        {"widths": {}},
+        {"alpha": 0.0},
+        {"alpha": None},
+        {"delta": 7},
+        {"method": "by eye"},
+        {"share": 1.5},
+        {"components": -1},
+        {"unit": "pixel"},
+        {"units": 61},
+    ],
+)
+def test_values_that_no_calibration_gives_are_refused(changes: dict[str, object]) -> None:
+    name = next(iter(changes))
+    with pytest.raises(ValueError, match=f"no calibration gives .*{name}"):
+        Guarantee.from_json(changed(**changes))
+
+
+@pytest.mark.parametrize("text", ["{}", "no json", "[" * 100_000, '{"format": 3}', "[1]", ""])
+def test_what_is_no_guarantee_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "G.json"
+    path.write_text(text)
     with pytest.raises(ValueError, match=r"G\.json"):
         Guarantee.load(path)

@@ -101,10 +101,10 @@ def test_one_lucky_setting_of_many_is_not_certified() -> None:
 
 
 def test_too_few_scenes_are_told_how_many_it_takes() -> None:
-    with pytest.raises(ValueError, match=r"8 scenes cannot promise 90 %: it takes at least 9\."):
+    with pytest.raises(ValueError, match=r"8 calibration units .*90 %: it takes at least 9\."):
         split_conformal(np.arange(8.0), 0.1)
     assert split_conformal(np.arange(9.0), 0.1) == 8
-    with pytest.raises(ValueError, match="it takes at least 9 scenes without any loss"):
+    with pytest.raises(ValueError, match="it takes at least 9 without any loss"):
         conformal_risk_control(np.zeros((8, 1000)), WIDTHS, 0.1)
     assert conformal_risk_control(np.zeros((9, 1000)), WIDTHS, 0.1) == WIDTHS[0]
     for bound in BOUNDS:

@@ -30,6 +30,8 @@ def promise() -> Guarantee:
         widths={"interval": 2.0},
         components=0,
         keys=tuple(f"scene {i}" for i in range(60)),
+        unit="slice",
+        units=60,
         scope=Scope.covering([setting_of(PROVENANCE, "identity", 5, (3.0, 3.0))]),
     )
 
@@ -76,4 +78,4 @@ def test_a_guarantee_changed_by_hand_is_refused(tmp_path: Path) -> None:
     text = promise().to_json().replace("scene 7", "scene 70")
     findings = find(write(tmp_path / "a.h5", PROVENANCE, text))
     assert findings.guarantee is None
-    assert "changed after calibration" in " ".join(findings.warnings)
+    assert "changed after the calibration" in " ".join(findings.warnings)

@@ -1,4 +1,4 @@
-"""Upper bounds of a mean risk from the losses of a finite number of scenes, without any model."""
+"""Upper bounds of a mean risk from the losses of a finite number of units, distribution-free."""
 
 import math
 from collections.abc import Callable
@@ -108,7 +108,7 @@ BOUNDS: dict[BoundName, Callable[[Losses, float], float]] = {
 
 
 def smallest_count(alpha: float, delta: float, bound: BoundName = "wsr") -> int:
-    """Return how many scenes without any loss it takes to certify a risk below ``alpha``."""
+    """Number of units without any loss that it takes to certify a risk below ``alpha``."""
     low, high = 2, 2
     while BOUNDS[bound](np.zeros(high), delta) >= alpha:
         low, high = high, 2 * high
@@ -128,7 +128,9 @@ def check_losses(losses: Float[np.ndarray, "..."]) -> None:
         ValueError: If there are not.
     """
     if len(losses) < 2:
-        raise ValueError(f"a bound needs the losses of at least 2 scenes, got {len(losses)}.")
+        raise ValueError(
+            f"a bound needs the losses of at least 2 people or scenes, got {len(losses)}."
+        )
     if not (np.isfinite(losses).all() and losses.min() >= 0 and losses.max() <= 1):
         raise ValueError(
             f"losses must lie in [0, 1] but go from {losses.min():.3g} to {losses.max():.3g}; "

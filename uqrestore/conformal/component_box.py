@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from uqrestore.conformal.guarantee import Guarantee, check_scenes_differ
+from uqrestore.conformal.calibrate import check_scenes_differ, unit_of
+from uqrestore.conformal.guarantee import Guarantee
+from uqrestore.conformal.predictions import by_unit
 from uqrestore.conformal.scope import Scope, Setting
 from uqrestore.conformal.widths import split_conformal
 from uqrestore.diagnostics.scenes import scene_keys
@@ -32,6 +34,8 @@ class ComponentPredictions:
         std: Predicted standard deviation along each, above 0.
         residual: Predicted norm of the error outside of the components, above 0.
         operator: Given for noise-free measurements, where components must fit the null space.
+        groups: Person of each scene; people are then the exchangeable units, and a box must hold
+            the truth in all slices of a person.
 
     Raises:
         ValueError: If shapes disagree, directions are not orthonormal, or there are more of them
@@ -44,6 +48,7 @@ class ComponentPredictions:
     std: Float[np.ndarray, "scene component"]
     residual: Float[np.ndarray, " scene"]
     operator: LinearOperator | None = None
+    groups: Int[np.ndarray, " scene"] | None = None
 
     def __post_init__(self) -> None:
         n, image = len(self.truth), self.truth.shape[1:]
@@ -108,7 +113,7 @@ def calibrate_box(
               \|(I - V V^T)(x - m)\| \le q_2 \rho \}
 
     Two split conformal scores, the largest :math:`|z_k|` and the residual, share ``alpha``; a
-    union bound makes the promise simultaneous at any number of scenes.
+    union bound makes the guarantee simultaneous at any number of scenes.
 
     Args:
         components: Of the calibration scenes.
@@ -121,8 +126,9 @@ def calibrate_box(
     """
     keys = scene_keys(components.truth)
     check_scenes_differ(keys)
-    largest = np.abs(components.z).max(axis=1)
-    along, rest = box_widths(largest, components.outside, alpha, residual_part=residual_part)
+    largest = by_unit(np.abs(components.z).max(axis=1), components.groups, np.max)
+    outside = by_unit(components.outside, components.groups, np.max)
+    along, rest = box_widths(largest, outside, alpha, residual_part=residual_part)
     return Guarantee(
         method="component_box",
         alpha=alpha,
@@ -132,6 +138,8 @@ def calibrate_box(
         widths={"component": along, "residual": rest},
         components=components.std.shape[1],
         keys=keys,
+        unit=unit_of(components.groups, len(keys)),
+        units=len(largest),
         scope=Scope.covering(settings),
     )
 

@@ -1,11 +1,12 @@
-"""A promise about new scenes, bound to the calibration it rests on."""
+"""Guarantees for new scenes or people, valid within the scope of their calibration."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -13,36 +14,37 @@ from jaxtyping import Float
 from uqrestore._files import write_text
 from uqrestore.conformal import widths as conformal
 from uqrestore.conformal.bounds import BoundName
-from uqrestore.conformal.predictions import Predictions
 from uqrestore.conformal.scope import Scope, Setting
-from uqrestore.conformal.widths import WIDTHS
-from uqrestore.metrics._checks import check_level
 
 Method = Literal["split_conformal", "crc", "rcps", "learn_then_test", "component_box"]
-FORMAT = "uqrestore-guarantee-1"
+Unit = Literal["slice", "person"]
+FORMAT = "uqrestore-guarantee-2"
+INTERVAL_WIDTHS, BOX_WIDTHS = {"interval"}, {"component", "residual"}
 Images = Float[np.ndarray, "*image"]
 
 
 class OutOfScopeError(ValueError):
-    """A guarantee was asked about a scan that its calibration says nothing about."""
+    """A scan outside the scope of a guarantee."""
 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What was promised, with what widths, from which scenes, for which settings.
+    """A conformal guarantee: its level, widths, calibration scenes and scope.
 
     Attributes:
-        method: How the widths were chosen.
-        alpha: Probability (split conformal, component box) or mean loss that is promised.
-        delta: Probability of a calibration set that breaks the promise; None where the promise
-            is over calibration sets and scenes together.
-        bound: Of the risk, for ``rcps``.
+        method: Method that chose the widths.
+        alpha: Guaranteed probability of failure (split conformal, component box) or mean loss.
+        delta: Probability that the calibration set was an unlucky one, for which the guarantee
+            does not hold; None where it averages over calibration sets and new scenes.
+        bound: Upper bound of the risk, for ``rcps``.
         share: Share of a scene's pixels that must lie inside, for ``split_conformal``.
-        widths: Of the intervals in predicted standard deviations (``"interval"``), or of the
-            component box (``"component"``, ``"residual"``).
+        widths: Half-widths of the intervals in predicted standard deviations (``"interval"``), or
+            of the component box (``"component"``, ``"residual"``).
         components: Number of components of a box.
         keys: Hashes of the calibration scenes.
-        scope: Settings it holds for.
+        unit: Exchangeable unit: ``"person"``, or ``"slice"`` where no person has two.
+        units: Number of units.
+        scope: Settings within which it holds.
     """
 
     method: Method
@@ -53,6 +55,8 @@ class Guarantee:
     widths: Mapping[str, float]
     components: int
     keys: tuple[str, ...]
+    unit: Unit
+    units: int
     scope: Scope
 
     @property
@@ -67,32 +71,36 @@ class Guarantee:
 
     @property
     def statement(self) -> str:
-        """The promise in one or two sentences."""
+        """The guarantee in one or two sentences."""
         like = f"scenes like the {self.scenes} of the calibration"
+        if self.unit == "person":
+            like = f"people like the {self.units} of the calibration ({self.scenes} slices)"
         if self.method == "crc":
-            return f"On average over {like}, at most {_percent(self.alpha)} of pixels lie outside."
+            return f"On average over {like}, at most {percent(self.alpha)} of pixels lie outside."
         if self.method in {"rcps", "learn_then_test"}:
             return (
-                f"With {_percent(1 - (self.delta or 0))} confidence over the calibration set, on "
-                f"average at most {_percent(self.alpha)} of the pixels of {like} lie outside."
+                f"With {percent(1 - (self.delta or 0))} confidence over the calibration set, on "
+                f"average at most {percent(self.alpha)} of the pixels of {like} lie outside."
             )
-        what = "all pixels" if self.share == 1 else f"at least {_percent(self.share)} of pixels"
+        what = "all pixels" if self.share == 1 else f"at least {percent(self.share)} of pixels"
         if self.method == "component_box":
             what = f"all {self.components} components and the residual at once"
+        where = " in every slice" if self.unit == "person" else ""
+        if self.method == "component_box":
             return (
-                f"Of {like}, at least {_percent(1 - self.alpha)} have {what} inside; the promise "
-                "is over calibration sets and scenes together."
+                f"Of {like}, at least {percent(1 - self.alpha)} have {what} inside{where}, on "
+                f"average over calibration sets and new {_plural(self.unit)}."
             )
-        low, high = conformal.coverage_range(self.scenes, self.alpha)
+        low, high = conformal.coverage_range(self.units, self.alpha)
         return (
-            f"Of {like}, at least {_percent(1 - self.alpha)} have {what} inside; for this "
-            f"calibration set the share lies between {_percent(low)} and {_percent(high)} with "
+            f"Of {like}, at least {percent(1 - self.alpha)} have {what} inside{where}; for this "
+            f"calibration set the share lies between {percent(low)} and {percent(high)} with "
             "90 % probability."
         )
 
     @property
     def size(self) -> str:
-        """How large the region is, in predicted standard deviations, in words."""
+        """Size of the region in predicted standard deviations, as text."""
         if self.method == "component_box":
             return (
                 f"box: mean -+ {self.widths['component']:.3g} posterior standard deviations along "
@@ -102,10 +110,10 @@ class Guarantee:
         return f"intervals: mean -+ {self.widths['interval']:.3g} posterior standard deviations"
 
     def check(self, setting: Setting) -> None:
-        """Refuse to speak about a scan out of scope, or one of the calibration scenes.
+        """Refuse a scan out of scope, or one of the calibration scenes.
 
         Raises:
-            OutOfScopeError: With everything that is different, in words.
+            OutOfScopeError: With everything that differs from the calibration.
         """
         faults = self.scope.faults(setting)
         seen = sorted(set(setting.keys) & set(self.keys))
@@ -141,26 +149,39 @@ class Guarantee:
         return centre - half, centre + half
 
     def to_json(self) -> str:
-        """Write everything, with the statement for readers without this package."""
+        """All fields, their SHA-256, and the statement for readers without this package."""
         data = asdict(self) | {
             "format": FORMAT,
             "statement": self.statement,
             "calibration_sha256": self.calibration_sha256,
             "scope": self.scope.to_data(),
         }
-        return json.dumps(data, indent=1, sort_keys=True)
+        return json.dumps(data | {"sha256": _content_sha256(data)}, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Guarantee":
-        """Read a guarantee and check that its calibration set is the one it names.
+        """Read a guarantee whose content has the hash that it names.
 
         Raises:
-            ValueError: If it is not a guarantee of this format, or was changed by hand.
+            ValueError: If it is not a guarantee of this format, was changed after the
+                calibration, or holds a value that no calibration gives.
         """
-        data: dict[str, Any] = json.loads(text)
+        try:
+            data: dict[str, Any] = json.loads(text)
+        except RecursionError:
+            raise ValueError("not a guarantee: JSON nested too deeply.") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError(f"not a guarantee: the format must be {FORMAT!r}.")
-        guarantee = cls(
+            raise ValueError(
+                f"not a guarantee of this version: the format must be {FORMAT!r}; run "
+                "'uqrestore calibrate' again."
+            )
+        if data.get("sha256") != _content_sha256(data):
+            raise ValueError(
+                "the guarantee does not fit its SHA-256: it was damaged, or changed after the "
+                "calibration; run 'uqrestore calibrate' again."
+            )
+        _check_values(data)
+        return cls(
             method=data["method"],
             alpha=data["alpha"],
             delta=data["delta"],
@@ -169,14 +190,10 @@ class Guarantee:
             widths=data["widths"],
             components=data["components"],
             keys=tuple(data["keys"]),
+            unit=data["unit"],
+            units=data["units"],
             scope=Scope.from_data(data["scope"]),
         )
-        if guarantee.calibration_sha256 != data.get("calibration_sha256"):
-            raise ValueError(
-                "the guarantee's list of calibration scenes does not fit its hash; it was changed "
-                "after calibration and promises nothing."
-            )
-        return guarantee
 
     def save(self, path: Path) -> None:
         """Write the JSON to a file."""
@@ -195,78 +212,42 @@ class Guarantee:
             raise ValueError(f"{path}: {error}") from error
 
 
-def calibrate(
-    predictions: Predictions,
-    settings: Sequence[Setting],
-    *,
-    method: Literal["split_conformal", "crc", "rcps", "learn_then_test"] = "rcps",
-    alpha: float = 0.1,
-    delta: float = 0.1,
-    share: float = 1.0,
-    bound: BoundName = "wsr",
-) -> Guarantee:
-    """Choose the width of pixel intervals from scenes with known truth.
-
-    Args:
-        predictions: Centre, scale and truth of the calibration scenes.
-        settings: How they were measured and restored; at least one.
-        method: ``"split_conformal"``: a share of pixels at once; ``"crc"``: mean share of
-            missed pixels, over calibration sets too; ``"rcps"``: the same, with confidence;
-            ``"learn_then_test"``: as that, by testing one width after the other from the widest
-            on, which asks nothing of the losses of wider intervals.
-        alpha: Probability of failing, or share of missed pixels.
-        delta: For ``rcps`` and ``learn_then_test``, the probability of an unlucky calibration
-            set.
-        share: For ``split_conformal``, the share of pixels that must be inside.
-        bound: For ``rcps``.
-
-    Raises:
-        ValueError: If the scenes cannot support the promise, saying how many can; or a scene
-            appears twice.
-    """
-    check_scenes_differ(predictions.keys)
-    check_level("alpha", alpha)
-    if method == "split_conformal":
-        width = conformal.split_conformal(predictions.scores(share=share), alpha)
-    elif method == "crc":
-        width = conformal.conformal_risk_control(predictions.misses(WIDTHS), WIDTHS, alpha)
-    elif method == "learn_then_test":
-        order = range(len(WIDTHS) - 1, -1, -1)
-        safe = conformal.learn_then_test(predictions.misses(WIDTHS), alpha, delta, order=order)
-        if not safe:
-            raise ValueError(
-                f"even intervals of {WIDTHS[-1]:g} predicted standard deviations miss too many "
-                f"pixels to promise {_percent(alpha)}; the sampler is far too sure of itself."
-            )
-        width = float(WIDTHS[safe[-1]])
-    else:
-        losses = predictions.misses(WIDTHS)
-        width = conformal.control_risk(losses, WIDTHS, alpha, delta, bound=bound)
-    return Guarantee(
-        method=method,
-        alpha=alpha,
-        delta=delta if method in {"rcps", "learn_then_test"} else None,
-        bound=bound if method == "rcps" else None,
-        share=share if method == "split_conformal" else 1.0,
-        widths={"interval": width},
-        components=0,
-        keys=predictions.keys,
-        scope=Scope.covering(settings),
-    )
-
-
-def check_scenes_differ(keys: Sequence[str]) -> None:
-    """Raise if a calibration counts a scene twice.
-
-    Raises:
-        ValueError: If a hash appears twice.
-    """
-    if len(set(keys)) < len(keys):
-        raise ValueError(
-            f"{len(keys) - len(set(keys))} of {len(keys)} calibration scenes are copies of "
-            "others; copies are not independent evidence. Remove them."
-        )
-
-
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as text, such as ``90 %``."""
     return f"{100 * share:.3g} %"
+
+
+def _plural(unit: Unit) -> str:
+    return "people" if unit == "person" else "scenes"
+
+
+def _content_sha256(data: Mapping[str, Any]) -> str:
+    """SHA-256 of everything in a guarantee but the hash itself, in canonical JSON."""
+    content = {key: value for key, value in data.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_values(data: Mapping[str, Any]) -> None:
+    """Refuse values that no calibration gives: not finite, of another type, out of range."""
+    box = data["method"] == "component_box"
+    widths = dict(data["widths"])
+    good = {
+        "method": data["method"] in get_args(Method),
+        "alpha": _between(data["alpha"], 1.0),
+        "delta": data["delta"] is None or _between(data["delta"], 1.0),
+        "share": data["share"] == 1 or _between(data["share"], 1.0),
+        "widths": set(widths) == (BOX_WIDTHS if box else INTERVAL_WIDTHS)
+        and all(_between(width, math.inf) for width in widths.values()),
+        "components": type(data["components"]) is int and data["components"] >= box,
+        "keys": all(isinstance(key, str) for key in data["keys"]),
+        "unit": data["unit"] in get_args(Unit),
+        "units": type(data["units"]) is int and 0 < data["units"] <= len(data["keys"]),
+    }
+    if wrong := [name for name, fine in good.items() if not fine]:
+        values = ", ".join(f"{name} {data[name]!r:.60}" for name in wrong)
+        raise ValueError(f"no calibration gives {values}; run 'uqrestore calibrate' again.")
+
+
+def _between(value: object, high: float) -> bool:
+    """Whether a value is a number above 0 and below ``high``."""
+    return isinstance(value, float | int) and not isinstance(value, bool) and 0 < value < high
