@@ -50,6 +50,20 @@ def restored(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten people of one slice each, restored; the pipeline lies beside."""
+    folder = tmp_path_factory.mktemp("cohort")
+    (folder / "scans").mkdir()
+    for person in range(10):
+        write_scan(folder / f"scans/{person}.nii.gz", tiny_voxels() ** (1 + 0.03 * (person + 1)))
+    pipeline = write_pipeline(folder, **exact(folder))
+    files = ("--restored", folder / "files", "--slices", 1)
+    result = run("evaluate", folder / "scans", "-p", pipeline, *files)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
 def test_the_table_holds_every_number_and_the_verdict(restored: Path) -> None:
     data = json.loads((restored / "table.json").read_text())
     rows = {row["name"]: row for row in data["rows"]}
@@ -99,22 +113,31 @@ def test_files_of_different_operators_make_one_study(restored: Path, tmp_path: P
     assert float(misfit.abs().max()) < 0.4
 
 
-def test_calibrate_writes_a_promise_that_knows_its_scope(restored: Path) -> None:
-    out = restored / "promise.json"
-    result = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
+def test_calibrate_writes_a_guarantee_that_knows_its_scope(cohort: Path) -> None:
+    out = cohort / "guarantee.json"
+    result = run("calibrate", cohort / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
     assert result.exit_code == 0, result.output
     assert "at most 20 % of pixels lie outside" in result.output
     made = Guarantee.load(out)
-    study = read_study(find_files(restored / "files"))
-    assert made.scenes == 10
+    study = read_study(find_files(cohort / "files"))
+    assert (made.scenes, made.unit) == (10, "slice")
     assert not made.scope.faults(study.settings[0])
-    again = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
+    again = run("calibrate", cohort / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
     assert_one_line(again, MISTAKE, "exists", "--overwrite")
 
 
-def test_too_few_scenes_say_how_many_it_takes(restored: Path, tmp_path: Path) -> None:
-    result = run("calibrate", restored / "files", "-o", tmp_path / "g.json", "--alpha", 0.01)
-    assert_one_line(result, MISTAKE, "it takes at least", "scenes")
+def test_slices_of_one_person_are_not_independent(restored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "g.json"
+    few = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
+    assert_one_line(few, MISTAKE, "2 calibration units (people", "at least 4")
+    made = run("calibrate", restored / "files", "-o", out, "--method", "crc", "--alpha", 0.4)
+    assert made.exit_code == 0, made.output
+    assert "people like the 2 of the calibration (10 slices)" in " ".join(made.output.split())
+
+
+def test_too_few_scenes_say_how_many_it_takes(cohort: Path, tmp_path: Path) -> None:
+    result = run("calibrate", cohort / "files", "-o", tmp_path / "g.json", "--alpha", 0.01)
+    assert_one_line(result, MISTAKE, "it takes at least", "people")
 
 
 def test_a_folder_without_posterior_files_says_what_to_do(tmp_path: Path) -> None:
@@ -125,10 +148,10 @@ def test_a_folder_without_posterior_files_says_what_to_do(tmp_path: Path) -> Non
 
 
 def test_a_guarantee_is_kept_by_the_intervals_of_new_scans_and_of_no_others(
-    restored: Path, tmp_path: Path
+    cohort: Path, tmp_path: Path
 ) -> None:
-    promise, pipeline = tmp_path / "g.json", restored / "tiny.yaml"
-    made = run("calibrate", restored / "files", "-o", promise, "--method", "crc", "--alpha", 0.2)
+    promise, pipeline = tmp_path / "g.json", cohort / "tiny.yaml"
+    made = run("calibrate", cohort / "files", "-o", promise, "--method", "crc", "--alpha", 0.2)
     assert made.exit_code == 0, made.output
     scan = write_scan(tmp_path / "new.nii.gz", np.flip(tiny_voxels(), 1).copy())
     out = tmp_path / "new.posterior.h5"
@@ -140,7 +163,7 @@ def test_a_guarantee_is_kept_by_the_intervals_of_new_scans_and_of_no_others(
     width = Guarantee.load(promise).widths["interval"]
     seen = std > 0.01 * std.max()
     np.testing.assert_allclose((upper - lower)[seen], 2 * width * std[seen], rtol=1e-4)
-    old = write_scan(tmp_path / "old.nii.gz")
+    old = write_scan(tmp_path / "old.nii.gz", tiny_voxels() ** 1.03)
     again = run("reconstruct", old, "-p", pipeline, "-o", tmp_path / "o.h5", "--guarantee", promise)
     assert_one_line(again, MISTAKE, "were calibrated on")
     other = run(
@@ -151,14 +174,14 @@ def test_a_guarantee_is_kept_by_the_intervals_of_new_scans_and_of_no_others(
     assert not (tmp_path / "o.h5").exists()
 
 
-def test_a_box_along_the_components_is_promised_and_kept_in_the_file(
-    restored: Path, tmp_path: Path
+def test_a_box_along_the_components_is_guaranteed_and_kept_in_the_file(
+    cohort: Path, tmp_path: Path
 ) -> None:
-    promise, pipeline = tmp_path / "g.json", restored / "tiny.yaml"
+    promise, pipeline = tmp_path / "g.json", cohort / "tiny.yaml"
     options = ("-o", promise, "--method", "component_box")
-    few = run("calibrate", restored / "files", *options)
-    assert_one_line(few, MISTAKE, "scenes")
-    made = run("calibrate", restored / "files", *options, "--alpha", 0.5)
+    few = run("calibrate", cohort / "files", *options)
+    assert_one_line(few, MISTAKE, "people")
+    made = run("calibrate", cohort / "files", *options, "--alpha", 0.5)
     assert made.exit_code == 0, made.output
     assert "all 2 components and the residual at once inside" in " ".join(made.output.split())
     widths = Guarantee.load(promise).widths
@@ -178,14 +201,14 @@ def test_a_box_along_the_components_is_promised_and_kept_in_the_file(
     assert "along each of 2 components at once" in said
 
 
-def test_learn_then_test_promises_as_rcps_does(restored: Path, tmp_path: Path) -> None:
+def test_learn_then_test_certifies_what_rcps_does(cohort: Path, tmp_path: Path) -> None:
     promise = tmp_path / "g.json"
     chance = ("--alpha", 0.5, "--delta", 0.3)
     method = ("--method", "learn_then_test")
-    made = run("calibrate", restored / "files", "-o", promise, *method, *chance)
+    made = run("calibrate", cohort / "files", "-o", promise, *method, *chance)
     assert made.exit_code == 0, made.output
     assert "With 70 % confidence over the calibration set" in " ".join(made.output.split())
     other = tmp_path / "h.json"
-    run("calibrate", restored / "files", "-o", other, "--method", "rcps", *chance)
+    run("calibrate", cohort / "files", "-o", other, "--method", "rcps", *chance)
     one, two = (Guarantee.load(path).widths["interval"] for path in (promise, other))
     assert one == pytest.approx(two, rel=0.1)
