@@ -172,6 +172,8 @@ def _read(path: Path) -> _File:
             )
         if mask is None:
             raise PosteriorError(f"{path}: holds no brain mask, which evaluate and calibrate need.")
+        if not file.samples.sizes["sample"]:
+            raise PosteriorError(f"{path}: keeps no draws; restore it with --keep all or thin.")
         intensity = file.intensity
         truth = _to_network(images_of(truth), intensity)
         draws = _to_network(images_of(file["posterior/image"].isel(chain=0)), intensity)

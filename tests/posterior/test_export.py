@@ -1,8 +1,10 @@
 """Exported maps lie where the scan lay."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nibabel as nib  # noqa: TID253
 import numpy as np
 import pytest
@@ -14,11 +16,15 @@ from uqrestore.posterior import (
     PosteriorError,
     PosteriorPlan,
     PosteriorWriter,
+    Storage,
+    export_array,
+    export_dicom,
     export_nifti,
     open_posterior,
     read_operator,
     read_placement,
 )
+from uqrestore.posterior._hdf5 import byte_offset
 from uqrestore.posterior.example import example_plan
 from uqrestore.scans import fit_to_model
 
@@ -46,10 +52,13 @@ def load(path: Path) -> Any:  # noqa: ANN401  (nibabel is typed loosely)
     return nib.Nifti1Image.from_filename(path)
 
 
-def written(folder: Path, of: PosteriorPlan) -> Path:
+def written(
+    folder: Path, of: PosteriorPlan, storage: Storage | None = None, *, components: int = 2
+) -> Path:
     with PosteriorWriter(folder / "brain.posterior.h5", of) as writer:
         write_rest(writer)
-        return writer.finish(writer.summarise(components=2, quantiles=(0.1, 0.9)))
+        summary = writer.summarise(components=components, quantiles=(0.1, 0.9))
+        return writer.finish(summary, storage=storage)
 
 
 def test_maps_on_the_models_grid_have_its_affine(tmp_path: Path) -> None:
@@ -98,8 +107,71 @@ def test_a_resampled_std_is_that_of_resampled_draws(tmp_path: Path) -> None:
     assert np.isfinite(std).sum() > 1000
     # Averaging neighbours lowers the spread: an interpolated map of std would be too large.
     assert np.nanmean(std) < 4.6
-    with pytest.raises(PosteriorError, match="quantiles cannot be interpolated"):
+    with pytest.raises(PosteriorError, match=r"quantiles cannot be interpolated .*--model-grid"):
         export_nifti(path, tmp_path, maps=("quantile",), native=True)
+
+
+@pytest.mark.parametrize("keep", ["thin", "none"])
+def test_a_resampled_std_of_some_draws_is_refused(keep: str, tmp_path: Path) -> None:
+    of = dataclasses.replace(scanned(resample=True), draws=12)
+    path = written(tmp_path, of, Storage(keep=keep))
+    for export in (export_nifti, lambda *a, **_: export_array(a[0], tmp_path / "a.npz")):
+        with pytest.raises(PosteriorError, match=r"keeps \d of its 12 draws.*--model-grid"):
+            export(path, tmp_path, maps=("std",), native=True)
+    export_nifti(path, tmp_path / "mean", maps=("mmse",), native=True)
+    export_nifti(path, tmp_path / "model", maps=("std",))
+
+
+@pytest.mark.parametrize("keep", ["thin", "none"])
+def test_without_resampling_the_std_is_of_all_draws_whatever_is_kept(
+    keep: str, tmp_path: Path
+) -> None:
+    of = dataclasses.replace(scanned(resample=False), draws=12)
+    stds = []
+    for storage in (Storage(), Storage(keep=keep)):
+        (tmp_path / storage.keep).mkdir()
+        path = written(tmp_path / storage.keep, of, storage)
+        (std,) = export_nifti(path, path.parent, maps=("std",), native=True)
+        stds.append(load(std).get_fdata())
+    np.testing.assert_array_equal(*stds)
+
+
+def test_a_resampled_std_of_rounded_draws_is_right_or_refused(tmp_path: Path) -> None:
+    of, stds = scanned(resample=True), {}
+    for bits in (None, 10, 3):  # values are near 50 and their spread 5
+        (tmp_path / str(bits)).mkdir()
+        path = written(tmp_path / str(bits), of, Storage(keepbits=bits))
+        if bits == 3:
+            with pytest.raises(PosteriorError, match="rounded too far"):
+                export_nifti(path, path.parent, maps=("std",), native=True)
+        else:
+            (std,) = export_nifti(path, path.parent, maps=("std",), native=True)
+            stds[bits] = load(std).get_fdata()
+    known = np.isfinite(stds[None])
+    error = np.linalg.norm((stds[10] - stds[None])[known]) / np.linalg.norm(stds[None][known])
+    assert 0 < error < 0.01
+
+
+def test_a_file_without_components_is_exported_too(tmp_path: Path) -> None:
+    paths = export_nifti(written(tmp_path, plan(), components=0), tmp_path)
+    assert [path.name for path in paths] == ["brain_mmse.nii.gz", "brain_std.nii.gz"]
+
+
+def test_a_damaged_file_is_not_exported(tmp_path: Path) -> None:
+    path = written(tmp_path, plan())
+    with h5py.File(path) as file:
+        place = byte_offset(file["estimate/pc_std"])
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(bytes(content))
+    for export in (
+        lambda: export_nifti(path, tmp_path),
+        lambda: export_array(path, tmp_path / "a.npz"),
+        lambda: export_dicom(path, tmp_path),
+    ):
+        with pytest.raises(PosteriorError, match="a byte has changed"):
+            export()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_every_channel_has_its_file(tmp_path: Path) -> None:

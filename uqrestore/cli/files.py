@@ -25,6 +25,10 @@ def export(
     zarr: Annotated[
         bool, typer.Option("--zarr", help="The whole file as a Zarr store (extra zarr).")
     ] = False,
+    array: Annotated[
+        Path | None,
+        typer.Option(help="NumPy file (.npz) of everything, in the array order of the scan."),
+    ] = None,
     model_grid: Annotated[
         bool, typer.Option("--model-grid", help="NIfTI on the prior's grid, not the scan's.")
     ] = False,
@@ -37,11 +41,14 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write maps of a posterior file as NIfTI or DICOM."""
+    """Write maps of a posterior file as NIfTI, DICOM or NumPy arrays, or all of it as Zarr."""
     with one_line_faults():
-        if not nifti and not zarr and dicom is None:
-            raise ValueError("say what to write: --nifti, --zarr, or --dicom pmap, series or both.")
-        from uqrestore.posterior import export_dicom, export_nifti, export_zarr
+        if not nifti and not zarr and dicom is None and array is None:
+            raise ValueError(
+                "say what to write: --nifti, --array NAME.npz, --zarr, or --dicom pmap, series or "
+                "both."
+            )
+        from uqrestore.posterior import export_array, export_dicom, export_nifti, export_zarr
 
         where, chosen = folder or path.parent, tuple(maps or ("mmse", "std"))
         written = []
@@ -56,6 +63,8 @@ def export(
         if zarr:
             store = where / f"{path.name.removesuffix('.h5')}.zarr"
             written.append(export_zarr(path, store, overwrite=overwrite))
+        if array is not None:
+            written.append(export_array(path, array, overwrite=overwrite))
         for file in written:
             say(f"written: {file}")
 

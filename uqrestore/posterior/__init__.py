@@ -1,5 +1,6 @@
 """Posterior files: written slab by slab, summarised, validated, opened, exported."""
 
+from uqrestore.posterior.array import export_array
 from uqrestore.posterior.components import Components, align_signs, principal_components
 from uqrestore.posterior.dicom import export_dicom
 from uqrestore.posterior.errors import (
@@ -36,6 +37,7 @@ __all__ = [
     "Storage",
     "Summary",
     "align_signs",
+    "export_array",
     "export_dicom",
     "export_nifti",
     "export_zarr",

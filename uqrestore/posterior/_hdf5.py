@@ -15,6 +15,9 @@ MOST_COMPRESSED = 1100
 LARGEST_SLICE = 2**28
 """Values of a slice; more than any detector or scanner gives."""
 
+MOST_OBJECTS = 10_000
+"""Groups and variables; a posterior file has some fifty."""
+
 Group = Any
 """A group, dataset or file of h5py, which is typed loosely."""
 
@@ -46,28 +49,25 @@ def reading(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _require_own(group: Group, size: int, above: set[Any]) -> None:
-    """Refuse values of other files, groups within themselves, and sizes that cannot be true.
+def _require_own(group: Group, size: int, seen: set[Group]) -> None:
+    """Refuse values of other files, groups that are met twice, and sizes that cannot be true.
 
     Args:
         group: Where to look, with all that is below it.
         size: Bytes of the file.
-        above: Places of the groups that hold this one.
+        seen: Groups and variables met so far; this one and what it holds join them.
     """
     import h5py
 
-    place = h5py.h5o.get_info(group.id).addr
-    if place in above:
-        raise ValueError(f"{group.name}: a group that holds itself")
     for name in group:
-        if (
-            group.id.links.get_info(name.encode("utf-8", "surrogateescape")).type
-            != h5py.h5l.TYPE_HARD
-        ):
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise ValueError(f"{group.name}: {name!r} is a link, and a posterior file has none")
         item = group[name]
+        if item in seen or len(seen) > MOST_OBJECTS:
+            raise ValueError(f"{item.name}: is held twice, or is one of too many")
+        seen.add(item)
         if isinstance(item, h5py.Group):
-            _require_own(item, size, {*above, place})
+            _require_own(item, size, seen)
         elif isinstance(item, h5py.Dataset):
             _require_plain(item, size)
 

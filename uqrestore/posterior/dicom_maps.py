@@ -64,8 +64,7 @@ def read_maps(path: Path, names: Sequence[str]) -> Iterator[DicomMap]:
             not at right angles.
     """
     with PosteriorFile(path) as file:
-        if not file.complete:
-            raise PosteriorError(f"{path}: is not finished, so it has no maps; resume the run.")
+        file.require_sound()
         grid = file.placement.model
         linear = RAS_TO_LPS @ grid.affine[:3, :3]
         unit_vectors = linear / np.asarray(grid.spacing)

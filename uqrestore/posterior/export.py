@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from uqrestore._files import temporary_name
+from uqrestore.posterior._native import place, placed_std
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile
 from uqrestore.scans.nifti import write_nifti
-from uqrestore.scans.placement import Placement
 
 STACKED = {"pc": "component", "quantile": "q"}  # maps with an axis of their own, last in NIfTI
 
@@ -19,7 +18,7 @@ def export_nifti(
     path: Path | str,
     folder: Path | str,
     *,
-    maps: Sequence[str] = ("mmse", "std", "pc"),
+    maps: Sequence[str] | None = None,
     native: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -29,13 +28,15 @@ def export_nifti(
     they are certain.
 
     Where the scan was resampled for the model, the way to its own grid interpolates. The mean
-    and the components are linear and may be interpolated; the standard deviation is computed
-    anew from draws brought to the native grid one by one; quantiles are refused.
+    and the components are linear and may be interpolated; the standard deviation is recomputed
+    from draws brought to the native grid one by one, and refused where the file does not keep
+    all of them; quantiles are refused.
 
     Args:
         path: The posterior file.
         folder: Where the files go; made if missing.
-        maps: Variables of ``/estimate`` or ``/reference``.
+        maps: Variables of ``/estimate`` or ``/reference``; None takes mean, standard deviation
+            and the components that the file holds.
         native: Use the grid, axis order and affine of the scan's own file.
         overwrite: Replace files that exist.
 
@@ -48,10 +49,11 @@ def export_nifti(
     """
     folder = Path(folder)
     with PosteriorFile(Path(path)) as file:
-        if not file.complete:
-            raise PosteriorError(f"{path}: is not finished, so it has no maps; resume the run.")
+        file.require_sound()
         folder.mkdir(parents=True, exist_ok=True)
         placement, written = file.placement, []
+        if maps is None:
+            maps = ("mmse", "std", "pc") if file.component_count else ("mmse", "std")
         for name in maps:
             variable = file.variable(name)
             for channel in range(variable.sizes.get("channel", 1)):
@@ -94,8 +96,7 @@ def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False
         raise PosteriorError(f"{folder}: exists already; pass --overwrite.")
     temporary = temporary_name(folder)
     with PosteriorFile(path) as file:
-        if not file.complete:
-            raise PosteriorError(f"{path}: is not finished; resume the run.")
+        file.require_sound()
         shutil.rmtree(temporary, ignore_errors=True)  # of an export that was killed
         try:
             # The filters of HDF5 are not those of Zarr: every variable gets its default ones.
@@ -113,39 +114,15 @@ def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False
 
 def _volume(file: PosteriorFile, name: str, channel: int, native: bool) -> np.ndarray:
     """Return a map indexed (x, y, z[, stack]) on the grid asked for."""
-    slices, placement = file.slices, file.placement
+    if name == "std":
+        return placed_std(file, channel, native)
     array = file.variable(name).isel(channel=channel, missing_dims="ignore")
-    if name in STACKED:
-        if native and placement.resampled and name == "quantile":
-            raise PosteriorError(
-                "quantiles cannot be interpolated to the scan's own grid; export them without "
-                "--native."
-            )
-        layers = [array.isel({STACKED[name]: k}).values for k in range(array.sizes[STACKED[name]])]
-        return np.stack([_place(layer, slices, placement, native) for layer in layers], axis=-1)
-    if name == "std" and native and placement.resampled:
-        images = file["posterior/image"].isel(chain=0)
-        draws = images.isel(channel=channel, missing_dims="ignore")
-        return _native_std(draws, slices, placement)
-    return _place(array.values, slices, placement, native)
-
-
-def _place(
-    volume: np.ndarray, slices: np.ndarray, placement: Placement, native: bool
-) -> np.ndarray:
-    """Put (z, y, x) slices into their grid, NaN around them."""
-    model = np.full(placement.model.shape, np.nan, np.float32)
-    model[:, :, slices] = volume.transpose(2, 1, 0)
-    return placement.to_native(model) if native else model
-
-
-def _native_std(draws: Any, slices: np.ndarray, placement: Placement) -> np.ndarray:  # noqa: ANN401
-    """Spread of resampled draws: Welford's update, one draw in memory at a time."""
-    count = draws.sizes["draw"]
-    mean = squares = np.zeros(placement.native.shape)
-    for k in range(count):
-        image = _place(draws.isel(draw=k).values, slices, placement, native=True)
-        step = image - mean
-        mean = mean + step / (k + 1)
-        squares = squares + step * (image - mean)
-    return np.sqrt(squares / (count - 1)) if count > 1 else np.full_like(mean, np.nan)
+    if name not in STACKED:
+        return place(file, array.values, native)
+    if native and file.placement.resampled and name == "quantile":
+        raise PosteriorError(
+            f"{file.path}: quantiles cannot be interpolated to the scan's own grid; export them on "
+            "the model's grid (--model-grid)."
+        )
+    layers = array.transpose(STACKED[name], ...).values
+    return np.stack([place(file, layer, native) for layer in layers], axis=-1)

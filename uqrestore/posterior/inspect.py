@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uqrestore._text import printable
 from uqrestore.posterior._hdf5 import Group, dimensions, reading, variables
 from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.posterior.open import root_attributes
@@ -52,19 +53,22 @@ class Inspection:
         from rich.markup import escape
         from rich.table import Table
 
+        def plain(text: str) -> str:
+            return escape(printable(text))
+
         facts = Table.grid(padding=(0, 2))
         for name, value in self.header:
-            facts.add_row(f"[bold]{escape(name)}[/]", escape(value))
+            facts.add_row(f"[bold]{plain(name)}[/]", plain(value))
         content = Table("variable", "dimensions", "type", "unit", "stored", box=None)
         for row in self.rows:
             sizes = ", ".join(f"{d} {n}" for d, n in zip(row.dims, row.shape, strict=True))
-            name = escape(f"{row.group.rstrip('/')}/{row.variable}")
+            name = plain(f"{row.group.rstrip('/')}/{row.variable}")
             content.add_row(
-                name, escape(sizes), row.dtype, escape(row.unit), _size(row.stored_bytes)
+                name, plain(sizes), plain(row.dtype), plain(row.unit), _size(row.stored_bytes)
             )
         verdict = "[bold green]sound[/]: every array and the whole file have their SHA-256"
         if self.faults:
-            lines = "\n".join(f"  {escape(fault)}" for fault in self.faults)
+            lines = "\n".join(f"  {plain(fault)}" for fault in self.faults)
             verdict = f"[bold red]{len(self.faults)} faults[/]\n{lines}"
         return Group(facts, "", content, "", verdict)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 from uqrestore.posterior._hdf5 import UNREADABLE
 from uqrestore.posterior.errors import PosteriorError
+from uqrestore.posterior.integrity import intact
 from uqrestore.posterior.open import open_posterior, read_operator, read_placement, root_attributes
 from uqrestore.scans import Intensity
 from uqrestore.scans.placement import Placement
@@ -134,6 +135,22 @@ class PosteriorFile:
         """Where the slices lie, and the way to the grid of the scan's own file."""
         return read_placement(self.path)
 
+    def require_sound(self) -> None:
+        """Refuse a file that is not finished, or in which a byte has changed since.
+
+        Raises:
+            PosteriorError: Saying what to do.
+        """
+        if not self.complete:
+            raise PosteriorError(
+                f"{self.path}: is not finished; run the same command to resume it."
+            )
+        if intact(self.path) is False:
+            raise PosteriorError(
+                f"{self.path}: a byte has changed since it was written; `uqrestore inspect` says "
+                "where. Take a sound copy, or make it again."
+            )
+
     def operator(self) -> "LinearOperator":
         """Rebuild the measurement operator, a batch over slices where it differs between them."""
         return read_operator(self.path)
@@ -191,6 +208,12 @@ class PosteriorFile:
             f"{self.path}: holds no map {name!r}; it can be {', '.join(self.maps)}."
         )
 
+    def channel_values(self, name: str) -> Iterator[Float32[np.ndarray, "z y x"]]:
+        """Yield a map of ``/estimate`` or ``/reference`` channel by channel."""
+        values = self.variable(name)
+        for channel in range(values.sizes.get("channel", 1)):
+            yield values.isel(channel=channel, missing_dims="ignore").values.astype(np.float32)
+
     @property
     def maps(self) -> tuple[str, ...]:
         """Names of the volumes of ``/estimate`` and ``/reference``."""
@@ -206,6 +229,13 @@ class PosteriorFile:
     def channels(self) -> int:
         """Channels of an image; 2 (real, imaginary) for complex images."""
         return int(self._draws.sizes.get("channel", 1))
+
+    @property
+    def draws(self) -> int:
+        """Number of draws behind mean and spread; :attr:`samples` may hold fewer (``--keep``)."""
+        estimate = self.tree.children.get("estimate")
+        made = None if estimate is None else estimate.attrs.get("draws")
+        return int(self._draws.sizes["draw"] if made is None else made)
 
     @property
     def unit(self) -> str:
