@@ -77,6 +77,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "uqrestore.posterior.writer",
         "uqrestore.posterior.open",
         "uqrestore.posterior.schema",
+        "uqrestore.posterior.validation",
+        "uqrestore.posterior.view",
         "uqrestore.posterior.components",
         "uqrestore.posterior.export",
     ),

@@ -17,8 +17,8 @@ from uqrestore.posterior import (
     Storage,
     inspect,
     integrity,
-    schema,
     validate,
+    validation,
 )
 
 MIXING = {"coil_mixing": (("ri", "scanner_coil", "coil"), np.zeros((2, 3, 3), np.float32))}
@@ -142,7 +142,7 @@ def test_a_file_that_hangs_or_kills_hdf5_is_given_up(
     content = bytearray(copy.read_bytes())
     content[-1] ^= 1
     copy.write_bytes(bytes(content))
-    monkeypatch.setattr(schema, "in_child", lambda *_: None)
+    monkeypatch.setattr(validation, "in_child", lambda *_: None)
     assert "damaged beyond reading" in validate(copy)[1]
 
 

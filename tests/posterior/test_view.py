@@ -103,7 +103,7 @@ def test_attributes_that_are_no_json_object_are_named(text: str, tmp_path: Path)
         writer.write([0], [0], images(writer.plan, [0], [0]))
     with h5py.File(tmp_path / "a.h5.part", "r+") as file:
         file.attrs["provenance"] = text
-    with pytest.raises(PosteriorError, match="attribute provenance is not readable"):
+    with pytest.raises(PosteriorError, match="attribute provenance is no"):
         _ = PosteriorFile(tmp_path / "a.h5.part").provenance
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from uqrestore._text import printable
 from uqrestore._version import __version__
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class DamagedFileError(RuntimeError):
 
 def say(line: str) -> None:
     """Print a line for the user."""
-    out.print(line, markup=False, highlight=False)
+    text = "\n".join(map(printable, line.split("\n")))  # names and titles come from strangers
+    out.print(text, markup=False, highlight=False)
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def one_line_faults(kept: Path | None = None) -> Iterator[None]:
         hint = ""
         if kept is not None and kept.exists():
             hint = f" {kept} keeps what is done: run the same command again to go on."
-        err.print(f"Stopped.{hint}", markup=False, highlight=False)
+        err.print(printable(f"Stopped.{hint}"), markup=False, highlight=False)
         raise typer.Exit(FAILURE) from None
     except Exception as error:
         if os.environ.get("UQRESTORE_TRACEBACK"):
@@ -57,7 +59,7 @@ def one_line_faults(kept: Path | None = None) -> Iterator[None]:
 
 def _judge(error: Exception) -> tuple[int, str]:
     """Return the exit code and the line for an exception."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     mistakes = FileNotFoundError | FileExistsError | IsADirectoryError | NotADirectoryError
     if isinstance(error, ValueError | mistakes | PermissionError):
         return USER_MISTAKE, text

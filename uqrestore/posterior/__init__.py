@@ -13,9 +13,10 @@ from uqrestore.posterior.export import export_nifti, export_zarr
 from uqrestore.posterior.inspect import Inspection, inspect
 from uqrestore.posterior.open import is_complete, open_posterior, read_operator, read_placement
 from uqrestore.posterior.plan import Named, PosteriorPlan
-from uqrestore.posterior.schema import SCHEMA, validate
+from uqrestore.posterior.schema import SCHEMA
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import ComponentBox, Interval, Predicted, Summary
+from uqrestore.posterior.validation import validate
 from uqrestore.posterior.view import PosteriorFile
 from uqrestore.posterior.writer import PosteriorWriter, remove_leftovers
 

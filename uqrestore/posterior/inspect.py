@@ -1,6 +1,5 @@
 """What is in a posterior file, in a table, and whether it is sound."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uqrestore._text import printable
-from uqrestore.posterior._hdf5 import Group, dimensions, reading, variables
+from uqrestore.posterior._hdf5 import UNREADABLE, Group, dimensions, reading, short, variables
+from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import in_child, intact
-from uqrestore.posterior.open import root_attributes
-from uqrestore.posterior.schema import validate
+from uqrestore.posterior.validation import validate
+from uqrestore.posterior.view import PosteriorFile
 from uqrestore.scans import Verdict
 
 if TYPE_CHECKING:
@@ -100,25 +100,37 @@ def read_content(path: Path | str) -> dict[str, Any]:
     """Return header and rows as plain values; on a damaged file HDF5 may not return.
 
     Raises:
-        PosteriorError: If the file is missing or is no posterior file at all.
+        PosteriorError: If the file is missing or lacks what every posterior file has.
     """
-    root = root_attributes(Path(path))
-    with reading(Path(path)) as file:
-        rows = [_row(name, variable) for name, variable in variables(file)]
-        valid = np.asarray(file["/posterior/valid"][...])
-        operator = str(file["operator"].attrs["class"])
+    try:
+        return _content(Path(path))
+    except PosteriorError:
+        raise
+    except UNREADABLE as error:
+        raise PosteriorError(
+            f"{path}: lacks what every posterior file has ({short(error)}); make it again."
+        ) from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    file = PosteriorFile(path, newer=True)
+    root = file.root
+    with reading(path) as content:
+        rows = [_row(name, variable) for name, variable in variables(content)]
+        valid = np.asarray(content["/posterior/valid"][...])
+        operator = str(content["operator"].attrs["class"])
+    version = root.get("inference_library_version", "of unknown version")
     header = [
-        ("title", str(root["title"])),
-        ("status", f"{root['status']}, {int(valid.sum())} of {valid.size} slabs"),
-        ("created", f"{root['created_at']} by uqrestore {root['inference_library_version']}"),
+        ("title", root.get("title", "")),
+        ("status", f"{file.status}, {int(valid.sum())} of {valid.size} slabs"),
+        ("created", f"{root.get('created_at', 'at an unknown time')} by uqrestore {version}"),
         ("operator", operator),
-        ("fingerprint", str(root["fingerprint"])),
-        ("warning", str(root["warning"])),
+        ("fingerprint", root.get("fingerprint", "unknown")),
+        ("warning", root.get("warning", "")),
     ]
     if "scope" in root:
-        header.append(("scan", Verdict.from_data(json.loads(root["scope"])).summary))
-    figures: dict[str, Any] = json.loads(root.get("figures", "{}"))
-    header += [(name, f"{value:.4g}") for name, value in figures.items()]
+        header.append(("scan", Verdict.from_data(file.scope).summary))
+    header += [(name, f"{float(value):.4g}") for name, value in file.figures.items()]
     return {"header": header, "rows": rows}
 
 

@@ -6,7 +6,6 @@ byte by byte before it is parsed, and one that fails is parsed by a child proces
 
 import hashlib
 import json
-import mmap
 import os
 import subprocess
 import sys
@@ -36,13 +35,25 @@ def file_sha256(file: BinaryIO, place: int) -> bytes:
 def intact(path: Path) -> bool | None:
     """Say whether a file is what its digest says; None if it has no digest (a partial file)."""
     with path.open("rb") as file:
-        if not file.seek(0, os.SEEK_END):
+        place = _digest_place(file)
+        if place is None:
             return None
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            mark = content.find(MARK)
-            place = mark + len(MARK)
-            wanted = content[place : place + DIGEST_BYTES]
-        return None if mark < 0 else file_sha256(file, place) == wanted
+        file.seek(place)
+        wanted = file.read(DIGEST_BYTES)
+        return file_sha256(file, place) == wanted
+
+
+def _digest_place(file: BinaryIO) -> int | None:
+    """Find the digest by its mark. Not with mmap: a file that shrinks meanwhile would kill us."""
+    start, kept = 0, b""
+    while block := file.read(BLOCK):
+        content = kept + block
+        found = content.find(MARK)
+        if found >= 0:
+            return start - len(kept) + found + len(MARK)
+        start += len(block)
+        kept = content[-len(MARK) + 1 :]
+    return None
 
 
 def in_child(function: str, path: Path) -> Any:  # noqa: ANN401  (whatever JSON the child returns)

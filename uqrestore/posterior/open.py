@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uqrestore.posterior import schema
-from uqrestore.posterior._hdf5 import UNREADABLE, reading, short
+from uqrestore.posterior._hdf5 import UNREADABLE, Group, reading, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
 from uqrestore.scans.placement import Placement
@@ -31,7 +33,10 @@ def open_posterior(path: Path | str) -> "xr.DataTree":
     path = Path(path)
     partial = root_attributes(path)["status"] != "complete"
     unlocked: dict[str, Any] = {"driver_kwds": {"locking": False}} if partial else {}
-    tree = xr.open_datatree(path, engine="h5netcdf", **unlocked)
+    try:
+        tree = xr.open_datatree(path, engine="h5netcdf", **unlocked)
+    except UNREADABLE as error:
+        raise PosteriorError(f"{path}: cannot be read ({short(error)}).") from error
     if partial:
         from uqrestore.posterior._unwritten import where_written
 
@@ -48,8 +53,7 @@ def read_operator(path: Path | str) -> "LinearOperator":
     """
     from uqrestore.operators import from_data
 
-    root_attributes(Path(path))
-    with reading(Path(path)) as file:
+    with _part_of(Path(path), "operator") as file:
         attrs = file["operator"].attrs
         return from_data(str(attrs["class"]), json.loads(attrs["params"]), schema.read_arrays(file))
 
@@ -60,9 +64,21 @@ def read_placement(path: Path | str) -> Placement:
     Raises:
         PosteriorError: If the file is missing or is no posterior file.
     """
-    root_attributes(Path(path))
-    with reading(Path(path)) as file:
+    with _part_of(Path(path), "placement") as file:
         return Placement.from_data(json.loads(file["affine"].attrs["placement"]))
+
+
+@contextmanager
+def _part_of(path: Path, what: str) -> Iterator[Group]:
+    """Open a file for a part that every posterior file has, and say so where it lacks it."""
+    root_attributes(path)
+    try:
+        with reading(path) as file:
+            yield file
+    except UNREADABLE as error:
+        raise PosteriorError(
+            f"{path}: its {what} cannot be read ({short(error)}); make it again."
+        ) from error
 
 
 def is_complete(path: Path | str, fingerprint: str) -> bool:
@@ -95,12 +111,18 @@ def root_attributes(path: Path) -> dict[str, Any]:
     try:
         with reading(path) as file:
             root = dict(file.attrs)
+            schema_of = re.search(r"uqrestore-(\d+)", str(root.get("Conventions", "")))
+            if schema_of is None:
+                raise PosteriorError(f"{path}: is HDF5 but not a posterior file of uqrestore.")
+            fault = next(schema.structure_faults(file), None) if schema_of[1] == "1" else None
+    except PosteriorError:
+        raise
     except ValueError as error:
         raise PosteriorError(f"{path}: is refused, for {short(error)}.") from error
     except UNREADABLE as error:
         raise PosteriorError(
             f"{path}: is not an HDF5 file or is damaged ({short(error)})."
         ) from error
-    if re.search(r"uqrestore-\d", str(root.get("Conventions", ""))) is None:
-        raise PosteriorError(f"{path}: is HDF5 but not a posterior file of uqrestore.")
+    if fault is not None:
+        raise PosteriorError(f"{path}: is malformed ({fault}); make it again.")
     return root

@@ -1,18 +1,12 @@
-"""What a posterior file must hold, and a check that it does: every fault has a name."""
+"""Variables of a posterior file, and a check of its structure that reads no values."""
 
-import hashlib
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from uqrestore.posterior import _layout as layout
-from uqrestore.posterior._hdf5 import UNREADABLE, Group, dimensions, reading, short, variables
-from uqrestore.posterior._partial import checksum
-from uqrestore.posterior.integrity import in_child, intact
+from uqrestore.posterior._hdf5 import UNREADABLE, Group, dimensions, short
 from uqrestore.scans.grid import affine_fault
 from uqrestore.scans.placement import Placement
 
@@ -35,7 +29,6 @@ class Variable:
 
 
 HASH_OF_ALL = "/integrity/file_sha256"
-BLOCK_BYTES = 16 * 2**20
 SPACE = ("channel", "z", "y", "x")
 SCHEMA: dict[str, Variable] = {
     "/z": Variable(("z",), "f", "always", "coordinate along the slice axis, mm"),
@@ -75,156 +68,86 @@ SCHEMA: dict[str, Variable] = {
 }
 
 
-def validate(path: Path | str) -> list[str]:
-    """Check a posterior file: names, dimensions, units of geometry, and every byte.
-
-    A finished file carries the SHA-256 of each array and of the whole file, so one flipped byte
-    anywhere is found, and named if it lies in an array. A partial file carries a checksum for
-    each slab.
-
-    Args:
-        path: A finished or partial posterior file.
-
-    Returns:
-        Faults, each with its place; empty if the file is sound.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return [f"{path}: is a folder" if path.is_dir() else f"{path}: does not exist"]
-    sound = intact(path)
-    if sound is not False:
-        return named_faults(path, digest=sound is not None)
-    named = in_child("uqrestore.posterior.schema:named_faults", path)
-    if named is None:
-        named = ["file: its structure is damaged beyond reading"]
-    return ["file: a byte has changed since it was written (SHA-256 differs)", *named]
-
-
-def named_faults(path: Path | str, *, digest: bool = True) -> list[str]:
-    """Check everything but the digest of the whole file; on a damaged file HDF5 may not return.
-
-    Args:
-        path: A finished or partial posterior file.
-        digest: Whether the file holds a digest of itself.
-    """
-    try:
-        with reading(Path(path)) as file:
-            return list(_faults(file, digest))
-    except ValueError as error:
-        return [f"file: {short(error)}"]
-    except UNREADABLE as error:
-        return [f"file: is not HDF5, or its structure is damaged ({short(error)})"]
-
-
-def _faults(file: Group, digest: bool) -> Iterator[str]:
-    conventions = str(file.attrs.get("Conventions", ""))
-    if layout.CONVENTIONS.split()[-1] not in conventions:
-        yield f"/: Conventions is {conventions!r}, so this is no uqrestore-1 posterior file"
-        return
-    status = file.attrs.get("status")
+def structure_faults(file: Group) -> Iterator[str]:
+    """Yield what is wrong with names, dimensions, types and attributes; no values are read."""
+    status = str(file.attrs.get("status"))
     if status not in ("complete", "partial"):
         yield f"/: status is {status!r}, it can be 'complete' or 'partial'"
-    complete = status == "complete"
     for name in ("provenance", "scope", "figures"):
         yield from _json_faults(file, name)
+    sizes: dict[str, int] = {}
     for name, wanted in SCHEMA.items():
-        yield from _shape_faults(file, name, wanted, complete)
-    for name, variable in variables(file):
-        yield from _hash_faults(name, variable, complete)
+        needed = wanted.needed == "always" or (wanted.needed == "complete" and status == "complete")
+        yield from _variable_faults(file, name, wanted, needed, sizes)
+    mask = Variable(SPACE[1:], "iub", "never", "where the object is")
+    yield from _variable_faults(file, "/constant_data/brain_mask", mask, False, sizes)
+    image = Variable(SPACE, "f", "never", "an image to compare with")
+    for name in file.get("reference", ()):
+        yield from _variable_faults(file, f"/reference/{name}", image, True, sizes)
     try:
-        yield from _geometry_faults(file)
-        yield from _operator_faults(file)
-        yield from (_estimate_faults(file) if complete else _slab_faults(file))
-        valid = np.asarray(file["/posterior/valid"][...])
+        yield from _attribute_faults(file)
     except UNREADABLE as error:
-        yield f"file: cannot be checked further ({short(error)})"
-        return
-    if complete and not valid.all():
-        yield f"/posterior/valid: {int((valid != 1).sum())} slabs of a complete file are missing"
-    if complete and not digest:
-        yield "/integrity/file_sha256: the file's own SHA-256 is missing or damaged"
-
-
-def blocks(variable: Group) -> Iterator[np.ndarray]:
-    """Yield a variable's values in C order, in pieces that fit in memory."""
-    shape, lead = variable.shape, 0
-    while len(shape) - lead > 2 and variable.dtype.itemsize * math.prod(shape[lead:]) > BLOCK_BYTES:
-        lead += 1
-    for index in np.ndindex(*shape[:lead]):
-        yield np.asarray(variable[index])
+        yield f"file: geometry or operator cannot be read ({short(error)})"
 
 
 def _json_faults(file: Group, name: str) -> Iterator[str]:
-    if name in file.attrs:
-        try:
-            json.loads(file.attrs[name])
-        except ValueError as error:
-            yield f"/: attribute {name} is not JSON ({error})"
-
-
-def _shape_faults(file: Group, name: str, wanted: Variable, complete: bool) -> Iterator[str]:
+    if name not in file.attrs:
+        return
     try:
+        content = json.loads(file.attrs[name])
+    except (ValueError, TypeError, RecursionError) as error:
+        yield f"/: attribute {name} is not JSON ({short(error)})"
+        return
+    if not isinstance(content, dict):
+        yield f"/: attribute {name} is no JSON object"
+    elif name == "figures" and not all(isinstance(v, int | float) for v in content.values()):
+        yield "/: attribute figures holds what is no number"
+
+
+def _variable_faults(
+    file: Group, name: str, wanted: Variable, needed: bool, sizes: dict[str, int]
+) -> Iterator[str]:
+    try:
+        if name not in file:
+            if needed:
+                yield f"{name}: is missing"
+            return
         variable = file[name]
-        dims, dtype = dimensions(variable), variable.dtype
-    except KeyError:
-        if wanted.needed == "always" or (wanted.needed == "complete" and complete):
-            yield f"{name}: is missing"
-        return
+        dims, dtype, shape = dimensions(variable), variable.dtype, variable.shape
     except UNREADABLE as error:
-        yield f"{name}: cannot be read ({short(error)})"
+        yield f"{name}: is no variable that can be read ({short(error)})"
         return
-    if wanted.dims is not None:
-        without = tuple(dim for dim in wanted.dims if dim != "channel")
-        if dims not in (wanted.dims, without):
-            yield f"{name}: has dimensions {dims}, wanted {without}"
     if dtype.kind not in wanted.kinds:
         yield f"{name}: holds {dtype}, wanted kind {wanted.kinds!r}"
-
-
-def _hash_faults(name: str, variable: Group, complete: bool) -> Iterator[str]:
-    try:
-        wanted = variable.attrs.get("sha256")
-        if wanted is None:
-            if complete and name != HASH_OF_ALL:
-                yield f"{name}: has no SHA-256 of its own"
-            return
-        digest = hashlib.sha256()
-        for block in blocks(variable):
-            digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes())
-    except UNREADABLE as error:
-        yield f"{name}: cannot be read ({short(error)})"
+    if wanted.dims is None:
         return
-    if digest.hexdigest() != wanted:
-        yield f"{name}: its values are not those that were written (SHA-256 differs)"
+    without = tuple(dim for dim in wanted.dims if dim != "channel")
+    if dims not in (wanted.dims, without):
+        yield f"{name}: has dimensions {dims}, wanted {without}"
+        return
+    for dim, size in zip(dims, shape, strict=True):
+        if sizes.setdefault(dim, size) != size:
+            yield f"{name}: has {size} along {dim!r} where others have {sizes[dim]}"
 
 
-def _geometry_faults(file: Group) -> Iterator[str]:
+def _attribute_faults(file: Group) -> Iterator[str]:
     attrs = file["affine"].attrs
     affine = np.asarray(attrs["affine_ras"], np.float64).reshape(4, 4)
     if fault := affine_fault(affine):
         yield f"/affine: {fault}"
         return
-    placement = Placement.from_data(json.loads(attrs["placement"]))
-    if not np.allclose(placement.model.affine, affine):
+    model = Placement.from_data(json.loads(attrs["placement"])).model
+    if not np.allclose(model.affine, affine):
         yield "/affine: affine_ras and placement disagree"
-    index = np.asarray(file["slice"][...])
-    if index.min() < 0 or index.max() >= placement.model.shape[2] or (np.diff(index) < 1).any():
-        yield f"/slice: indices do not increase within 0 ... {placement.model.shape[2] - 1}"
-        return
-    for axis, name in enumerate("xyz"):
-        wanted = placement.model.coordinates(axis)
-        wanted = wanted[index] if name == "z" else wanted
-        found = np.asarray(file[name][...])
-        if found.shape != wanted.shape or not np.allclose(found, wanted, atol=1e-3):
-            yield f"/{name}: coordinates are not those of the affine"
-
-
-def _operator_faults(file: Group) -> Iterator[str]:
-    attrs = file["operator"].attrs
-    arrays = read_arrays(file)
-    found = layout.operator_sha256(str(attrs["class"]), json.loads(attrs["params"]), arrays)
-    if found != attrs["sha256"]:
-        yield "/operator: name, parameters and arrays are not those that were written"
+    image = file["posterior/image"]
+    if tuple(model.shape[1::-1]) != image.shape[-2:]:
+        yield f"/affine: its grid {model.shape} is not that of the images {image.shape[-2:]}"
+    operator = file["operator"].attrs
+    content = {name: json.loads(operator[name]) for name in ("params", "arrays")}
+    if not all(isinstance(part, dict) for part in content.values()):
+        yield "/operator: params and arrays are no JSON objects"
+    elif not all(place in file for place in content["arrays"].values()):
+        yield "/operator: an array is missing"
 
 
 def read_arrays(file: Group) -> dict[str, np.ndarray]:
@@ -234,30 +157,3 @@ def read_arrays(file: Group) -> dict[str, np.ndarray]:
         values = np.asarray(file[place][...])
         arrays[key] = values.astype(bool) if file[place].attrs.get("dtype") == "bool" else values
     return arrays
-
-
-def _estimate_faults(file: Group) -> Iterator[str]:
-    estimate = file["estimate"]
-    for block in blocks(estimate["std"]):
-        if (block < 0).any():
-            yield "/estimate/std: holds negative values"
-            break
-    if "pc" not in estimate:
-        return
-    pc, std = estimate["pc"], np.asarray(estimate["pc_std"][...])
-    dims = dimensions(pc)
-    axes = dims.index("component"), dims.index("z")
-    norm = np.zeros(std.shape)
-    for index in np.ndindex(*pc.shape[:-2]):
-        norm[index[axes[0]], index[axes[1]]] += (pc[index].astype(np.float64) ** 2).sum()
-    if not np.allclose(norm[std > 0], 1, atol=1e-3):
-        yield "/estimate/pc: a component does not have unit norm"
-
-
-def _slab_faults(file: Group) -> Iterator[str]:
-    images, expected = file["/posterior/image"], np.asarray(file["/writing/crc32"][...])
-    valid = np.asarray(file["/posterior/valid"][...])[0]
-    for draw, position in np.argwhere(valid == 1).tolist():
-        image = np.asarray(images[(0, draw, ..., position, slice(None), slice(None))])
-        if checksum(image) != expected[draw, position]:
-            yield f"/posterior/image: draw {draw}, z {position} is damaged; it will be drawn again"

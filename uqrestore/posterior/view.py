@@ -1,37 +1,24 @@
 """The one reader of posterior files: header at once, arrays when they are asked for."""
 
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from uqrestore.posterior._hdf5 import UNREADABLE
+from uqrestore.posterior._header import PosteriorHeader, as_text
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.integrity import intact
-from uqrestore.posterior.open import open_posterior, read_operator, read_placement, root_attributes
-from uqrestore.scans import Intensity
-from uqrestore.scans.placement import Placement
+from uqrestore.posterior.open import open_posterior
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from uqrestore.operators import LinearOperator
-
-SCHEMA = 1
-"""Newest schema of posterior files that this package knows."""
-
 MAP_GROUPS = ("estimate", "reference")
 
 
-@dataclass(frozen=True, eq=False)
-class PosteriorFile:
+class PosteriorFile(PosteriorHeader):
     """A finished or partial posterior file, read lazily.
 
     Volumes are ``xarray`` arrays indexed (z, y, x) in the file's units. Of images with several
@@ -42,130 +29,13 @@ class PosteriorFile:
         newer: Accept schemas newer than this package, for readers that say so to the user.
 
     Raises:
-        PosteriorError: If the file is missing, damaged, no posterior file, or of a newer schema.
+        PosteriorError: If the file is missing, malformed, no posterior file, or of a newer schema.
     """
-
-    path: Path
-    newer: bool = False
-
-    def __post_init__(self) -> None:
-        if self.schema > SCHEMA and not self.newer:
-            raise PosteriorError(
-                f"{self.path}: has schema uqrestore-{self.schema} but this version reads "
-                f"uqrestore-{SCHEMA}; upgrade uqrestore."
-            )
-
-    # --- header -------------------------------------------------------------------------------
-
-    @cached_property
-    def root(self) -> Mapping[str, str]:
-        """Attributes of the root, as text."""
-        return {name: _text(value) for name, value in root_attributes(self.path).items()}
-
-    @property
-    def schema(self) -> int:
-        """Version of the file format."""
-        found = re.search(r"uqrestore-(\d+)", self.root["Conventions"])
-        return int(found[1]) if found else 0
-
-    @property
-    def status(self) -> str:
-        """``"complete"`` or ``"partial"``."""
-        return self.root.get("status", "unknown")
-
-    @property
-    def complete(self) -> bool:
-        """True if the run that wrote the file has finished."""
-        return self.status == "complete"
-
-    @property
-    def stem(self) -> str:
-        """Name of the file without its suffixes."""
-        name = self.path.name.removesuffix(".part")
-        return name.removesuffix(".h5").removesuffix(".posterior") or "posterior"
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Pipeline, prior, scan and versions; empty if the file states none."""
-        return self.attribute("provenance") or {}
-
-    @property
-    def scope(self) -> dict[str, Any] | None:
-        """Verdict on whether the prior was trained for such scans; None if not stated."""
-        return self.attribute("scope")
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """Summary figures of the scan, such as a PSNR."""
-        return self.attribute("figures") or {}
-
-    @property
-    def guarantee(self) -> dict[str, Any] | None:
-        """Calibrated guarantee of the intervals in ``/interval``; None if the file has none."""
-        group = self.tree.children.get("interval")
-        if group is None or "guarantee" not in group.attrs:
-            return None
-        return self._parsed("guarantee", _text(group.attrs["guarantee"]))
-
-    def attribute(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON attribute of the root, or None where it is not stated.
-
-        Raises:
-            PosteriorError: If it is not a JSON object.
-        """
-        return self._parsed(name, self.root[name]) if name in self.root else None
-
-    @cached_property
-    def intensity(self) -> Intensity:
-        """Map between the file's units and those of the network.
-
-        Raises:
-            PosteriorError: If the file does not state it.
-        """
-        try:
-            return Intensity(**self.provenance["intensity"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise PosteriorError(
-                f"{self.path}: does not state the intensity range of its prior; restore the scan "
-                "again to have it."
-            ) from error
-
-    @cached_property
-    def placement(self) -> Placement:
-        """Where the slices lie, and the way to the grid of the scan's own file."""
-        return read_placement(self.path)
-
-    def require_sound(self) -> None:
-        """Refuse a file that is not finished, or in which a byte has changed since.
-
-        Raises:
-            PosteriorError: Saying what to do.
-        """
-        if not self.complete:
-            raise PosteriorError(
-                f"{self.path}: is not finished; run the same command to resume it."
-            )
-        if intact(self.path) is False:
-            raise PosteriorError(
-                f"{self.path}: a byte has changed since it was written; `uqrestore inspect` says "
-                "where. Take a sound copy, or make it again."
-            )
-
-    def operator(self) -> "LinearOperator":
-        """Rebuild the measurement operator, a batch over slices where it differs between them."""
-        return read_operator(self.path)
-
-    # --- arrays -------------------------------------------------------------------------------
 
     @cached_property
     def tree(self) -> "xr.DataTree":
         """Everything in the file as ``xarray`` opens it; of a partial file NaN where unwritten."""
-        try:
-            return open_posterior(self.path)
-        except UNREADABLE as error:
-            if isinstance(error, PosteriorError):
-                raise
-            raise PosteriorError(f"{self.path}: cannot be read ({error}).") from error
+        return open_posterior(self.path)
 
     def find(self, place: str) -> "xr.DataArray | None":
         """Return a variable with all its channels, such as ``estimate/std``; None if missing."""
@@ -303,6 +173,8 @@ class PosteriorFile:
     @cached_property
     def phase(self) -> "xr.DataArray | None":
         """Phase of the image in radians, (z, y, x), where the operator holds one (raw k-space)."""
+        import xarray as xr
+
         from uqrestore.operators import Composed
 
         operator = self.operator()
@@ -313,12 +185,17 @@ class PosteriorFile:
         phase = phase.unsqueeze(-3)
         for part in parts[1:]:  # the image is a part of the measured field of view
             phase = part.adjoint(phase)
-        values = self._draws.isel(chain=0, draw=0, channel=0, missing_dims="ignore", drop=True)
-        shape = values.shape
-        array = values.copy(data=np.broadcast_to(phase.squeeze(-3).numpy(), shape))
-        return array.rename("phase").assign_attrs(units="rad", long_name="phase of the image")
+        axes = {name: self[name].values for name in ("z", "y", "x")}
+        values = np.broadcast_to(phase.squeeze(-3).numpy(), [len(v) for v in axes.values()])
+        return xr.DataArray(values, axes, list(axes), "phase", {"units": "rad"})
 
-    # --- closing ------------------------------------------------------------------------------
+    @property
+    def guarantee(self) -> dict[str, Any] | None:
+        """Calibrated guarantee of the intervals in ``/interval``; None if the file has none."""
+        group = self.tree.children.get("interval")
+        if group is None or "guarantee" not in group.attrs:
+            return None
+        return self.parsed("guarantee", as_text(group.attrs["guarantee"]))
 
     def close(self) -> None:
         """Close the file; what was not loaded can no longer be read."""
@@ -344,15 +221,6 @@ class PosteriorFile:
         found = self.find(f"reference/{name}")
         return None if found is None else shown_channel(found)
 
-    def _parsed(self, name: str, text: str) -> dict[str, Any]:
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError):
-            content = None
-        if not isinstance(content, dict):
-            raise PosteriorError(f"{self.path}: its attribute {name} is not readable.")
-        return content
-
 
 def shown_channel(values: "xr.DataArray") -> "xr.DataArray":
     """Return the channel that pictures show: the first."""
@@ -366,7 +234,3 @@ def images_of(
     if "channel" not in values.dims:
         values = values.expand_dims("channel")
     return values.transpose(..., "z", "channel", "y", "x").values.astype(np.float32)
-
-
-def _text(value: Any) -> str:  # noqa: ANN401  (attributes come as any type)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
