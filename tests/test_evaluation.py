@@ -45,7 +45,7 @@ def restored(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = folder / "table.json"
     result = run("evaluate", scans, "-p", pipeline, "--restored", folder / "files", "-o", table)
     assert result.exit_code == 0, result.output
-    assert "of a perfect" in result.output
+    assert "ideal" in result.output
     assert "10 slices of 2 scans" in result.output
     return folder
 

@@ -136,9 +136,9 @@ def read_study(files: Sequence[Path]) -> Study:
             f"the files hold {sorted(counts)} draws; scenes of one study need as many each."
         )
     operators = [operator for one in read for operator in one.operators]
-    alike = len({operator.group_key() for operator in operators}) == 1
+    same_kind = len({operator.group_key() for operator in operators}) == 1
     rows = [len(one.operators) for one in read]
-    if alike:
+    if same_kind:
         y = torch.cat([one.y for one in read])
         operator = stack_operators(operators)
     else:
@@ -219,10 +219,10 @@ def _pad(row: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def table_of(found: Evaluation) -> "Table":
-    """Lay out an examination for the terminal: every number beside a perfect sampler's."""
+    """Evaluation as a table for the terminal: every number beside an ideal sampler's."""
     from rich.table import Table
 
-    table = Table("", "what", "value", "interval", "of a perfect sampler", title="Evaluation")
+    table = Table("", "what", "value", "interval", "ideal sampler", title="Evaluation")
     group = ""
     for row in found.rows:
         interval = "" if np.isnan(row.low) else f"{row.low:.4g} ... {row.high:.4g}"
@@ -238,7 +238,7 @@ def table_of(found: Evaluation) -> "Table":
 
 
 def save_evaluation(found: Evaluation, path: Path) -> None:
-    """Write an examination as JSON or, where the name ends in ``.nc``, as NetCDF.
+    """Write an evaluation as JSON or, where the name ends in ``.nc``, as NetCDF.
 
     Raises:
         ValueError: If the name ends in neither.

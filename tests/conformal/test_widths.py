@@ -53,7 +53,9 @@ def test_split_conformal_reproduces_the_beta_law() -> None:
         (1000, 0.884, 0.915),
     ],
 )
-def test_the_printed_range_is_that_of_the_beta_law(scenes: int, low: float, high: float) -> None:
+def test_the_printed_range_is_that_of_the_beta_distribution(
+    scenes: int, low: float, high: float
+) -> None:
     assert coverage_range(scenes, 0.1) == pytest.approx((low, high), abs=6e-4)
 
 
@@ -112,7 +114,7 @@ def test_too_few_scenes_are_told_how_many_it_takes() -> None:
         with pytest.raises(ValueError, match=f"takes at least {needed}"):
             control_risk(np.zeros((needed - 1, 1000)), WIDTHS, 0.1, 0.1, bound=bound)
         assert control_risk(np.zeros((needed, 1000)), WIDTHS, 0.1, 0.1, bound=bound) == WIDTHS[0]
-    with pytest.raises(ValueError, match=f"at least {smallest_count(0.1, 0.01, 'hb')} scenes"):
+    with pytest.raises(ValueError, match=f"at least {smallest_count(0.1, 0.01, 'hb')}"):
         learn_then_test(np.zeros((30, 10)), 0.1, 0.1)
 
 

@@ -245,8 +245,8 @@ def _quality(bench: _Bench, row: int, mean: np.ndarray) -> tuple[float, int, flo
     truth, mask = bench.truth[row], bench.mask[row]
     inside = np.broadcast_to(mask, truth.shape)
     error = np.mean((mean - truth)[inside].astype(np.float64) ** 2)
-    alike = ssim(mean[None], truth[None], mask[None], data_range=NETWORK_RANGE)
-    return float(error), int(inside.sum()), alike
+    similarity = ssim(mean[None], truth[None], mask[None], data_range=NETWORK_RANGE)
+    return float(error), int(inside.sum()), similarity
 
 
 def _not_measured(operator: LinearOperator, shape: tuple[int, ...]) -> np.ndarray:

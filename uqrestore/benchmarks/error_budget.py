@@ -85,10 +85,10 @@ def error_levels(
             -> draws``.
         sampler: ``conditional`` on the grid of the method. Where the method is ``conditional``
             itself, guidance adds 0.
-        prior: Law of the images; the truths must come from it.
+        prior: Distribution of the images; the truths must be drawn from it.
         problem: A batch of problems.
         truth: ``(problem, *in_shape)``.
-        network: Trained on images of this law.
+        network: Network trained on images of this distribution.
         draws: Draws of each problem.
         seed: Of their streams.
 

@@ -1,7 +1,7 @@
 """Problems whose posterior is known exactly, and how far a method's draws are from it.
 
 A Gaussian field has a Gaussian posterior in closed form, and a mixture of Gaussians a mixture, so a
-method that is given the law's own denoiser makes no error but its own: what is measured here is the
+method with the exact denoiser of the prior makes no error but its own: what is measured here is the
 bias of the algorithm, apart from what a trained network adds.
 
 Sets of problems: ``G8``, ``G16`` and ``G32``, Gaussian fields of 8, 256 and 1024 voxels under every

@@ -1,6 +1,6 @@
 """Draws against a posterior that is known exactly: value, floor, ceiling, skill, interval.
 
-A distance alone says nothing: exact draws are not at 0, for they are few, and draws that ignore
+A distance alone is not a score: exact draws are not at 0, for they are few, and draws that ignore
 the measurement are not at 1. So each stands between what exact draws and what prior draws get.
 """
 
@@ -42,7 +42,7 @@ class ExactScore:
 
     @property
     def skill(self) -> float:
-        """1 for exact draws, 0 for prior draws; NaN where the two are alike."""
+        """1 for exact draws, 0 for prior draws; NaN where the two are equal."""
         span = self.ceiling - self.floor
         return 1 - (self.value.value - self.floor) / span if span else float("nan")
 
@@ -52,14 +52,14 @@ class Target:
     """The exact posterior of a batch of problems, as matrices.
 
     Attributes:
-        law: The posterior.
+        posterior: Exact posterior of the problem.
         prior: What it comes from.
         mean: ``(problem, pixel)``.
         covariance: ``(problem, pixel, pixel)``.
         reference: Exact draws, of another stream than any that are scored.
     """
 
-    law: ClosedForm
+    posterior: ClosedForm
     prior: ClosedForm
     mean: Float[Tensor, "problem pixel"]
     covariance: Float[Tensor, "problem pixel pixel"]
@@ -136,11 +136,13 @@ def kernel_discrepancy(draws: Draws, target: Target) -> PerProblem:
 
 def mode_weights(draws: Draws, target: Target) -> PerProblem:
     """Half the absolute error of the weights of the modes; 0 for one mode."""
-    if not isinstance(target.law, GaussianMixture) or not isinstance(target.prior, GaussianMixture):
+    if not isinstance(target.posterior, GaussianMixture) or not isinstance(
+        target.prior, GaussianMixture
+    ):
         return draws.new_zeros(draws.shape[1])
     images = draws.unflatten(-1, target.prior.in_shape)
     shown = target.prior.responsibilities(images, 0.0).mean(1)
-    return 0.5 * (shown - target.law.weights).abs().sum(0)
+    return 0.5 * (shown - target.posterior.weights).abs().sum(0)
 
 
 EXACT_SCORES: Mapping[str, Callable[[Draws, Target], PerProblem]] = {
@@ -164,7 +166,7 @@ def score_exactly(
     """Score draws of a few hundred pixels against the exact posterior.
 
     Args:
-        prior: The law that the truths come from.
+        prior: Distribution of the truths.
         problem: A batch of problems; intervals are over them.
         draws: What a sampler returned.
         seed: Of the exact and prior draws that they are compared with.
@@ -176,7 +178,7 @@ def score_exactly(
         raise ValueError(
             f"scores need at least 2 draws of 2 problems, got {len(draws)} of {draws.shape[1]}."
         )
-    law, rows = prior.posterior(problem), range(draws.shape[1])
+    posterior, rows = prior.posterior(problem), range(draws.shape[1])
 
     def streams(scan: int) -> SampleNoise:
         return SampleNoise(seed, range(len(draws)), scan=scan, slices=rows)
@@ -184,9 +186,15 @@ def score_exactly(
     pixels = torch.Size(prior.in_shape).numel()
     images = torch.eye(pixels, dtype=torch.float64).reshape(pixels, 1, *prior.in_shape)
     images = images.expand(pixels, len(rows), *prior.in_shape)
-    covariance = law.covariance_product(images).flatten(2).movedim(0, -1)
-    target = Target(law, prior, law.mean.flatten(1), covariance, law.draw(streams(41)).flatten(2))
-    best, worst = law.draw(streams(42)).flatten(2), prior.draw(streams(43)).flatten(2)
+    covariance = posterior.covariance_product(images).flatten(2).movedim(0, -1)
+    target = Target(
+        posterior,
+        prior,
+        posterior.mean.flatten(1),
+        covariance,
+        posterior.draw(streams(41)).flatten(2),
+    )
+    best, worst = posterior.draw(streams(42)).flatten(2), prior.draw(streams(43)).flatten(2)
     found = []
     for name, score in EXACT_SCORES.items():
         value = mean_over_scenes(score(draws.double().flatten(2), target).numpy())

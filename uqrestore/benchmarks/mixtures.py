@@ -117,8 +117,8 @@ def mixture_rows(
         case = {"size": size, "rows": rows, "draws": draws}
         seeds = range(problems)
         score, best, worst = (
-            average([measure_mixture(which, **case, seed=seed, **said) for seed in seeds])
-            for which, said in ((method, options), (exact_draws, {}), (prior_draws, {}))
+            average([measure_mixture(which, **case, seed=seed, **given) for seed in seeds])
+            for which, given in ((method, options), (exact_draws, {}), (prior_draws, {}))
         )
         row = {**case, "problems": problems, "calls": score.calls, "products": score.products}
         for name in ("sliced", "mode_weights"):

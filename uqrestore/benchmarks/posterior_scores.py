@@ -63,7 +63,7 @@ def distance(
     """Compare draws with the exact posterior.
 
     Args:
-        prior: The law that the truths come from.
+        prior: Distribution of the truths.
         problem: The measurements, a batch of problems.
         truth: ``(problem, *in_shape)``.
         draws: ``(draw, problem, *in_shape)``.

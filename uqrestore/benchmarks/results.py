@@ -123,7 +123,7 @@ class Results:
 
     def write(self, path: Path) -> Path:
         """Write rows and pieces as JSON, with what it takes to go on; whole or not at all."""
-        said: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "uqrestore": __version__,
             "pipeline": self.pipeline.model_dump(mode="json"),
             "pipeline_sha256": self.pipeline.sha256,
@@ -131,7 +131,7 @@ class Results:
             "coverage_of_a_right_sampler": central_interval(self.pipeline.draws, LEVEL).level,
             "threads": self.threads,
         }
-        head = json.dumps(said, indent=1).removesuffix("\n}")
+        head = json.dumps(fields, indent=1).removesuffix("\n}")
         rows = _lines([asdict(row) for row in self.rows()])
         pieces = _lines([_short(piece) for piece in self.pieces])
         write_text(path, f'{head},\n "rows": {rows},\n "pieces": {pieces}\n}}\n')
@@ -145,17 +145,17 @@ class Results:
             FileExistsError: If the file is of another pipeline, or no file of a benchmark.
         """
         try:
-            said = json.loads(path.read_text())
-            same = said["pipeline_sha256"] == pipeline.sha256
-            pieces = [BenchmarkRecord(**piece) for piece in said["pieces"]]
+            fields = json.loads(path.read_text())
+            same = fields["pipeline_sha256"] == pipeline.sha256
+            pieces = [BenchmarkRecord(**piece) for piece in fields["pieces"]]
         except (ValueError, KeyError, TypeError):
-            same, pieces, said = False, [], {}
+            same, pieces, fields = False, [], {}
         if not same:
             raise FileExistsError(
                 f"{path}: exists already and is not of this pipeline at this size; pass "
                 "--overwrite or another name."
             )
-        return cls(pipeline, pieces, said["threads"])
+        return cls(pipeline, pieces, fields["threads"])
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
@@ -178,10 +178,12 @@ def load_report(path: Path) -> dict[str, Any]:
         WeightsError: If the file is missing or not JSON.
         ValueError: If it is no file of a benchmark.
     """
-    said = load_json(path)
-    if not {"pipeline", "rows", "pieces"} <= said.keys():
-        raise ValueError(f"{path}: is no table of a benchmark; name a file that 'run' wrote.")
-    return said
+    fields = load_json(path)
+    if not {"pipeline", "rows", "pieces"} <= fields.keys():
+        raise ValueError(
+            f"{path}: is no table of a benchmark; name a file that 'uqrestore benchmark --out' wrote."
+        )
+    return fields
 
 
 def _row(pieces: Sequence[BenchmarkRecord], beside: Sequence[BenchmarkRecord] | None) -> Row:
@@ -219,11 +221,11 @@ def _psnr(pieces: Sequence[BenchmarkRecord]) -> float | None:
 
 
 def _short(piece: BenchmarkRecord) -> dict[str, Any]:
-    """Leave out what has its default, and digits that say nothing."""
-    said = {key: value for key, value in asdict(piece).items() if value not in (0, "", None)}
-    said |= {"noise_std": piece.noise_std, "slice": piece.slice}
+    """Drop default values and insignificant digits."""
+    fields = {key: value for key, value in asdict(piece).items() if value not in (0, "", None)}
+    fields |= {"noise_std": piece.noise_std, "slice": piece.slice}
     rounded = ("square_error", "ssim", "coverage", "seconds")
-    return {k: float(f"{v:.6g}") if k in rounded else v for k, v in said.items()}
+    return {k: float(f"{v:.6g}") if k in rounded else v for k, v in fields.items()}
 
 
 def _lines(items: Sequence[dict[str, Any]]) -> str:

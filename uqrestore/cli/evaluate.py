@@ -1,4 +1,4 @@
-"""Evaluate: is the uncertainty right, and what can be promised."""
+"""Commands that evaluate and calibrate the uncertainty of restorations."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -49,7 +49,10 @@ def evaluate(
     slices: Slices = None,
     draws: Draws = None,
     level: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Chance of blaming a right sampler.")
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="False-alarm rate: probability of rejecting an ideal sampler."
+        ),
     ] = 0.01,
     batch_size: BatchSize = None,
     device: Device = "cpu",

@@ -190,7 +190,7 @@ def predicted_residual(
 def inside_box(
     components: ComponentPredictions, guarantee: Guarantee
 ) -> Bool[np.ndarray, " scene"]:
-    """Say which truths lie in their region.
+    """Indicator of the truths that lie in their region.
 
     Raises:
         ValueError: If the guarantee is not a box of as many components.

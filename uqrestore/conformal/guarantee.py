@@ -132,7 +132,7 @@ class Guarantee:
         """Return the ends of the guaranteed intervals of one scan.
 
         Args:
-            centre: The map that was calibrated (mean of draws, say), in the unit of the scope.
+            centre: Calibrated map, such as the mean of draws, in the unit of the scope.
             scale: Its predicted standard deviation.
             setting: How the scan was measured and restored.
 

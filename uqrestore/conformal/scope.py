@@ -1,4 +1,4 @@
-"""What a calibration holds for: the operators, noise, model and sampler it was made with."""
+"""Scope of a calibration: its operators, noise, model and sampler."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ UNIT = "network"
 
 @dataclass(frozen=True)
 class Setting:
-    """How one scan was measured and restored.
+    """Measurement and restoration settings of one scan.
 
     Attributes:
         operator: Registry name of the operator.
@@ -83,7 +83,7 @@ class Scope:
     Attributes:
         operators: Registry names.
         models: Names and hashes.
-        samplers: Every combination of options that was calibrated.
+        samplers: Calibrated combinations of options.
         noise_std: Smallest and largest.
         parameters: Smallest and largest number, or the names seen, of each parameter.
         voxel_size: Smallest and largest along each axis, in mm.
@@ -142,7 +142,7 @@ class Scope:
         )
 
     def faults(self, setting: Setting) -> list[str]:
-        """Say what of a setting lies outside; empty if nothing does."""
+        """Differences of a setting from the scope, as text; empty if it lies inside."""
         found = []
         if setting.operator not in self.operators:
             found.append(f"operator {setting.operator} is not {_either(self.operators)}")

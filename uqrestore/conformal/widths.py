@@ -166,7 +166,7 @@ def learn_then_test(
         losses: In [0, 1], of each setting.
         alpha: Mean loss of new units.
         delta: Probability that any of the returned settings has a higher risk.
-        order: Settings from the most to the least promising, chosen without these losses: they
+        order: Settings by decreasing expected safety, chosen without these losses: they
             are tested in turn, by betting, until one fails. Left out, all are tested at once, by
             Hoeffding and Bentkus with Holm's correction.
 

@@ -1,1 +1,1 @@
-"""How good a restored image is, and how honest its uncertainty."""
+"""Calibration diagnostics of posterior draws against known truth: SBC, TARP, coverage, scores."""

@@ -1,4 +1,4 @@
-"""The default battery: eight ways to catch a sampler whose uncertainty is wrong."""
+"""Battery of rank tests: eight statistics that detect a sampler with wrong uncertainty."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from uqrestore.metrics._checks import check_level
 
 @dataclass(frozen=True)
 class Words:
-    """What to say when the truth's ranks are not uniform.
+    """Wording of a finding when the ranks of the truth are not uniform.
 
     Attributes:
         high: The truth's statistic lies above the draws'.
@@ -92,7 +92,7 @@ WORDS: Mapping[str, Words] = {
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What one statistic says.
+    """Result of one statistic.
 
     Attributes:
         statistic: Its name.
@@ -113,7 +113,7 @@ class Battery:
 
     Attributes:
         findings: One per statistic, the most striking first.
-        level: Chance of blaming a right sampler.
+        level: False-alarm rate: probability of rejecting an ideal sampler.
         scenes: Number of scenes.
         draws: Draws per scene.
         people: Number of people they come from. Scenes of one person are not independent: with
@@ -212,7 +212,7 @@ def run_battery(
     level: float = 0.01,
     seed: int = 0,
 ) -> Battery:
-    """Rank the truth among the draws by every statistic, and say what is wrong.
+    """Rank tests (SBC, TARP and coverage as one) of the truth among the draws, by every statistic.
 
     No single statistic suffices: prior draws pass every test of single pixels, and draws with
     right pixels but no correlation pass coverage. See ``docs/maths-calibration.md``.
@@ -222,7 +222,7 @@ def run_battery(
         chosen: Statistics by name; :func:`default_statistics` if left out. Add a functional of
             your own (the volume of a lesion, the mean of an organ) to these.
         words: What each statistic's ranks mean; a statistic without words gets plain ones.
-        level: Chance of blaming a right sampler, over all statistics together.
+        level: False-alarm rate over all statistics: probability of rejecting an ideal sampler.
         seed: Of tie-breaks and random references.
 
     Returns:

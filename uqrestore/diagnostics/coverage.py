@@ -156,7 +156,7 @@ def std_decile(scenes: Scenes) -> Int[np.ndarray, " scene *image"]:
 
 
 def deciles(values: Float[np.ndarray, " scene *image"]) -> Int[np.ndarray, " scene *image"]:
-    """Label pixels by decile, 0 to 9, for :func:`coverage_by`: of an intensity, say."""
+    """Label pixels by decile, 0 to 9, for :func:`coverage_by`, such as deciles of intensity."""
     edges = np.quantile(values, np.arange(1, 10) / 10)
     return np.searchsorted(edges, values, side="right")
 

@@ -1,4 +1,4 @@
-"""Everything that scenes with known truth say about a sampler, as one table."""
+"""Table of all diagnostics of a sampler on scenes with known truth."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One number, beside what a perfect sampler would get.
+    """One number, beside the value of an ideal sampler.
 
     Attributes:
         group: What it belongs to: ``coverage``, ``score``, ``spread``, ``image``.
@@ -32,7 +32,7 @@ class Row:
         value: From these scenes.
         low: Lower end of its interval over scenes; NaN where there is none.
         high: Upper end.
-        perfect: Of a perfect sampler with as many draws; NaN where it is not known.
+        perfect: Value of an ideal sampler with as many draws; NaN where it is not known.
     """
 
     group: str
@@ -108,7 +108,7 @@ def evaluate(
             ``(channel, row, column)``.
         mask: Where coverage and image metrics look; everywhere if left out.
         data_range: Of the images, for PSNR and SSIM, in the unit of the draws.
-        level: Chance of blaming a right sampler.
+        level: False-alarm rate: probability of rejecting an ideal sampler.
 
     Raises:
         ValueError: If there are fewer than three draws, or a statistic cannot be computed.
@@ -156,8 +156,8 @@ def _spread_rows(scenes: Scenes) -> Iterator[Row]:
         yield Row("spread", f"error and std, {name}", both.value, perfect=both.ceiling)
     problem = scenes.problem
     if problem is not None and bool((torch.as_tensor(problem.noise_std) > 0).all()):
-        law = residual_test(problem, torch.from_numpy(scenes.draws))
-        yield Row("spread", "residual, noise variances", law.ratio, perfect=1.0)
+        residual = residual_test(problem, torch.from_numpy(scenes.draws))
+        yield Row("spread", "residual, noise variances", residual.ratio, perfect=1.0)
 
 
 def _image_rows(

@@ -38,8 +38,8 @@ HELD_OUT_WORDS = {
 def hold_out(problem: Problem, share: float, generator: torch.Generator) -> tuple[Problem, Problem]:
     """Split a measurement into what a sampler gets and what it is tested on.
 
-    Columns of k-space (opposite frequencies together, which for real images say the same) or
-    pixels of in-painting, the same ones in every problem.
+    Columns of k-space (opposite frequencies together, which carry the same information for real
+    images) or pixels of in-painting, the same ones in every problem.
 
     Args:
         problem: Masked Fourier or in-painting.
@@ -85,7 +85,7 @@ def hold_out(problem: Problem, share: float, generator: torch.Generator) -> tupl
 def held_out_battery(
     held: Problem, draws: Tensor, noise: SampleNoise, *, level: float = 0.01, seed: int = 0
 ) -> Battery:
-    r"""Rank what was measured among what each draw says would have been measured.
+    r"""Rank the measurement among the measurements that each draw predicts.
 
     If the draws come from the posterior of the kept measurement, then :math:`A_h x_l + n_l` and
     the held-out :math:`y_h` are exchangeable: the battery needs no truth.
@@ -94,7 +94,7 @@ def held_out_battery(
         held: The measurements that the sampler has not seen, one problem per scene.
         draws: Its draws, ``(draw, scene, *image)``.
         noise: Streams of the measurement noise, ``(draw, scene)``, other than the sampler's.
-        level: Chance of blaming a right sampler.
+        level: False-alarm rate: probability of rejecting an ideal sampler.
         seed: Of tie-breaks and projections.
 
     Raises:
@@ -118,10 +118,10 @@ def held_out_battery(
 
 @dataclass(frozen=True)
 class ResidualTest:
-    """Residuals of draws against the law that the truth's residuals have.
+    """Residuals of draws against the distribution of the truth's residuals.
 
     Attributes:
-        ratio: Mean squared residual per measurement, in noise variances; 1 for a right sampler.
+        ratio: Mean squared residual per measurement, in noise variances; 1 for an ideal sampler.
         p_value: That one draw per scene has chi-squared residuals.
         scenes: Number of scenes.
     """
@@ -143,7 +143,7 @@ class ResidualTest:
 def residual_test(problem: Problem, draws: Tensor) -> ResidualTest:
     r"""Test that :math:`\|y - A x_l\|^2 / s^2` is chi-squared with one degree per measurement.
 
-    A posterior draw and its measurement have the joint law of truth and measurement, so a
+    A posterior draw and its measurement have the joint distribution of truth and measurement, so a
     draw's residual is pure noise over scenes. The posterior *mean* has a smaller residual: one
     of about 1 is no sign of a good mean.
 
@@ -157,12 +157,12 @@ def residual_test(problem: Problem, draws: Tensor) -> ResidualTest:
     """
     if not (torch.as_tensor(problem.noise_std) > 0).all():
         raise ValueError(
-            "the joint law compares residuals with the noise but noise_std is 0; noise-free "
+            "the residual test compares residuals with the noise but noise_std is 0; noise-free "
             "draws must explain the measurement exactly."
         )
     if len(problem.problem_shape) != 1 or problem.problem_shape[0] < 2:
         raise ValueError(
-            f"the joint law needs at least 2 scenes, got problems {problem.problem_shape}."
+            f"the residual test needs at least 2 scenes, got problems {problem.problem_shape}."
         )
     check_images("the draws", draws.detach().cpu().numpy())
     residual = (problem.y - problem.operator(draws)).double() / problem.noise_std_like(

@@ -15,12 +15,12 @@ Ranks = Int[np.ndarray, " scene"]
 
 @dataclass(frozen=True, eq=False)
 class RankTest:
-    """Ranks of the truth, one per scene, which a right sampler makes uniform.
+    """Ranks of the truth, one per scene, which an ideal sampler makes uniform.
 
     Attributes:
         ranks: How many of the draws lie below the truth, 0 to ``draws``.
         draws: Draws per scene.
-        p_value: Exact probability, under a right sampler, of ranks at least as uneven.
+        p_value: Exact probability, under an ideal sampler, of ranks at least as uneven.
     """
 
     ranks: Ranks
@@ -50,7 +50,7 @@ def rank_test(values: Values, generator: np.random.Generator) -> RankTest:
 
     If the draws come from the posterior then, given the measurement, truth and draws are
     exchangeable. So the rank of the truth by *any* statistic that treats the candidates alike is
-    uniform on :math:`\{0, \dots, L\}`: no Gaussian law, no large number of anything.
+    uniform on :math:`\{0, \dots, L\}`: no Gaussian assumption, no asymptotics.
 
     Args:
         values: The statistic of each candidate, the truth first.
@@ -115,7 +115,7 @@ def uniformity_band(
 ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, " rank"]]:
     """Return the simultaneous band of the share of ranks below ``1 .. draws``.
 
-    A right sampler's whole curve stays within it with probability at least ``level``; leaving
+    An ideal sampler's whole curve stays within it with probability at least ``level``; leaving
     it is what :func:`uniformity_p_value` tests.
 
     Args:
@@ -163,8 +163,8 @@ def _tails(scenes: int, draws: int) -> Float[np.ndarray, "draw count"]:
 def _crossing_probability(scenes: int, draws: int, tail: float) -> float:
     """Return the chance that uniform ranks have a count whose tail is at most ``tail``.
 
-    Multinomial counts are independent Poisson ones given their sum, so the law of the running
-    count is a convolution per step. The chance of leaving is summed over the step of the first
+    Multinomial counts are independent Poisson ones given their sum, so the distribution of the
+    running count is a convolution per step. The chance of leaving is summed over the step of the first
     exit: only positive terms, so the smallest p-values keep their digits.
     """
     # Tails that are equal in exact arithmetic differ in their last digits.
@@ -173,15 +173,15 @@ def _crossing_probability(scenes: int, draws: int, tail: float) -> float:
     counts = np.arange(scenes + 1)
     kernel = stats.poisson.pmf(counts, rate)
     kernel = kernel[: np.flatnonzero(kernel)[-1] + 1]
-    law, start, crossing = np.ones(1), 0, 0.0
+    walk, start, crossing = np.ones(1), 0, 0.0
     for step in range(draws):
-        law = np.convolve(law, kernel)[: scenes + 1 - start]
-        here = counts[start : start + len(law)]
+        walk = np.convolve(walk, kernel)[: scenes + 1 - start]
+        here = counts[start : start + len(walk)]
         stays = allowed[step, here]
         rest = stats.poisson.pmf(scenes - here[~stays], rate * (draws - step))
-        crossing += float(law[~stays] @ rest)
+        crossing += float(walk[~stays] @ rest)
         if not stays.any():
             break
         first, last = np.flatnonzero(stays)[[0, -1]]
-        law, start = law[first : last + 1], start + int(first)
+        walk, start = walk[first : last + 1], start + int(first)
     return min(crossing / float(stats.poisson.pmf(scenes, scenes)), 1.0)

@@ -84,7 +84,7 @@ class Scenes:
 
     @property
     def people(self) -> int:
-        """How many people the scenes come from; as many as scenes where nothing is said."""
+        """Number of people; every scene is a person where no groups are given."""
         return len(self) if self.groups is None else len(np.unique(self.groups))
 
     @property
@@ -108,7 +108,7 @@ class Scenes:
         return scene_keys(self.truth)
 
     def pick(self, index: Int[np.ndarray, " chosen"]) -> "Scenes":
-        """Return some of the scenes: all but one person's, say.
+        """Subset of the scenes, such as all but those of one person.
 
         Raises:
             ValueError: If fewer than two are chosen.
@@ -122,7 +122,7 @@ class Scenes:
         )
 
     def promote(self, draw: int) -> "Scenes":
-        """Let one draw play the truth: what a perfect sampler would show, with a draw fewer.
+        """Put one draw in the place of the truth: scenes of an ideal sampler, with a draw fewer.
 
         Raises:
             ValueError: If there are only two draws, so that one would be left.

@@ -26,7 +26,7 @@ def fair_crps(
     .. math:: \frac{1}{L} \sum_l |x_l - x| - \frac{1}{2 L (L - 1)} \sum_{l, m} |x_l - x_m|
 
     Its mean does not depend on the number of draws; the usual form is too large by the factor
-    ``1 + 1 / L`` for a perfect sampler.
+    ``1 + 1 / L`` for an ideal sampler.
 
     Args:
         truth: One image per scene.
@@ -126,7 +126,7 @@ def variogram(truth: Truth, draws: Draws, *, p: float = 0.5, reach: int | None =
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score, beside what a perfect sampler and the trivial ones get.
+    """One score, beside those of an ideal sampler and of trivial baselines.
 
     Attributes:
         name: Which score; lower is better.
@@ -153,9 +153,9 @@ class ScoreRow:
 
 
 def score_table(scenes: Scenes, *, seed: int = 0) -> list[ScoreRow]:
-    """Score the draws, a perfect sampler, and two baselines that any sampler should beat.
+    """Score the draws, an ideal sampler, and two baselines that any sampler should beat.
 
-    The floor lets each of up to four draws play the truth, so it is a perfect sampler's score
+    The floor lets each of up to four draws play the truth, so it is an ideal sampler's score
     only as far as the draws have the right spread; read it beside the battery.
 
     Args:

@@ -1,4 +1,4 @@
-"""Whether the spread of draws is as large as their error, and what a perfect sampler would show."""
+"""Spread of draws over their error, beside the value of an ideal sampler."""
 
 from dataclasses import dataclass
 
@@ -48,10 +48,10 @@ class SpreadSkill:
     """Spread against error.
 
     Attributes:
-        ratio: Spread over error, 1 for a perfect sampler at any number of draws; below 1 the
+        ratio: Spread over error, 1 for an ideal sampler at any number of draws; below 1 the
             draws are too narrow.
         reliability: The same in bins of the predicted std.
-        perfect: What a perfect sampler's bins look like, mean over draws that play the truth. The
+        perfect: Bins of an ideal sampler: mean over draws that take the place of the truth. The
             std of few draws is itself noisy, so the slope is below 1 even then. None with two
             draws.
     """
@@ -66,7 +66,7 @@ def spread_skill(scenes: Scenes, *, bins: int = 10, replays: int = 8) -> SpreadS
 
     .. math:: \sqrt{\frac{L + 1}{L} \, \frac{\overline{s^2}}{\overline{(x - \bar x)^2}}}
 
-    The factor pays for the error of the mean of :math:`L` draws, which for a perfect sampler
+    The factor pays for the error of the mean of :math:`L` draws, which for an ideal sampler
     makes :math:`E (x - \bar x)^2 = (1 + 1 / L) E s^2`.
 
     Args:
@@ -96,7 +96,7 @@ def spread_skill(scenes: Scenes, *, bins: int = 10, replays: int = 8) -> SpreadS
 
 @dataclass(frozen=True)
 class Ceiling:
-    """A number that a perfect posterior does not bring to 1, beside what it does bring it to.
+    """A score whose value for an ideal sampler is not 1, beside that value.
 
     Attributes:
         value: For the truth.
@@ -114,7 +114,7 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class ErrorUncertainty:
-    """How well the map of std says where the errors are.
+    """Correlation of the std map with the errors.
 
     Attributes:
         spearman: Rank correlation of absolute error and std; higher is better.
@@ -129,7 +129,7 @@ class ErrorUncertainty:
 
 
 def error_uncertainty(scenes: Scenes) -> ErrorUncertainty:
-    """Correlate error and std within scenes, and say how much a perfect posterior would reach.
+    """Correlate error and std within scenes, beside the value of an ideal sampler.
 
     Raises:
         ValueError: If there are only two draws: the ceiling needs one to play the truth.
@@ -153,7 +153,7 @@ class ThreeDecibels:
 
     Attributes:
         gap: PSNR of the estimate minus PSNR of a draw, in dB.
-        expected: The same for a perfect sampler: 3.01 dB against the posterior mean.
+        expected: The same for an ideal sampler: 3.01 dB against the posterior mean.
         spread_over_error: Posterior variance over the squared error of the posterior mean that
             the gap implies; 1 is right, below 1 the draws are too narrow.
     """
@@ -164,10 +164,10 @@ class ThreeDecibels:
 
 
 def three_decibels(scenes: Scenes, *, mmse: Images | None = None) -> ThreeDecibels:
-    r"""Check the 3 dB law :math:`E \|x - x_l\|^2 = 2\, E \|x - m\|^2`.
+    r"""Check the 3 dB identity :math:`E \|x - x_l\|^2 = 2\, E \|x - m\|^2`.
 
-    Truth and draw are independent given the measurement and have one law, so each is as far
-    from the posterior mean :math:`m`. The mean of :math:`L` draws has error
+    Truth and draw are independent given the measurement and identically distributed, so each is
+    as far from the posterior mean :math:`m`. The mean of :math:`L` draws has error
     :math:`(1 + 1 / L)` times that of :math:`m`.
 
     Args:

@@ -21,7 +21,7 @@ EXPLAINED = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The truth and the draws of each scene, as candidates that a statistic must treat alike.
+    """The truth and the draws of each scene, as candidates that a statistic must treat identically.
 
     Anything computed from *all* candidates of a scene (their mean, their leading component) is
     blind to which one is the truth, so ranks stay exactly uniform without setting draws aside.
@@ -180,7 +180,8 @@ def reference(pool: Pool) -> Values:
 def roughness(pool: Pool) -> Values:
     """Energy of the neighbour differences of a deviation, as a share of its own energy.
 
-    Says nothing of how large deviations are, only whether neighbouring pixels move together.
+    Independent of the size of the deviations: measures only whether neighbouring pixels deviate
+    together.
     """
     values = np.zeros(pool.images.shape[:2])
     for axis in _space(pool):

@@ -13,7 +13,7 @@ def check_images(what: str, images: np.ndarray) -> None:
     if bad:
         raise ValueError(
             f"{what} hold {bad} values that are NaN or infinite out of {images.size}; a sampler "
-            "that fails on a scene must be mended, not left out of its own test."
+            "that fails on a scene must be fixed, not left out of its own test."
         )
 
 

@@ -1,4 +1,4 @@
-"""Distances between sets of images through a declared feature map. They say nothing of spread."""
+"""Distances between sets of images under a fixed feature map; blind to the spread of draws."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,12 @@ Square = Float[np.ndarray, "feature feature"]
 
 @dataclass(frozen=True)
 class FrechetDistance:
-    """Frechet distance of two Gaussian fits, and what equal laws would give.
+    """Frechet distance of two Gaussian fits, beside the value for equal distributions.
 
     Attributes:
         value: The distance, too large by about ``floor``.
-        floor: Expected value for equal laws with these numbers of images and Gaussian features.
+        floor: Expected value for equal distributions with these numbers of images and Gaussian
+            features.
         images: Numbers of images.
         features: Number of features.
         extractor: Name of the feature map.
@@ -69,11 +70,11 @@ def frechet_distance(first: Features, second: Features) -> FrechetDistance:
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """Kernel distance: unbiased, so it is about 0, or just below, for equal laws.
+    """Kernel distance: unbiased, so it is about 0, or just below, for equal distributions.
 
     Attributes:
         value: The squared maximum mean discrepancy.
-        p_value: That the two sets have one law, by permutation.
+        p_value: Permutation p-value of equal distributions.
         images: Numbers of images.
         extractor: Name of the feature map.
     """

@@ -1,4 +1,4 @@
-"""Image quality against a known truth; the data range is always said, never guessed."""
+"""Image quality against a known truth; the data range is always given, never inferred."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
