@@ -181,7 +181,8 @@ def load_report(path: Path) -> dict[str, Any]:
     fields = load_json(path)
     if not {"pipeline", "rows", "pieces"} <= fields.keys():
         raise ValueError(
-            f"{path}: is no table of a benchmark; name a file that 'uqrestore benchmark --out' wrote."
+            f"{path}: is no table of a benchmark; name a file that 'uqrestore benchmark "
+            "--out' wrote."
         )
     return fields
 

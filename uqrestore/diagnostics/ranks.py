@@ -164,8 +164,8 @@ def _crossing_probability(scenes: int, draws: int, tail: float) -> float:
     """Return the chance that uniform ranks have a count whose tail is at most ``tail``.
 
     Multinomial counts are independent Poisson ones given their sum, so the distribution of the
-    running count is a convolution per step. The chance of leaving is summed over the step of the first
-    exit: only positive terms, so the smallest p-values keep their digits.
+    running count is a convolution per step. The chance of leaving is summed over the step of the
+    first exit: only positive terms, so the smallest p-values keep their digits.
     """
     # Tails that are equal in exact arithmetic differ in their last digits.
     allowed = _tails(scenes, draws) > tail * (1 + 1e-9)
