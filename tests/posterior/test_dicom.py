@@ -216,12 +216,12 @@ def test_the_command_writes_nifti_on_the_grid_of_the_source_and_dicom(
         result = CliRunner().invoke(app, ["export", str(file), *map(str, arguments)])
         return result.exit_code, result.output
 
-    code, said = run("--nifti", "--dicom", "both", "-o", tmp_path / "out")
-    assert code == 0, said
+    code, output = run("--nifti", "--dicom", "both", "-o", tmp_path / "out")
+    assert code == 0, output
     image = nib.load(tmp_path / "out" / "scan_mmse.nii.gz")
     np.testing.assert_allclose(image.affine, PERMUTED, atol=1e-5)  # type: ignore[attr-defined]
     assert image.shape == SHAPE  # type: ignore[attr-defined]
-    assert said.count("written: ") == 6
+    assert output.count("written: ") == 6
     assert run() == (
         2,
         "Error: say what to write: --nifti, --zarr, or --dicom pmap, series or both.\n",

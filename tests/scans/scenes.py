@@ -15,7 +15,7 @@ def blob(shape: tuple[int, int, int] = (13, 15, 9), seed: int = 0) -> np.ndarray
 
 
 def scan(voxels: np.ndarray | None = None, affine: np.ndarray | None = None) -> Scan:
-    """Return a scan of the blob, 3 mm unless told otherwise."""
+    """Return a scan of the blob, 3 mm by default."""
     voxels = blob() if voxels is None else voxels
     affine = np.diag([3.0, 3.0, 3.0, 1.0]) if affine is None else affine
     return scan_from_array(voxels, affine, source=Source("blob.nii.gz", "NIfTI"))

@@ -52,7 +52,7 @@ def header(voxels: np.ndarray, affine: np.ndarray, k: int, series: str, **more: 
 def write_series(
     folder: Path, voxels: np.ndarray, affine: np.ndarray, seed: int = 0, **more: object
 ) -> Path:
-    """Write a series whose file names say nothing of the order."""
+    """Write a series with file names in random order."""
     folder.mkdir(parents=True, exist_ok=True)
     series = generate_uid()
     names = np.random.default_rng(seed).permutation(voxels.shape[2])

@@ -36,7 +36,7 @@ def ct(metal: float = 3000.0, outside: float = -2000.0) -> Scan:
     return scan_from_array(voxels, AFFINE, source=Source("ct.nii.gz", "NIfTI", space_code=1))
 
 
-def test_the_scale_is_the_priors_and_what_lies_outside_is_cut_and_said() -> None:
+def test_the_scale_is_the_priors_and_what_lies_outside_is_cut_and_noted() -> None:
     plain = ct()
     scan = on_fixed_scale(plain, HU)
     assert scan.intensity.to_file(1.0) == 1000
@@ -70,9 +70,9 @@ def test_a_restored_ct_is_in_hounsfield_units(
 ) -> None:
     use_prior(monkeypatch, tiny_prior(), range=HU)
     pipeline = exact_inpainting(tmp_path, 0.6)
-    told: list[str] = []
+    lines: list[str] = []
 
-    out = restore(pipeline, ct(), tmp_path / "o.h5", RunOptions(slices=[1]), notify=told.append)
+    out = restore(pipeline, ct(), tmp_path / "o.h5", RunOptions(slices=[1]), notify=lines.append)
 
     assert validate(out) == []
     truth, draws = read(out, "reference/truth"), read(out, "posterior/image")[0]
@@ -83,4 +83,4 @@ def test_a_restored_ct_is_in_hounsfield_units(
     y = read(out, "observed_data/y")[0, 0]
     seen = y != 0
     np.testing.assert_allclose(draws[:, 0, seen] - y[seen], 0, atol=1)
-    assert any("cut to -1000 ... 1000 HU" in line for line in told)
+    assert any("cut to -1000 ... 1000 HU" in line for line in lines)

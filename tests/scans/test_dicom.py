@@ -73,9 +73,9 @@ def test_units_are_the_rescaled_ones(tmp_path: Path) -> None:
 def test_nothing_personal_is_kept(tmp_path: Path) -> None:
     scan = read_scan(write_series(tmp_path / "Doe_Jane", unique(), UPRIGHT))
 
-    said = repr(scan.source)
-    assert "Jane" not in said
-    assert "12345" not in said
+    source = repr(scan.source)
+    assert "Jane" not in source
+    assert "12345" not in source
     assert {name for name, _ in scan.source.tags} == {
         "Modality", "BodyPartExamined", "Laterality", "FrameOfReferenceUID",
     }  # fmt: skip
@@ -134,7 +134,7 @@ def test_several_images_at_a_place_are_volumes_to_choose_from(tmp_path: Path) ->
         image.InstanceNumber += 100
         image.save_as(series / f"second{k}.dcm")
 
-    with pytest.raises(ScanError, match=r"holds 2 volumes .* say which with volume=0 to 1"):
+    with pytest.raises(ScanError, match=r"holds 2 volumes .* choose one by --volume, from 0 to 1"):
         read_scan(series)
     assert read_scan(series, volume=0).voxels.max() == unique().max()
     assert read_scan(series, volume=1).voxels.max() == unique().max() + 1000

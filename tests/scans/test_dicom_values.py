@@ -28,7 +28,7 @@ def edit(series: Path, change: Callable[[int, Any], None]) -> Path:
     return series
 
 
-def series_of(folder: Path, change: Callable[[int, Any], None], **tags: object) -> Path:
+def series_of(folder: Path, change: Callable[[int, Any], None], **tags: Any) -> Path:  # noqa: ANN401
     return edit(write_series(folder / "series", STORED, AFFINE, **tags), change)
 
 

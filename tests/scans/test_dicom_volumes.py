@@ -1,4 +1,4 @@
-"""Volumes of a DICOM series: told apart by what the header states, or refused; never mixed."""
+"""Volumes of a DICOM series: separated by what the header states, or refused; never mixed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ Stated = Callable[[int, int], dict[str, object]]
 
 
 def write(folder: Path, stated: Stated, volumes: int = VOLUMES) -> Path:
-    """Write images of ``VOXELS * 10**volume`` under names that say nothing of the order."""
+    """Write images of ``VOXELS * 10**volume`` under names in random order."""
     folder.mkdir()
     series, names = generate_uid(), np.random.default_rng(1).permutation(SLICES * volumes)
     for k in range(SLICES):
@@ -45,11 +45,11 @@ def volumes_of(path: Path, count: int = VOLUMES) -> list[list[int]]:
     return found
 
 
-def apart(count: int = VOLUMES) -> list[list[int]]:
+def separate(count: int = VOLUMES) -> list[list[int]]:
     return [[t] * SLICES for t in range(count)]
 
 
-TOLD_APART: dict[str, Stated] = {
+SEPARATED: dict[str, Stated] = {
     "echo time": lambda _, t: {"EchoTime": 10 + 20 * t},
     "echo time, numbers of the slice": lambda k, t: {"EchoTime": 9 + t, "InstanceNumber": k + 1},
     "echo time below 1 %": lambda _, t: {"EchoTime": 100 + t / 10},
@@ -77,19 +77,19 @@ TOLD_APART: dict[str, Stated] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TOLD_APART)
-def test_volumes_are_told_apart_by_what_is_stated(name: str, tmp_path: Path) -> None:
-    stated = TOLD_APART[name]
-    assert sorted(volumes_of(write(tmp_path / "s", stated))) == apart()
+@pytest.mark.parametrize("name", SEPARATED)
+def test_volumes_are_separated_by_what_is_stated(name: str, tmp_path: Path) -> None:
+    stated = SEPARATED[name]
+    assert sorted(volumes_of(write(tmp_path / "s", stated))) == separate()
 
 
 def test_a_volume_is_named_by_what_separates_it(tmp_path: Path) -> None:
-    path = write(tmp_path / "s", TOLD_APART["echo time"])
-    assert volumes_of(path) == apart(), "in order of the echo time"
+    path = write(tmp_path / "s", SEPARATED["echo time"])
+    assert volumes_of(path) == separate(), "in order of the echo time"
     assert read_scan(path, volume=2).source.note == "volume 2 of 3, separated by EchoTime"
-    with pytest.raises(ScanError, match=r"3 volumes .*separated by EchoTime\); say which with vol"):
+    with pytest.raises(ScanError, match=r"3 volumes .*by EchoTime\); choose one by --vol"):
         read_scan(path)
-    with pytest.raises(ScanError, match="volume=0 to 2"):
+    with pytest.raises(ScanError, match="--volume, from 0 to 2"):
         read_scan(path, volume=3)
 
 
@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[Stated, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_volumes_that_nothing_tells_apart_are_refused(name: str, tmp_path: Path) -> None:
+def test_volumes_that_nothing_separates_are_refused(name: str, tmp_path: Path) -> None:
     stated, words = REFUSED[name]
     path = write(tmp_path / "s", stated)
     with pytest.raises(ScanError) as caught:
@@ -151,7 +151,7 @@ def test_what_may_differ_between_slices_does(tmp_path: Path) -> None:
             "AcquisitionTime": f"{k:06d}", "FlipAngle": 10 + k,
         }  # fmt: skip
 
-    assert volumes_of(write(tmp_path / "s", stated, volumes=1), 1) == apart(1)
+    assert volumes_of(write(tmp_path / "s", stated, volumes=1), 1) == separate(1)
 
 
 def enhanced(path: Path, order: list[tuple[int, int]], indexed: str) -> Path:
@@ -214,7 +214,7 @@ def test_frames_of_an_enhanced_file_are_what_it_states(
         with pytest.raises(ScanError, match="InstanceNumber is in no order"):
             read_scan(path, volume=0)
     else:
-        assert volumes_of(path) == apart()
+        assert volumes_of(path) == separate()
 
 
 def test_a_mosaic_is_refused_by_name_but_not_by_its_word_alone(tmp_path: Path) -> None:

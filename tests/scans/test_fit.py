@@ -39,7 +39,7 @@ def test_slices_come_back_to_the_files_grid_unchanged(
     np.testing.assert_array_equal(blob()[tuple(native.T)], volume[tuple(index.T)])
 
 
-def test_a_crop_never_cuts_the_brain_and_is_told() -> None:
+def test_a_crop_never_cuts_the_brain_and_is_noted() -> None:
     voxels = np.zeros((30, 33, 4), np.float32)
     voxels[20:29, 3:14, 1:3] = blob((9, 11, 2)) + 50
     slices = fit_to_model(scan(voxels), (13, 12))

@@ -68,7 +68,7 @@ def test_of_several_volumes_one_is_named(tmp_path: Path) -> None:
     scan = read_scan(path, volume=1)
     np.testing.assert_array_equal(scan.voxels, blob(seed=1))
     assert scan.source.note == "volume 1 of 2"
-    with pytest.raises(ScanError, match="volume=0 to 1"):
+    with pytest.raises(ScanError, match="--volume, from 0 to 1"):
         read_scan(path)
     with pytest.raises(ScanError, match="volume=2 does not exist"):
         read_scan(path, volume=2)

@@ -1,6 +1,6 @@
-"""Scans: the only room that reads medical file formats.
+"""Scans: readers of medical file formats, geometry, intensity scale and training domain.
 
-``READERS`` maps the end of a file name to the function that reads it.
+``READERS`` maps the suffix of a file name to its reader.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from uqrestore.scans.scope import TrainingDomain, Verdict, check_scope
 from uqrestore.scans.slices import ModelSlices, fit_to_model
 
 Input = Scan | RawScan | RadialScan
-"""What a reader makes of a file."""
+"""Result of a reader: images, Cartesian k-space or radial k-space."""
 
 READERS: dict[str, Callable[..., Input]] = {
     ".nii": read_nifti,
@@ -96,13 +96,13 @@ def read_input(
     allow_gaps: bool = False,
     noise_std: float | None = None,
 ) -> Input:
-    """Read images or raw k-space with the reader of the suffix; a folder is a DICOM series.
+    """Read images or raw k-space by the suffix of the file; a folder is a DICOM series.
 
     Args:
         path: The scan's file, or the folder of a series.
-        mask: File that is above zero in the brain; for scans that still have their skull.
+        mask: File that is above zero in the brain; for scans that are not skull-stripped.
         volume: Which volume of a 4-D file, from 0.
-        allow_gaps: Take a DICOM series in spite of missing slices.
+        allow_gaps: Accept a DICOM series with missing slices.
         noise_std: Noise of raw k-space per real component, in the file's units, instead of the
             one found in the file.
 
@@ -147,7 +147,7 @@ def _reader(path: Path) -> Callable[..., Input]:
 
 
 def is_scan(path: Path) -> bool:
-    """Say whether a reader takes this file, or a folder is a DICOM series."""
+    """Return whether there is a reader for this file, or a folder is a DICOM series."""
     name = path.name.lower()
     if path.is_dir():
         return is_dicom(path)

@@ -1,4 +1,4 @@
-"""The files of a scan as bytes: their hash, and whether they stayed as they were."""
+"""Files of a scan as bytes: list, checksum, and a guard against changes while they are read."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from uqrestore.scans.scan import identify
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files of an input: itself, or every visible file of a folder, sorted."""
+    """Return the files of an input: the file itself, or every visible file of a folder, sorted."""
     if not path.is_dir():
         return [path]
     return sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
 
 
 def input_sha256(path: Path) -> str:
-    """Hash an input: of a file its bytes, of a folder the hashes of its files, in any order.
+    """Return the SHA-256 of an input: of a file's bytes, or of the sorted hashes of a folder.
 
     Raises:
         ScanError: If it cannot be read.
@@ -35,7 +35,7 @@ def input_sha256(path: Path) -> str:
 
 
 def input_identity(path: Path, mask: Path | None = None, volume: int | None = None) -> str:
-    """Return the ``Scan.identity`` that reading these files would give, without reading them.
+    """Return the ``Scan.identity`` of files without parsing them.
 
     Raises:
         ScanError: If a file cannot be read.
@@ -53,7 +53,7 @@ def unchanged(path: Path) -> Iterator[None]:
     """Refuse an input whose files change while it is read.
 
     Raises:
-        ScanError: If size, time or identity of a file is another one afterwards.
+        ScanError: If size, modification time or inode of a file differ afterwards.
     """
     before = _stamps(path)
     yield

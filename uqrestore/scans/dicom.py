@@ -44,7 +44,7 @@ def read_dicom(
 
     Raises:
         ScanError: If there is no DICOM image, more than one series, orientation or size, a slice
-            is missing, the spacing is irregular, volumes cannot be told apart, or the values
+            is missing, the spacing is irregular, volumes cannot be separated, or the values
             cannot be decoded or have no clear meaning.
     """
     images, left_out = series_images(path)

@@ -1,4 +1,4 @@
-"""Frames of DICOM files: values, place in the patient, and what tells volumes apart."""
+"""Frames of DICOM files: values, place in the patient, and attributes that separate volumes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ PER_SLICE = (
     "SequenceName", "AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionTime",
     "FrameAcquisitionDateTime", "ContentTime",
 )  # fmt: skip
-"""Attributes that may tell volumes apart, and may also differ between slices of one volume."""
+"""Attributes that may separate volumes, and may also differ between slices of one volume."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Frame:
         order: Number of the image in its series and of the frame in its file; None where the
             header states no number.
         pixels: Values and padding.
-        attributes: Text of the attributes that tell volumes apart, as far as they are stated.
+        attributes: Text of the attributes that may separate volumes, as far as they are stated.
     """
 
     file: str
@@ -78,8 +78,8 @@ def frames_of(name: str, header: Any) -> list[Frame]:  # noqa: ANN401  (pydicom'
         count = int(header.get("NumberOfFrames", 1) or 1)
         if count > 1 and "PerFrameFunctionalGroupsSequence" not in header:
             raise ScanError(
-                f"{shown}: holds {count} frames without functional groups, so nothing tells where "
-                "they lie; export one image a file, or an enhanced object."
+                f"{shown}: holds {count} frames without functional groups, so their places are "
+                "unknown; export one image a file, or an enhanced object."
             )
         check_memory(8 * count * int(header.get("Rows", 0)) * int(header.get("Columns", 0)), shown)
         pixels = _decoded(shown, header)

@@ -13,10 +13,10 @@ from uqrestore.scans.errors import ScanError, first_line
 
 @contextmanager
 def parsing(name: str) -> Iterator[None]:
-    """Refuse a file whose header breaks while its attributes are looked at.
+    """Refuse a file whose attributes cannot be parsed.
 
-    pydicom parses an attribute when it is first asked for, and a damaged one may raise almost
-    anything; values that are only longer than DICOM allows are taken.
+    pydicom parses an attribute on first access, and a damaged one may raise almost any exception;
+    values that are merely longer than DICOM allows are accepted.
 
     Args:
         name: Of the file, for the message.

@@ -1,4 +1,4 @@
-"""Stored pixels of a DICOM frame as values: padding apart, modality transform applied."""
+"""Values of the stored pixels of a DICOM frame: modality transform, unit and padding."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from uqrestore.scans.checksum import printable
 from uqrestore.scans.dicom_header import FrameHeader
 
 NO_UNIT = {"", "US", "1"}
-"""Units that say there is none: unspecified in ``RescaleType``, 1 in UCUM."""
+"""Codes of values without unit: unspecified in ``RescaleType``, 1 in UCUM."""
 
 PHILIPS_SCALE_SLOPE = (0x2005, 0x100E)
 """Private divisor from displayed to quantitative values, which may differ between slices."""
@@ -83,7 +83,7 @@ def photometric_fault(header: FrameHeader) -> str | None:
 
 
 def _padding(stored: np.ndarray, header: FrameHeader) -> np.ndarray:
-    """Return where stored pixels are padding, whichever sign the padding value is written with."""
+    """Return where stored pixels are padding, for either sign of the padding value."""
     floating = stored.dtype.kind == "f"
     prefix = "Float" if stored.dtype == np.float32 else "DoubleFloat" if floating else ""
     value = header.value(f"{prefix}PixelPaddingValue")

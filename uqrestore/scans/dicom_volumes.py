@@ -1,4 +1,4 @@
-"""Volumes of a DICOM series that has several images at every place, told apart by attributes."""
+"""Volumes of a DICOM series with several images at every place, separated by attributes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def one_volume(frames: list[Frame], volume: int | None) -> tuple[list[Frame], st
         The images of the volume, and a note on the choice; empty if there was none.
 
     Raises:
-        ScanError: If there are several volumes and ``volume`` does not choose one, nothing tells
-            them apart, or the images of the volume are of different kinds.
+        ScanError: If there are several volumes and ``volume`` does not choose one, no attribute
+            separates them, or the images of the volume are of different kinds.
     """
     stacks = _by_place(frames)
     counts = {len(stack) for stack in stacks}
@@ -46,7 +46,7 @@ def one_volume(frames: list[Frame], volume: int | None) -> tuple[list[Frame], st
     if volume is None or not 0 <= volume < len(volumes):
         raise ScanError(
             f"the series holds {len(volumes)} volumes ({many[0].file} and {many[1].file} lie at "
-            f"the same place; {which}); say which with volume=0 to {len(volumes) - 1}."
+            f"the same place; {which}); choose one by --volume, from 0 to {len(volumes) - 1}."
         )
     return _comparable(volumes[volume]), f"volume {volume} of {len(volumes)}, {which}"
 
@@ -73,7 +73,7 @@ def _volumes(stacks: Stacks) -> tuple[list[list[Frame]], list[str]]:
     if not _same_values(stacks, names):
         raise ScanError(
             f"the images at {stacks[0][0].file} and elsewhere combine {', '.join(names)} "
-            "differently, so their volumes cannot be told apart; export one volume."
+            "differently, so their volumes cannot be separated; export one volume."
         )
     volumes: list[list[Frame]] = []
     numbered = False
@@ -133,9 +133,10 @@ def _numbered(stacks: Stacks, names: Sequence[str]) -> Stacks:
         if regular or all(len(set(row.tolist())) == 1 for row in by_place):
             return [sorted(stack, key=lambda f: f.order or (0, 0)) for stack in stacks]
     beside = f" beside {', '.join(names)}" if names else ""
+    fault = "in no order" if unique else "missing or not unique"
     raise ScanError(
-        f"{first.file} and {second.file} lie at the same place, and nothing tells their volumes "
-        f"apart{beside}: InstanceNumber is {'in no order' if unique else 'missing or not unique'}; "
+        f"{first.file} and {second.file} lie at the same place, and no attribute separates their "
+        f"volumes{beside}: InstanceNumber is {fault}; "
         "put each volume in a folder of its own, or remove the copies."
     )
 

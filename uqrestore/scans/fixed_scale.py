@@ -1,4 +1,4 @@
-"""Scans whose numbers mean the same in every patient, such as the Hounsfield units of CT."""
+"""Scans in calibrated units, such as the Hounsfield units of CT."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.scan import Intensity, Scan
+from uqrestore.scans.scan import Intensity, Scan, join_notes
 
 EMPTY = 0.25
 """Share of the range below which there is no tissue: -500 HU of -1000 ... 1000."""
@@ -30,11 +30,9 @@ class FixedScale:
 def on_fixed_scale(scan: Scan, scale: FixedScale | None) -> Scan:
     """Give a scan the scale of a prior that was trained in calibrated units.
 
-    The brightest tissue of a magnitude image is 1 in network units, whatever its number; HU are
-    not to be stretched like that. Values outside the range, such as metal or what a scanner
-    writes outside its field of view, are cut to it, as they were in training, and the note says
-    how many. Where no mask came with the scan, it becomes the body: the largest part that is not
-    air, with all that it encloses.
+    A magnitude image is scaled by its own brightest tissue; HU are not. Values outside the range,
+    such as metal, are clipped to it, as in training, and the note states how many. Without a given
+    mask the mask is the body: the largest part that is not air, with all that it encloses.
 
     Args:
         scan: In patient order.
@@ -61,19 +59,18 @@ def on_fixed_scale(scan: Scan, scale: FixedScale | None) -> Scan:
         )
     voxels = np.clip(scan.voxels, low, high)
     share = float((voxels != scan.voxels).mean())
-    words = f"{100 * share:.2g} % of the voxels cut to {low:g} ... {high:g} {unit}"
-    notes = [note for note in (scan.source.note, words if share else "") if note]
+    clipped = f"{100 * share:.2g} % of the voxels cut to {low:g} ... {high:g} {unit}"
     return replace(
         scan,
         voxels=voxels,
         mask=scan.mask if scan.source.given_mask else body(voxels > empty),
         intensity=Intensity.from_range(low, high, unit),
-        source=replace(scan.source, note="; ".join(notes)),
+        source=replace(scan.source, note=join_notes(scan.source.note, clipped if share else "")),
     )
 
 
 def body(tissue: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """Return the largest part of what is not air, lungs and bowel included, the table not."""
+    """Return the body: the largest part that is not air, lungs and bowel filled, no table."""
     from scipy.ndimage import binary_fill_holes, binary_opening, label
 
     solid = np.stack(

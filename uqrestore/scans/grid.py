@@ -1,4 +1,4 @@
-"""Where voxels lie in the patient, and how one grid of voxels becomes another."""
+"""Voxel grids in patient space: affine, orientation, resampling."""
 
 import itertools
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class Grid:
 
 
 def affine_fault(affine: Shaped[np.ndarray, "4 4"]) -> str | None:
-    """Say what is wrong with an affine, or return None.
+    """Return why an affine places no voxels, or None.
 
     Singular is judged relative to the spacing: the volume of a voxel against the volume of the
     box of its three edges.
@@ -106,7 +106,7 @@ def affine_fault(affine: Shaped[np.ndarray, "4 4"]) -> str | None:
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a file's axes become right, anterior, superior: a permutation and flips, no arithmetic.
+    """Permutation and flips that turn a file's axes to right, anterior, superior; no arithmetic.
 
     Attributes:
         axes: Entry ``a`` is the file's axis that becomes axis ``a`` of the result.

@@ -26,12 +26,12 @@ def available_bytes() -> int | None:
 
 
 def check_memory(needed: int, name: str, claim: str = "its header") -> None:
-    """Refuse what does not fit before anything of that size is allocated.
+    """Refuse an allocation that exceeds the free memory, before it is made.
 
     Args:
         needed: Bytes at the peak.
         name: Of the file, for the message.
-        claim: What asks for so much.
+        claim: Source of the number, for the message.
 
     Raises:
         ScanError: If less memory is free.

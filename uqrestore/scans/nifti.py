@@ -142,7 +142,9 @@ def _one_volume(image: Any, path: Path, volume: int | None) -> tuple[np.ndarray,
         )
     count = shape[3] if len(shape) == 4 else 1
     if volume is None and count != 1:
-        raise ScanError(f"{name}: holds {count} volumes; say which with volume=0 to {count - 1}.")
+        raise ScanError(
+            f"{name}: holds {count} volumes; choose one by --volume, from 0 to {count - 1}."
+        )
     if volume is not None and not 0 <= volume < count:
         raise ScanError(f"{name}: holds {count} volumes, so volume={volume} does not exist.")
     check_size(image, path)

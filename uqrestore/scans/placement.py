@@ -11,7 +11,7 @@ from uqrestore.scans.grid import Grid, Orientation, resample
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where a model's slices lie: the record that makes every change of grid reversible.
+    """Position of a model's slices on the scan's grid, so that every change is reversible.
 
     A model's voxel ``(i, j, k)`` is voxel ``(i + offset[0], j + offset[1], k)`` of ``working``,
     which is the scan's own grid in patient order, or a resampled one where that was asked for.
@@ -21,7 +21,7 @@ class Placement:
         working: Grid the model's was cut from.
         scan: The scan's own grid in patient order.
         native: The scan's grid as in its file.
-        orientation: How ``native`` became ``scan``.
+        orientation: Turn from ``native`` to ``scan``.
         offset: First column and row of the model's grid on the working one; negative = padded.
         space_code: NIfTI code of the space of the affines.
         source_format: ``"NIfTI"``, ``"DICOM"`` or ``"none"``.
@@ -60,7 +60,7 @@ class Placement:
 
         Args:
             volume: Indexed (x, y, z) on the model's grid.
-            fill: Value where the model says nothing.
+            fill: Value outside the model's grid.
         """
         working = np.full(self.working.shape, fill, volume.dtype)
         on_model, on_working = self._overlap()

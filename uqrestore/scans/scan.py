@@ -1,4 +1,4 @@
-"""One scan in memory: voxels in patient order, their place, their units."""
+"""Scan in memory: voxels in patient order, grid, mask, intensity scale and source."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -72,7 +72,7 @@ class Intensity:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a scan came from; a name without its folder, since folders name people and machines.
+    """Origin of a scan; its name is without folder, since folders name people and machines.
 
     Attributes:
         name: File name.
@@ -85,7 +85,7 @@ class Source:
         volume: The volume asked for of a 4-D file.
         noise_std: Noise of raw k-space, where it was given.
         tags: The few header values that are kept of a DICOM series.
-        note: Anything the reader was told to do, such as the volume taken from a 4-D file.
+        note: Choices and changes of the reader, such as the volume taken from a 4-D file.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Scan:
         intensity: Map between the file's units and the network's.
         source: Where the scan came from.
         native: The grid as it stands in the file.
-        orientation: How the file's axes became patient axes.
+        orientation: Turn from the file's axes to patient axes.
     """
 
     voxels: Float[np.ndarray, "x y z"]
@@ -151,7 +151,7 @@ class Scan:
 
     @property
     def identity(self) -> str:
-        """Names what was read: of a file its bytes and options, else the key; see ``identify``."""
+        """Identifier of the input: file hash and read options, or the key of an array."""
         source = self.source
         if not source.sha256:
             return f"key {self.key:016x}"
@@ -165,7 +165,7 @@ class Scan:
 
 
 def identify(sha256: str, mask_sha256: str, volume: int | None) -> str:
-    """Name an input by the bytes of its files and what was asked of them."""
+    """Return the identifier of an input: hashes of its files and the volume."""
     return f"sha256 {sha256} mask {mask_sha256 or None} volume {volume}"
 
 

@@ -35,7 +35,7 @@ class TrainingDomain:
 
     @property
     def unknown(self) -> str:
-        """What must be known before a scan can be called in scope, and is not."""
+        """Fields that a verdict of in scope needs and that are not known, as text."""
         missing = {"pixel size": self.voxel_size, "contrast": self.contrast}
         return " and ".join(name for name, value in missing.items() if value is None)
 
@@ -78,14 +78,14 @@ class Verdict:
 
     @property
     def summary(self) -> str:
-        """The verdict in a few words, and its findings."""
+        """Short text of the verdict and its findings."""
         state = {True: "in scope", False: "OUT OF SCOPE", None: "scope unknown"}[self.in_scope]
         return f"{state}: {'; '.join(self.findings)}" if self.findings else state
 
     def __str__(self) -> str:
         state, _, findings = self.summary.partition(": ")
-        words = f"{state} of the model's training data"
-        return f"{words}: {findings}" if findings else words
+        verdict = f"{state} of the model's training data"
+        return f"{verdict}: {findings}" if findings else verdict
 
 
 def check_scope(
