@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.networks.test_linear_guess import BATCH, SHAPE, inpainting, lines, matrix, randn
 from tests.networks.test_low_rank_guess import RANK, dense, eye
 from uqrestore.networks import InvFussion
-from uqrestore.networks.linear.classes import NARROW, POOLED, ClasswiseEstimator
+from uqrestore.networks.linear.classes import MIN_VARIANCE, POOLED, ClasswiseEstimator
 from uqrestore.networks.linear.gaussian import FLOOR, strength
 from uqrestore.operators import Inpainting, Zero, mix
 from uqrestore.problem import Problem
@@ -43,7 +43,7 @@ def of_truth(made: ClasswiseEstimator) -> list[int]:
 
 def covariance_of(made: ClasswiseEstimator, shares: Tensor) -> Tensor:
     law = made.model_of(shares)
-    return law.spread(law.gather(eye())).flatten(1)
+    return law.synthesise(law.analyse(eye())).flatten(1)
 
 
 def test_it_finds_the_classes_and_their_moments() -> None:
@@ -53,7 +53,7 @@ def test_it_finds_the_classes_and_their_moments() -> None:
         shares = torch.eye(2, dtype=torch.float64)[place]
         torch.testing.assert_close(made.model_of(shares).mean, parts[k].mean(0))
         wanted = (EACH * own[k] + POOLED * (own[0] + own[1]) / 2) / (EACH + POOLED)
-        wanted = wanted + NARROW * made.first.basis.mT @ made.first.basis
+        wanted = wanted + MIN_VARIANCE * made.first.basis.mT @ made.first.basis
         torch.testing.assert_close(covariance_of(made, shares), wanted, rtol=0.0, atol=0.01)
 
 
@@ -62,7 +62,7 @@ def test_all_classes_in_their_shares_are_the_law_of_all() -> None:
     shares = torch.tensor([0.5, 0.5], dtype=torch.float64)
     torch.testing.assert_close(made.model_of(shares).mean, seen.mean(0))
     wanted = torch.cov(seen.flatten(1).mT, correction=0)
-    wanted = wanted + NARROW * made.first.basis.mT @ made.first.basis
+    wanted = wanted + MIN_VARIANCE * made.first.basis.mT @ made.first.basis
     torch.testing.assert_close(covariance_of(made, shares), wanted, rtol=0.0, atol=0.01)
 
 

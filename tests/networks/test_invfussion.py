@@ -248,7 +248,9 @@ def test_the_problem_is_laid_out_once_for_all_calls(network: nn.Module) -> None:
     denoiser = NetworkDenoiser(network)
     first, second = (simulate(fourier(), randn(BATCH, *SHAPE, seed=s)) for s in (5, 6))
     x, sigma = randn(BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)
-    assert denoiser._measurement(first, (BATCH,)) is denoiser._measurement(first, (BATCH,))
+    prepared = denoiser.prepare(first, (BATCH,))
+    assert denoiser._measurement(prepared, (BATCH,)) is prepared.measurement
+    assert torch.equal(denoiser(x, sigma, prepared), denoiser(x, sigma, first))
     apart = (denoiser(x, sigma, first) - denoiser(x, sigma, second)).abs().max()
     assert apart > 1e-3, "another problem is heard at once"
 

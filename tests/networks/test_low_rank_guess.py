@@ -125,7 +125,7 @@ def test_more_directions_than_there_can_be_are_refused() -> None:
         LowRankEstimator(SHAPE, 3, PIXELS)
     with pytest.raises(ValueError, match="guess_rank is -1"):
         LowRankEstimator(SHAPE, 3, -1)
-    with pytest.raises(ValueError, match="10 images cannot tell 4 directions"):
+    with pytest.raises(ValueError, match="10 images do not determine 4 directions"):
         LowRankEstimator(SHAPE, 3, RANK).double().fit(images(10))
 
 

@@ -71,3 +71,29 @@ def test_zero_stays_zero() -> None:
     x, steps = conjugate_gradient(lambda p: p, torch.zeros(2, 3), dims=1)
     assert steps == 0
     assert (x == 0).all()
+
+
+def test_orthogonal_residuals_make_few_steps_independent_of_rounding() -> None:
+    """Large eigenvalues apart from the rest, as images have: rounding then takes over early."""
+    values = torch.cat([torch.logspace(5, 3, 12), torch.logspace(1, -1, 188)]).double()
+    frame = torch.linalg.qr(normal(200, 200)).Q
+    matrix, b = frame * values @ frame.mT, normal(200, seed=1)
+
+    def run(steps: int, *, shaken: bool, reorthogonalise: bool = True) -> Tensor:
+        def system(x: Tensor) -> Tensor:
+            sent = matrix @ x
+            return sent * (1 + 2e-16 * normal(200, seed=2)) if shaken else sent
+
+        x, _ = conjugate_gradient(
+            system, b, dims=1, tol=0.0, max_iter=steps, reorthogonalise=reorthogonalise
+        )
+        return x
+
+    plain = run(40, shaken=False, reorthogonalise=False)
+    moved = run(40, shaken=True, reorthogonalise=False) - plain
+    assert moved.abs().max() > 1e-5 * plain.abs().max(), "what is to be avoided"
+    for steps in (5, 40, 200):
+        found, other = (run(steps, shaken=shaken) for shaken in (False, True))
+        assert (found - other).abs().max() < 1e-9 * found.abs().max()
+    torch.testing.assert_close(run(5, shaken=False), run(5, shaken=False, reorthogonalise=False))
+    torch.testing.assert_close(matrix @ run(200, shaken=False), b, rtol=0, atol=1e-9)

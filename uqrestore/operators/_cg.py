@@ -28,6 +28,7 @@ def conjugate_gradient(
     precondition: Callable[[Tensor], Tensor] | None = None,
     tol: float = 1e-6,
     max_iter: int = 200,
+    reorthogonalise: bool = False,
 ) -> tuple[Tensor, int]:
     r"""Solve :math:`N x = b` for symmetric positive semi-definite :math:`N`.
 
@@ -44,6 +45,11 @@ def conjugate_gradient(
         precondition: Approximation of :math:`N^{-1}`, symmetric positive definite.
         tol: Stop a system once ``||b - N x|| <= tol ||b||``.
         max_iter: Maximum number of iterations.
+        reorthogonalise: Keep every residual orthogonal to those before, at the cost of keeping
+            them. In finite precision residuals lose their orthogonality once a large eigenvalue
+            has been found; what follows depends on every rounding, and so on the batch size and
+            the number of threads. Needed where ``max_iter`` ends the iteration, not ``tol``. Real
+            systems without a preconditioner.
 
     Returns:
         The solutions, and the number of iterations of the slowest system.
@@ -64,6 +70,7 @@ def conjugate_gradient(
     size = rho if precondition is None else inner(r, r, dims)
     limit = tol**2 * inner(b, b, dims)
     active = size > limit
+    earlier = _Residuals(r, dims, max_iter) if reorthogonalise else None
     for iteration in range(max_iter):
         if not active.any():
             return x, iteration
@@ -72,7 +79,11 @@ def conjugate_gradient(
         active = active & (curvature > 0)
         alpha = torch.where(active, rho / curvature, 0)
         add_scaled(x, alpha, p)
+        if earlier is not None:
+            earlier.add(iteration, r, rho)
         add_scaled(r, -alpha, q)
+        if earlier is not None:
+            r = earlier.remove_from(r, iteration + 1)
         z = r if precondition is None else precondition(r)
         last, rho = rho, inner(r, z, dims)
         beta = torch.where(active, rho / last, 0)
@@ -80,3 +91,24 @@ def conjugate_gradient(
         size = rho if precondition is None else inner(r, r, dims)
         active = active & (size > limit)
     return x, max_iter
+
+
+class _Residuals:
+    """Residuals of a batch of systems, as rows of unit norm."""
+
+    def __init__(self, like: Tensor, dims: int, count: int) -> None:
+        flat = like.flatten(like.ndim - dims)
+        self.rows = flat.new_zeros(*flat.shape[:-1], count, flat.shape[-1])
+
+    def add(self, index: int, residual: Tensor, square: Tensor) -> None:
+        """Keep a residual whose squared norm is known; one of length zero stays zero."""
+        scale = torch.where(square > 0, square.rsqrt(), 0)
+        row = self.rows[..., index, :]
+        torch.mul(residual.reshape(row.shape), scale[..., None], out=row)
+
+    def remove_from(self, residual: Tensor, count: int) -> Tensor:
+        """Return a residual without its components along the first ``count``."""
+        rows, column = self.rows[..., :count, :], residual.reshape(*self.rows.shape[:-2], -1, 1)
+        for _ in range(2):  # twice is enough: the second takes off the rounding of the first
+            column = column - rows.mT @ (rows @ column)
+        return column.reshape(residual.shape)

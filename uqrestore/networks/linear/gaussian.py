@@ -1,6 +1,9 @@
-"""A Gaussian law of images as a value, and the linear estimate under it."""
+"""Gaussian model of images as a value, and the linear MMSE estimate under it."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -10,20 +13,48 @@ from uqrestore.operators._cg import conjugate_gradient, expand_to
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.problem import Problem
 
+Estimate = TypeVar("Estimate", bound=Callable[..., Any])
+
 FLOOR = 3e-4
-"""Variance of what a law does not know, as a share of a unit image."""
+"""Variance of what the model does not describe, as a share of a unit image."""
+RESIDUAL = 1e-14
+"""Residual, as a share of the right-hand side, at which conjugate gradients stop."""
+MIN_STD = 0.02
+"""Lower bound on the standard deviation of a pixel, as a share of the largest."""
+
+
+def in_double(estimate: Estimate) -> Estimate:
+    """Run a function of ``(estimator, problem, ...)`` in float64, outside autocast.
+
+    Many conjugate gradient steps amplify rounding: in float32 an estimate from k-space moved by
+    1e-4 of the range with the number of images that were estimated together, even with residuals
+    kept orthogonal. An estimator in training stays in float32: the fewer steps of a training move
+    by 1e-5, and float64 would cost a third of the throughput. Nothing is recorded for autograd;
+    the result is of the type of the measurement.
+    """
+
+    @functools.wraps(estimate)
+    @torch.no_grad()
+    def run(estimator: nn.Module, problem: Problem, *args: object, **options: object) -> Tensor:
+        y = problem.y
+        if not estimator.training and y.device.type != "mps":  # which has no float64
+            problem = problem.to(torch.float64)
+        with torch.autocast(y.device.type, enabled=False):
+            return estimate(estimator, problem, *args, **options).to(y.dtype.to_real())
+
+    return cast(Estimate, run)
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianModel:
-    r"""Images :math:`\mu + L z` of white :math:`z`, :math:`L = [B, diag(s) F^{-1} S^{1/2} F]`.
+    r"""Images :math:`\mu + L z` of white :math:`z`, :math:`L = [B R, diag(s) F^{-1} S^{1/2} F]`.
 
     Attributes:
         mean: Shape ``(*problem, channel, row, column)``, or without the problems.
-        basis: Widest directions times their standard deviations, ``(rank, pixel)``.
-        std: Standard deviations of what these leave, ``(channel, row, column)``.
-        spectrum: Its power spectrum, as ``torch.fft.rfft2`` lays it out.
-        turn: Square root of the covariance of the coefficients of the basis, of each problem, shape
+        basis: Principal directions times their standard deviations, ``(rank, pixel)``.
+        std: Standard deviation of the remainder in every pixel, ``(channel, row, column)``.
+        spectrum: Power spectrum of the remainder, as ``torch.fft.rfft2`` lays it out.
+        root: :math:`R`, a square root of the covariance of the coefficients of the basis, shape
             ``(*problem, rank, rank)``; None: they are white.
     """
 
@@ -31,114 +62,122 @@ class GaussianModel:
     basis: Tensor
     std: Tensor
     spectrum: Tensor
-    turn: Tensor | None = None
+    root: Tensor | None = None
+
+    def to(self, dtype: torch.dtype) -> "GaussianModel":
+        """Return the model in another floating-point type."""
+        root = None if self.root is None else self.root.to(dtype)
+        tensors = (self.mean, self.basis, self.std, self.spectrum)
+        return GaussianModel(*(tensor.to(dtype) for tensor in tensors), root)
 
     @property
     def coefficients(self) -> int:
-        """The length of ``z``."""
+        """Length of ``z``."""
         return len(self.basis) + self.std.numel()
 
-    def spread(self, z: Float[Tensor, "*batch coefficient"]) -> Tensor:
+    def synthesise(self, z: Float[Tensor, "*batch coefficient"]) -> Tensor:
         """Apply ``L``."""
         wide, fine = z.tensor_split([len(self.basis)], dim=-1)
-        if self.turn is not None:
-            wide = (self.turn @ wide[..., None])[..., 0]
+        if self.root is not None:
+            wide = (self.root @ wide[..., None])[..., 0]
         fine = filtered(fine.unflatten(-1, self.std.shape), self.spectrum.sqrt())
-        return (wide @ self.basis.to(z.dtype)).unflatten(-1, self.std.shape) + self.std * fine
+        return (wide @ self.basis).unflatten(-1, self.std.shape) + self.std * fine
 
-    def gather(self, x: Float[Tensor, "*batch channel row column"]) -> Tensor:
+    def analyse(self, x: Float[Tensor, "*batch channel row column"]) -> Tensor:
         """Apply ``L^T``."""
-        wide = x.flatten(-3) @ self.basis.to(x.dtype).mT
-        if self.turn is not None:
-            wide = (self.turn.mT @ wide[..., None])[..., 0]
+        wide = x.flatten(-3) @ self.basis.mT
+        if self.root is not None:
+            wide = (self.root.mT @ wide[..., None])[..., 0]
         fine = filtered(self.std * x, self.spectrum.sqrt()).flatten(-3)
         return torch.cat([wide, fine], -1)
 
 
 def linear_estimate(
-    law: GaussianModel, problem: Problem, y: Tensor, steps: int
+    model: GaussianModel, problem: Problem, y: Tensor, steps: int
 ) -> Float[Tensor, "*batch channel row column"]:
-    """Return the linear MMSE estimate of a measurement, by so many conjugate gradients.
+    """Return the linear MMSE estimate of images, approximately.
 
     Args:
-        law: Of the images.
-        problem: The operators and noise levels.
+        model: Of the images, in the type of the measurements.
+        problem: Operators and noise levels.
         y: Measurements ``(*more, *problem, *out_shape)``.
-        steps: Each brings the estimate nearer, so few are of use.
+        steps: Conjugate gradient steps.
     """
     operator = problem.operator
-    mean = law.mean.to(y.dtype.to_real()).expand(*problem.problem_shape, *problem.in_shape)
-    left = law.gather(_back(problem, y - operator.forward(mean)))
-    return mean + law.spread(solve(law, problem, left, steps))
+    mean = model.mean.expand(*problem.problem_shape, *problem.in_shape)
+    residual = model.analyse(_back(problem, y - operator.forward(mean)))
+    return mean + model.synthesise(solve(model, problem, residual, steps))
 
 
-def solve(law: GaussianModel, problem: Problem, b: Tensor, steps: int) -> Tensor:
-    r"""Return ``z`` of :math:`(L^T A' A L + v) z = b`, about.
+def solve(model: GaussianModel, problem: Problem, b: Tensor, steps: int) -> Tensor:
+    r"""Return ``z`` of :math:`(L^T A' A L + v) z = b`, approximately.
 
-    With noise :math:`A'` is the transpose and :math:`v` the variance of the noise. Without, what
-    the law does not know is all there is, white in the image and not in the measurement: then
-    :math:`A'` is the pseudo-inverse, and singular values of a blur, however small, no longer
-    count.
+    With noise, :math:`A'` is the transpose and :math:`v` the variance of the noise. Without noise,
+    :math:`v` stands for what the model does not describe, which is white in the image and not in
+    the measurement: :math:`A'` is then the pseudo-inverse, so that small singular values of a blur
+    count as much as large ones.
     """
     operator = problem.operator
     variance = _variance(problem, b)
 
     def system(z: Tensor) -> Tensor:
-        return law.gather(_back(problem, operator.forward(law.spread(z)))) + variance * z
+        seen = _back(problem, operator.forward(model.synthesise(z)))
+        return model.analyse(seen) + variance * z
 
-    enough = DONE * torch.finfo(b.dtype).eps
-    found, _ = conjugate_gradient(system, b, dims=1, tol=enough, max_iter=steps)
+    return solve_system(system, b, dims=1, steps=steps)
+
+
+def solve_system(system: Callable[[Tensor], Tensor], b: Tensor, *, dims: int, steps: int) -> Tensor:
+    """Return what so many conjugate gradient steps give, whatever else is in the batch."""
+    found, _ = conjugate_gradient(
+        system, b, dims=dims, tol=RESIDUAL, max_iter=steps, reorthogonalise=True
+    )
     return found
 
 
-def seen(problem: Problem, x: Tensor) -> Tensor:
+def normal(problem: Problem, x: Tensor) -> Tensor:
     """Return ``A' A x`` of images ``(*more, *problem, channel, row, column)``."""
     return _back(problem, problem.operator.forward(x))
 
 
 def _back(problem: Problem, y: Tensor) -> Tensor:
     """Return ``A' y``."""
-    quiet = _quiet(problem, y)
-    if quiet.all():
+    noise_free = _noise_free(problem, y)
+    if noise_free.all():
         return problem.operator.pinv(y)
     adjoint = problem.operator.adjoint(y)
-    if not quiet.any():
+    if not noise_free.any():
         return adjoint
-    return torch.where(expand_to(quiet, len(problem.in_shape)), problem.operator.pinv(y), adjoint)
+    chosen = expand_to(noise_free, len(problem.in_shape))
+    return torch.where(chosen, problem.operator.pinv(y), adjoint)
 
 
 def _variance(problem: Problem, like: Tensor) -> Tensor:
-    quiet = _quiet(problem, like)
-    if quiet.all():
+    noise_free = _noise_free(problem, like)
+    if noise_free.all():
         return like.new_tensor(FLOOR)
     std = torch.as_tensor(problem.noise_std, dtype=like.dtype, device=like.device)
     noisy = std.square() + FLOOR * strength(problem.operator, like)
-    return expand_to(torch.where(quiet, FLOOR, noisy), 1)
+    return expand_to(torch.where(noise_free, FLOOR, noisy), 1)
 
 
-def _quiet(problem: Problem, like: Tensor) -> Tensor:
+def _noise_free(problem: Problem, like: Tensor) -> Tensor:
     """Return which problems have no noise, where the pseudo-inverse is a closed form."""
     std = torch.as_tensor(problem.noise_std, device=like.device)
     return (std == 0) & problem.operator.exact_pinv
 
 
-FAINT = 0.02
-"""Least standard deviation of a pixel, as a share of the largest."""
-DONE = 10
-"""Residual, as a share of the first and in units of rounding, at which a problem is solved."""
-
-
 class SpectralModel(nn.Module):
-    r"""What both linear guesses know of images, fitted to them and stored with the weights.
+    r"""Mean, standard deviations and power spectrum of images, stored with the weights.
 
-    Away from the mean image, :math:`C = \operatorname{diag}(s) F^{-1} S F \operatorname{diag}(s)`.
+    About the mean image, :math:`C = \operatorname{diag}(s) F^{-1} S F \operatorname{diag}(s)`.
 
     Args:
         image_shape: ``(channel, row, column)``.
     """
 
     images = 3000
-    """How many training images to fit it to."""
+    """Number of training images that it is fitted to."""
 
     mean: Tensor
     std: Tensor
@@ -153,22 +192,22 @@ class SpectralModel(nn.Module):
         self.register_buffer("spectrum", torch.ones(channels, rows, columns // 2 + 1))
 
     def fit_spectrum(self, centred: Float[Tensor, "image channel row column"]) -> None:
-        """Take standard deviations and spectrum from images about their mean."""
+        """Set standard deviations and spectrum from images about their mean."""
         std = centred.square().mean(0).sqrt()
-        self.std.copy_(std.clamp(min=FAINT * float(std.max())))
+        self.std.copy_(std.clamp(min=MIN_STD * float(std.max())))
         power = torch.fft.rfft2(centred / self.std, norm="ortho").abs().square().mean(0)
         self.spectrum.copy_(power)
 
 
 def strength(operator: LinearOperator, like: Tensor) -> Float[Tensor, " *problem"]:
-    """Return the mean square of the singular values of each problem, about."""
+    """Return the mean square of the singular values of each problem, by one random probe."""
     probe = torch.randn(operator.in_shape, generator=torch.Generator().manual_seed(0)).to(like)
     dims = tuple(range(-len(operator.out_shape), 0))
     rank = operator.rank()
     if rank is None:
         rank = torch.full(operator.problem_shape, probe.numel())
-    seen = operator.forward(probe.expand(*operator.problem_shape, *operator.in_shape))
-    return seen.abs().square().sum(dims) / rank.to(probe.device).clamp(min=1)
+    measured = operator.forward(probe.expand(*operator.problem_shape, *operator.in_shape))
+    return measured.abs().square().sum(dims) / rank.to(probe.device).clamp(min=1)
 
 
 def filtered(x: Float[Tensor, "*batch channel row column"], gain: Tensor) -> Tensor:

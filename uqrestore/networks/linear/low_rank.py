@@ -1,4 +1,4 @@
-"""The linear estimate under a law of widest directions and a spectrum of what they leave."""
+"""Linear MMSE estimate under a Gaussian model of principal directions and a spectrum."""
 
 import torch
 from jaxtyping import Float
@@ -7,23 +7,24 @@ from torch import Tensor
 from uqrestore.networks.linear.gaussian import (
     GaussianModel,
     SpectralModel,
+    in_double,
     linear_estimate,
-    seen,
+    normal,
     solve,
 )
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
 
-OVER = 12
+OVERSAMPLING = 12
 """Directions sought beyond those that are kept, so that the last of these are right too."""
 ROUNDS = 6
-"""Subspace iterations of that search."""
+"""Subspace iterations of the search for principal directions."""
 
 
 class LowRankEstimator(SpectralModel):
-    r"""Linear MMSE estimate under a Gaussian law of images, by a few conjugate gradients.
+    r"""Linear MMSE estimate under a Gaussian model of images, by a few conjugate gradients.
 
-    The law has a mean image, its widest directions, and for what these leave a standard deviation
+    The model has a mean image, principal directions, and for the remainder a standard deviation
     for each pixel and one power spectrum: :math:`C = L L^T` with :math:`L = [B, \operatorname{diag}
     (s) F^{-1} S^{1/2} F]`. The estimate is :math:`\mu + L z`, where :math:`z` minimises
 
@@ -31,13 +32,11 @@ class LowRankEstimator(SpectralModel):
 
     with :math:`v` the variance of the noise (:func:`uqrestore.networks.linear.gaussian.solve` says
     what it is where there is none). Only :math:`A`, :math:`A^T` and :math:`A^+` are needed.
-    :class:`uqrestore.networks.linear.spectral.SpectralEstimator` is its forerunner: without the
-    directions, and in the units of :math:`A^+ y` at every noise.
 
     Args:
         image_shape: ``(channel, row, column)``.
         iterations: Conjugate gradient steps.
-        rank: Widest directions; 0 leaves the spectrum alone.
+        rank: Number of principal directions; 0 leaves the spectrum alone.
 
     Raises:
         ValueError: If there are more directions than pixels.
@@ -57,64 +56,63 @@ class LowRankEstimator(SpectralModel):
         self.register_buffer("basis", torch.zeros(rank, pixels))
 
     @property
-    def law(self) -> GaussianModel:
-        """What is known of the images."""
+    def model(self) -> GaussianModel:
+        """Gaussian model of all images."""
         return GaussianModel(self.mean, self.basis, self.std, self.spectrum)
 
     @torch.no_grad()
     def fit(self, images: Float[Tensor, "image channel row column"]) -> None:
-        """Take mean, directions, standard deviations and spectrum from training images.
+        """Set mean, directions, standard deviations and spectrum from training images.
 
         Raises:
             ValueError: If there are fewer images than directions.
         """
-        if len(images) <= self.rank + OVER:
+        if len(images) <= self.rank + OVERSAMPLING:
             raise ValueError(
-                f"{len(images)} images cannot tell {self.rank} directions; give more than "
-                f"{self.rank + OVER}, or lower guess_rank."
+                f"{len(images)} images do not determine {self.rank} directions; give more than "
+                f"{self.rank + OVERSAMPLING}, or lower guess_rank."
             )
         self.mean.copy_(images.mean(0))
         rest = (images - self.mean).flatten(1)
         if self.rank:
-            widest, lengths = _widest(rest, self.rank)
-            self.basis.copy_((widest * lengths).mT)
-            rest = rest - rest @ widest @ widest.mT
+            directions, std = _principal(rest, self.rank)
+            self.basis.copy_((directions * std).mT)
+            rest = rest - rest @ directions @ directions.mT
         self.fit_spectrum(rest.unflatten(1, self.image_shape))
 
-    @torch.no_grad()
+    @in_double
     def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
         """Estimate the images of a problem, shape ``(*batch, *in_shape)``."""
-        with torch.autocast(problem.y.device.type, enabled=False):
-            return linear_estimate(self.law, problem, problem.y, self.iterations)
+        model = self.model.to(problem.y.dtype.to_real())
+        return linear_estimate(model, problem, problem.y, self.iterations)
 
     def covariance(self, x: Tensor) -> Tensor:
         """Apply ``C``."""
-        return self.law.spread(self.law.gather(x))
+        model = self.model.to(x.dtype)
+        return model.synthesise(model.analyse(x))
 
-    @torch.no_grad()
     def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
-        r"""Apply the covariance that the law has left after a measurement.
+        r"""Apply the posterior covariance of the model.
 
-        Along what is measured without noise, nothing.
+        It is zero along what is measured without noise.
 
         Args:
             problem: A problem or a batch of problems.
             x: Images ``(*more, *problem_batch, channel, row, column)``.
         """
-        law = self.law
-        with torch.autocast(problem.y.device.type, enabled=False):
-            wide = law.gather(problem.project_null(x))
-            left = law.gather(seen(problem, law.spread(wide)))
-            known = solve(law, problem, left, self.iterations)
-            return problem.project_null(law.spread(wide - known))
+        model = self.model.to(x.dtype)
+        wide = model.analyse(problem.project_null(x))
+        seen = model.analyse(normal(problem, model.synthesise(wide)))
+        known = solve(model, problem, seen, self.iterations)
+        return problem.project_null(model.synthesise(wide - known))
 
 
-def _widest(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the widest directions of centred rows, as columns, and their standard deviations."""
+def _principal(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return principal directions of centred rows, as columns, and their standard deviations."""
     generator = torch.Generator().manual_seed(0)
-    wanted = min(count + OVER, rows.shape[1])
+    wanted = min(count + OVERSAMPLING, rows.shape[1])
     block = torch.randn(rows.shape[1], wanted, generator=generator).to(rows)
     for _ in range(ROUNDS):
         block = torch.linalg.qr(rows.mT @ (rows @ block)).Q
-    _, sizes, turn = torch.linalg.svd(rows @ block, full_matrices=False)
-    return (block @ turn.mT)[:, :count], sizes[:count] / len(rows) ** 0.5
+    _, sizes, rotation = torch.linalg.svd(rows @ block, full_matrices=False)
+    return (block @ rotation.mT)[:, :count], sizes[:count] / len(rows) ** 0.5
