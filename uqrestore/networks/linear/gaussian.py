@@ -67,8 +67,8 @@ class GaussianModel:
     def to(self, dtype: torch.dtype) -> "GaussianModel":
         """Return the model in another floating-point type."""
         root = None if self.root is None else self.root.to(dtype)
-        tensors = (self.mean, self.basis, self.std, self.spectrum)
-        return GaussianModel(*(tensor.to(dtype) for tensor in tensors), root)
+        mean, basis, std = (t.to(dtype) for t in (self.mean, self.basis, self.std))
+        return GaussianModel(mean, basis, std, self.spectrum.to(dtype), root)
 
     @property
     def coefficients(self) -> int:
