@@ -1,110 +1,15 @@
 """Write the pages that follow from the code: the command line, and the modules of the API."""
 
-import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import uqrestore
-from uqrestore.methods import Method
 
 Command = Any
 """A command of click, which typer carries under names of its own."""
-
-ROOMS: dict[str, tuple[str, ...]] = {
-    "The package": ("uqrestore",),
-    "Operators": (
-        "uqrestore.operators.base",
-        "uqrestore.operators.masked_fourier",
-        "uqrestore.operators.coil_fourier",
-        "uqrestore.operators.radial_fourier",
-        "uqrestore.operators.radon",
-        "uqrestore.operators.inpainting",
-        "uqrestore.operators.strided_blur",
-        "uqrestore.operators.downsampling",
-        "uqrestore.operators.matrix",
-        "uqrestore.operators.masks",
-        "uqrestore.operators.adapters",
-    ),
-    "Problems and noise": ("uqrestore.problem", "uqrestore.noise"),
-    "Priors in closed form": (
-        "uqrestore.priors.closed_form",
-        "uqrestore.priors.gaussian",
-        "uqrestore.priors.mixture",
-        "uqrestore.priors.low_rank",
-    ),
-    "Networks": (
-        "uqrestore.diffusion.denoiser",
-        "uqrestore.diffusion.posterior_mean",
-        "uqrestore.networks.hdit",
-        "uqrestore.networks.invfussion",
-        "uqrestore.networks.feature_degradation",
-        "uqrestore.networks.measurement",
-        "uqrestore.networks.unet",
-    ),
-    "Training": (
-        "uqrestore.training.run",
-        "uqrestore.training.config",
-        "uqrestore.training.loop",
-        "uqrestore.training.sources",
-        "uqrestore.training.augmentation",
-        "uqrestore.training.power_ema",
-    ),
-    "Methods": tuple(
-        f"uqrestore.methods.{name}"
-        for name in (
-            "conditional",
-            "ssd",
-            "ddrm",
-            "ddnm",
-            "dps",
-            "pigdm",
-            "diffpir",
-            "daps",
-            "moment_matching",
-            "local_gaussian",
-        )
-    ),
-    "Scans": (
-        "uqrestore.scans.scan",
-        "uqrestore.scans.slices",
-        "uqrestore.scans.placement",
-        "uqrestore.scans.scope",
-    ),
-    "Posterior files": (
-        "uqrestore.posterior.plan",
-        "uqrestore.posterior.writer",
-        "uqrestore.posterior.open",
-        "uqrestore.posterior.schema",
-        "uqrestore.posterior.validation",
-        "uqrestore.posterior.view",
-        "uqrestore.posterior.components",
-        "uqrestore.posterior.export",
-    ),
-    "Evaluation": (
-        "uqrestore.diagnostics.scenes",
-        "uqrestore.diagnostics.battery",
-        "uqrestore.diagnostics.coverage",
-        "uqrestore.conformal.guarantee",
-        "uqrestore.conformal.component_box",
-        "uqrestore.diagnostics.heldout",
-        "uqrestore.diagnostics.evaluate",
-        "uqrestore.metrics.image",
-    ),
-    "Restoring": (
-        "uqrestore.restoration.restore",
-        "uqrestore.restoration.options",
-        "uqrestore.restoration.draw",
-        "uqrestore.restoration.acquisition",
-    ),
-    "Looking": (
-        "uqrestore.explorer.opened",
-        "uqrestore.reports.page",
-        "uqrestore.reports.group",
-        "uqrestore.reports.example",
-    ),
-}
 
 
 def write_generated(folder: Path) -> None:
@@ -143,35 +48,73 @@ def commands() -> dict[str, Command]:
 
 
 def api() -> str:
-    """Return the page of the API, one section a room."""
+    """Return the page of the API: the front door, then the public names of every room."""
     lines = [
         "# API reference",
         "",
         f"Version {uqrestore.__version__}. Shapes stand in the signatures; everything not listed "
         "here is internal.",
         "",
+        "```{contents}",
+        ":local:",
+        ":depth: 1",
+        "```",
+        "",
     ]
-    for room, modules in ROOMS.items():
-        lines += [f"## {room}", ""]
-        for module in modules:
-            lines += [
-                f"### {module}",
-                "",
-                "```{eval-rst}",
-                f".. automodule:: {module}",
-                "   :members:",
-                "",
-                *(f".. autofunction:: {module}.{name}" for name in _methods(module)),
-                "```",
-                "",
-            ]
+    for module in modules():
+        public = public_names(module)
+        lines += [f"## {module.__name__}", "", "```{eval-rst}"]
+        lines += [f".. automodule:: {module.__name__}", "   :no-members:", ""]
+        for name in public:
+            lines += _entry(module, name)
+        lines += ["```", ""]
     return "\n".join(lines)
 
 
-def _methods(module: str) -> list[str]:
-    """Return the restoration methods of a module: objects, which automodule passes over."""
-    found = vars(importlib.import_module(module))
-    return [name for name, m in found.items() if isinstance(m, Method) and m.__module__ == module]
+def modules() -> Iterator[ModuleType]:
+    """Yield the package, its rooms, and the modules that rooms make public, in this order."""
+    yield uqrestore
+    for name in sorted(uqrestore.__all__):
+        room = getattr(uqrestore, name)
+        if isinstance(room, ModuleType):
+            yield room
+            yield from _inner(room)
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return the public functions, classes and values of a module, without its modules.
+
+    Those of ``__all__``; of a module without it, what is defined there.
+    """
+    own = [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
+    ]
+    names = getattr(module, "__all__", own)
+    public = [name for name in names if not isinstance(getattr(module, name), ModuleType)]
+    return sorted((name for name in public if not name.startswith("__")), key=str.lower)
+
+
+def _inner(room: ModuleType) -> Iterator[ModuleType]:
+    for name in getattr(room, "__all__", ()):
+        value = getattr(room, name)
+        if isinstance(value, ModuleType):
+            yield value
+
+
+def _entry(module: ModuleType, name: str) -> list[str]:
+    """Return the directive of one name: a class with its members, a function, or a registry."""
+    value, full = getattr(module, name), f"{module.__name__}.{name}"
+    if inspect.isclass(value):
+        return [f".. autoclass:: {full}", "   :members:", ""]
+    if callable(value) and hasattr(value, "__name__"):
+        return [f".. autofunction:: {full}", ""]
+    lines = [f".. py:data:: {full}", ""]
+    if isinstance(value, Mapping):
+        keys = ", ".join(f"``{key}``" for key in value)
+        lines += [f"   Registry: {keys}.", ""]
+    return lines
 
 
 def _usage(command: Command) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uqrestore.posterior import Storage
     from uqrestore.reports.page import Written
     from uqrestore.restoration.options import Slices
-    from uqrestore.restoration.restore import Progress
+    from uqrestore.restoration.restore import Progress as RestoreProgress
     from uqrestore.training.loop import Progress as TrainingProgress
 
 AnyPath = str | PathLike[str]
@@ -55,7 +55,7 @@ def restore(
     storage: "Storage | None" = None,
     memory: int | str | None = None,
     overwrite: bool = False,
-    progress: "Callable[[Progress], None] | None" = None,
+    progress: "Callable[[RestoreProgress], None] | None" = None,
     notify: Callable[[str], None] | None = None,
 ) -> OpenPosterior:
     """Restore a scan and open the posterior file, as ``uqrestore reconstruct`` does.

@@ -1,1 +1,35 @@
-"""Diffusion: noise levels, preconditioned denoisers, samplers, losses."""
+"""Diffusion: noise levels, preconditioned denoisers, samplers, posterior moments, losses."""
+
+from uqrestore.diffusion.ddpm import DiscreteDenoiser
+from uqrestore.diffusion.denoiser import (
+    Denoiser,
+    FunctionDenoiser,
+    NetworkDenoiser,
+    Preconditioning,
+    as_denoiser,
+)
+from uqrestore.diffusion.jacobian import jacobian_components
+from uqrestore.diffusion.losses import denoising_loss
+from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
+from uqrestore.diffusion.samplers import sample_heun
+from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.diffusion.windowed import WindowedDenoiser
+from uqrestore.diffusion.wrapped import WrappedDenoiser
+
+__all__ = [
+    "Denoiser",
+    "DiscreteDenoiser",
+    "FunctionDenoiser",
+    "NetworkDenoiser",
+    "PosteriorMoments",
+    "Preconditioning",
+    "WindowedDenoiser",
+    "WrappedDenoiser",
+    "as_denoiser",
+    "denoising_loss",
+    "jacobian_components",
+    "karras_sigmas",
+    "noise_levels",
+    "posterior_moments",
+    "sample_heun",
+]

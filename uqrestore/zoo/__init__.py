@@ -15,6 +15,8 @@ from uqrestore.networks.weights import WeightsError, load_json, load_tensors, sh
 from uqrestore.priors.low_rank import LowRankGaussian
 from uqrestore.zoo.card import PriorCard
 
+__all__ = ["PriorCard", "build_network", "list_priors", "load_card", "load_prior", "locate"]
+
 SCHEMA = 1
 """Version of the cards this code reads."""
 
