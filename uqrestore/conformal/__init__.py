@@ -5,9 +5,10 @@ from uqrestore.conformal.bounds import (
     hoeffding_bentkus_bound,
     hoeffding_bentkus_p_value,
 )
+from uqrestore.conformal.calibrate import calibrate
 from uqrestore.conformal.component_box import ComponentPredictions, calibrate_box
 from uqrestore.conformal.component_scores import ComponentScores, score_components
-from uqrestore.conformal.guarantee import Guarantee, OutOfScopeError, calibrate
+from uqrestore.conformal.guarantee import Guarantee, OutOfScopeError
 from uqrestore.conformal.predictions import Predictions
 from uqrestore.conformal.scope import Scope, Setting
 from uqrestore.conformal.widths import conformal_risk_control, learn_then_test, split_conformal
