@@ -10,7 +10,7 @@ import torch
 from tests.posterior.runs import images, plan, write_rest
 from tests.posterior.test_export import load, scanned, written
 from uqrestore.operators import CoilFourier, Embedding
-from uqrestore.posterior import PosteriorError, PosteriorWriter, export_array, export_nifti
+from uqrestore.posterior import PosteriorError, PosteriorWriter, export_array, export_nifti, inspect
 from uqrestore.posterior.example import example_plan
 
 
@@ -56,6 +56,9 @@ def kspace_run(folder: Path, *, embedded: bool) -> tuple[Path, np.ndarray]:
 @pytest.mark.parametrize("embedded", [False, True])
 def test_arrays_of_kspace_have_slices_first_and_the_phase(embedded: bool, tmp_path: Path) -> None:
     path, phase = kspace_run(tmp_path, embedded=embedded)
+    inspection = inspect(path)
+    assert inspection.faults == ()
+    assert "maps" in str([row.variable for row in inspection.rows]), "complex coil maps"
     arrays = np.load(export_array(path, tmp_path / "a.npz"))
     of, kept = example_plan(draws=3), [0, 2, 3]
     draws = images(of, [0, 1, 2], kept)[:, :, 0]

@@ -268,3 +268,59 @@ def test_what_a_network_predicts_and_what_is_promised_are_kept(tmp_path: Path) -
     np.testing.assert_allclose(estimate["mean_gap"], draws - 49, atol=1e-3)
     np.testing.assert_allclose(ends["upper"] - ends["lower"], 6, rtol=1e-5)
     assert ends.attrs["guarantee"] == '{"alpha": 0.1}'
+
+
+@pytest.mark.timeout(20)
+def test_draws_that_no_memory_holds_are_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(PosteriorError, match=r"1000000000 draws of 3 slices need .* fewer draws"):
+        PosteriorWriter(tmp_path / "a.h5", plan(draws=10**9))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_asked_for_by_what_summaries_hold() -> None:
+    assert plan(draws=32).summary_bytes < 2**20
+    assert plan(draws=20_000).summary_bytes > 20_000**2 * 8, "the inner products of the draws"
+
+
+def test_only_posterior_files_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    for content in (b"of the user", b"\x89HDF\r\n\x1a\n and so on"):
+        path.write_bytes(content)
+        with pytest.raises(PosteriorError, match="is no posterior file, so it is not replaced"):
+            PosteriorWriter(path, plan(), overwrite=True)
+        assert path.read_bytes() == content
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PosteriorError, match="is no posterior file, so it is not replaced"):
+        PosteriorWriter(path, plan(), overwrite=True)
+    path.unlink()
+    finished(path, plan())
+    path.write_bytes(path.read_bytes()[:5000])  # a damaged one may be made again
+    with PosteriorWriter(path, plan(), overwrite=True) as writer:
+        write_rest(writer)
+        writer.finish(writer.summarise())
+    assert validate(path) == []
+
+
+def test_neither_links_nor_files_of_the_user_are_written_through(tmp_path: Path) -> None:
+    users = tmp_path / "users.txt"
+    users.write_text("of the user")
+    for name in ("a.h5.tmp", ".a.h5.tmp"):
+        (tmp_path / name).write_text("of the user")
+    (tmp_path / ".a.h5.uqtmp").symlink_to(users)
+    (tmp_path / ".a.h5.part.uqtmp").symlink_to(users)
+    finished(tmp_path / "a.h5", plan())
+    assert users.read_text() == "of the user"
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".a.h5.tmp", "a.h5", "a.h5.tmp", "users.txt"]
+    (tmp_path / "b.h5.part").symlink_to(users)
+    with pytest.raises(PosteriorError, match="is a link or no plain file"):
+        PosteriorWriter(tmp_path / "b.h5", plan())
+
+
+def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
+    finished(tmp_path / ("a" * 240 + ".h5"), plan())
+    with pytest.raises(PosteriorError, match=r"its name has 244 bytes, but .* 243 fit"):
+        PosteriorWriter(tmp_path / ("a" * 241 + ".h5"), plan())

@@ -65,8 +65,9 @@ def _maps(file: PosteriorFile) -> Iterator[tuple[str, np.ndarray]]:
     for name, variable in (("mean", "mmse"), *zip(known, known, strict=True)):
         yield name, _joined([place(file, v, native=True) for v in file.channel_values(variable)])
     if file.phase is not None:
-        turn = np.exp(1j * file.phase.values)  # an angle itself must not be interpolated
-        yield "phase", np.angle(_joined([place(file, v, True) for v in (turn.real, turn.imag)]))
+        angle = file.phase.values  # itself it must not be interpolated
+        parts = [place(file, part, native=True) for part in (np.cos(angle), np.sin(angle))]
+        yield "phase", np.arctan2(parts[1], parts[0])
 
 
 def _joined(channels: Sequence[np.ndarray]) -> np.ndarray:

@@ -90,6 +90,16 @@ class PosteriorPlan:
         space = (len(self.slices), self.rows, self.columns)
         return space if self.channels == 1 else (self.channels, *space)
 
+    @property
+    def summary_bytes(self) -> int:
+        """Memory that the draws take while they are summarised, beside maps of the volume.
+
+        Marks of every slab, inner products of the draws and what their eigenvectors need, and a
+        row of every draw.
+        """
+        slabs, row = 40 * len(self.slices), 24 * self.channels * self.columns
+        return self.draws * (slabs + row + 48 * self.draws)
+
     def to_volume(
         self, images: Shaped[np.ndarray, "*lead slice channel row column"]
     ) -> Shaped[np.ndarray, "..."]:

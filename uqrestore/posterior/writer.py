@@ -20,6 +20,7 @@ from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import Predicted, Summary, summarise
+from uqrestore.scans.memory import available_bytes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 OUTPUT_BYTES = 2**20  # within which every posterior file names its format
@@ -93,6 +94,7 @@ class PosteriorWriter:
         self.plan = plan
         self._part = self.path.with_name(self.path.name + ".part")
         self._check_place(overwrite)
+        self._check_memory()
         try:
             self._slabs = self._open(overwrite)
         except OSError as error:
@@ -266,6 +268,15 @@ class PosteriorWriter:
             raise PosteriorError(
                 f"{path}: exists and is no posterior file, so it is not replaced; choose another "
                 "name, or remove it."
+            )
+
+    def _check_memory(self) -> None:
+        needed, free = self.plan.summary_bytes, available_bytes()
+        if free is not None and needed > free:
+            raise PosteriorError(
+                f"{self.path}: {self.plan.draws} draws of {len(self.plan.slices)} slices need "
+                f"{needed / 2**30:.1f} GiB of memory to be summarised but {free / 2**30:.1f} GiB "
+                "are free; ask for fewer draws."
             )
 
     def _open(self, overwrite: bool) -> part.Slabs:

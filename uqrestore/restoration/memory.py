@@ -58,7 +58,7 @@ class Budget:
             raise ValueError(
                 f"--memory: the prior, the scan and its summaries take "
                 f"{(self._base + reserve) / 2**30:.2f} GiB before a single image is drawn; allow "
-                "more, or fewer --slices."
+                "more, or fewer --slices or --draws."
             )
 
     def update_from_peak(self) -> None:

@@ -105,7 +105,7 @@ def restore(
         say(line)
     if prepared.scan.source.note:
         say(f"scan: {prepared.scan.source.note}")
-    reserve = SUMMARY_VOLUMES * 4 * int(np.prod(plan.image_shape))
+    reserve = SUMMARY_VOLUMES * 4 * int(np.prod(plan.image_shape)) + plan.summary_bytes
     budget = Budget(options.memory, options.batch_size or pipeline.batch_size, reserve=reserve)
     with PosteriorWriter(out, plan, overwrite=options.overwrite) as writer:
         if writer.resumed:
