@@ -104,6 +104,16 @@ def test_arviz_reads_the_draws(posterior: OpenPosterior) -> None:
     assert data["posterior"]["image"].sizes["draw"] == 16
 
 
+@pytest.mark.parametrize(("slices", "axial"), [(1, True), (3, True), (5, False)])
+def test_few_slices_are_shown_as_slices(slices: int, axial: bool, tmp_path: Path) -> None:
+    ipyniivue = pytest.importorskip("ipyniivue")
+    path = write_example(tmp_path / "a.posterior.h5", slices=slices)
+    viewer = uqrestore.open(path).volumes()
+    assert (viewer.opts.slice_type == ipyniivue.SliceType.AXIAL) == axial
+    k = viewer.scene.crosshair_pos[2] * slices - 0.5
+    assert k == pytest.approx(slices // 2), "the section is one that was restored"
+
+
 def test_volumes_can_be_asked_for_again_by_a_front_end(posterior: OpenPosterior) -> None:
     pytest.importorskip("ipyniivue")
     viewer = posterior.volumes()

@@ -40,6 +40,7 @@ function render({ model, el }) {
     for (const [name, hex] of Object.entries(meta.colours)) LUT[name] = Uint8Array.from({ length: 768 }, (_, i) => parseInt(hex.substr(2 * i, 2), 16));
     title.innerHTML = "";
     title.append(meta.name + " ", element("small", { textContent: `slice at z = ${short(meta.zmm)} mm, ${L} draws; research use only` }));
+    slice.disabled = meta.slices < 2;
     slice.max = meta.slices - 1; slice.value = model.get("z"); sliceOut.textContent = `z = ${short(meta.zmm)} mm`;
     if (sliders.children.length !== K) build();
     draw();

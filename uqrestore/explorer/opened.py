@@ -146,6 +146,8 @@ class OpenPosterior(PosteriorFile):
     def volumes(self, overlay: str = "std") -> Any:  # noqa: ANN401  (a widget of ipyniivue)
         """Return a linked view of the volume in millimetres, mean below and a map above.
 
+        Of one to three slices the axial section alone.
+
         Args:
             overlay: A map of ``/estimate`` without further axes, such as ``std``.
 

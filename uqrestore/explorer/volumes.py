@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from uqrestore.explorer.opened import OpenPosterior
 
 
-def show(posterior: "OpenPosterior", overlay: str) -> Any:  # noqa: ANN401  (a widget)
+FEW = 3  # slices of which sections along the axis would be strips
+
+Widget = Any  # of ipyniivue, which need not be installed
+
+
+def show(posterior: "OpenPosterior", overlay: str) -> Widget:
     """Return the viewer; see :meth:`OpenPosterior.volumes`."""
     try:
-        from ipyniivue import NiiVue
+        from ipyniivue import NiiVue, SliceType
     except ImportError as error:
         raise ImportError(
             f"volumes need ipyniivue ({error}); pip install 'uqrestore[notebook]', or export the "
@@ -24,6 +29,11 @@ def show(posterior: "OpenPosterior", overlay: str) -> Any:  # noqa: ANN401  (a w
     folder = tempfile.TemporaryDirectory()
     mean, above = export_nifti(posterior.path, Path(folder.name), maps=("mmse", overlay))
     viewer = NiiVue()
+    slices, shape = posterior.slices, posterior.placement.model.shape
+    middle = (slices[len(slices) // 2] + 0.5) / shape[2]  # elsewhere nothing may be restored
+    viewer.scene.crosshair_pos = [0.5, 0.5, float(middle)]
+    if len(slices) <= FEW:
+        viewer.set_slice_type(SliceType.AXIAL)
     viewer.load_volumes(
         [
             {"path": str(mean), "colormap": "gray"},
