@@ -17,6 +17,7 @@ from uqrestore.methods import METHODS
 from uqrestore.methods._method import Method
 from uqrestore.operators import OPERATORS, LinearOperator
 from uqrestore.reports.references import METHODS as REFERENCES
+from uqrestore.scans import READERS
 
 ROOT = Path(__file__).parents[1]
 NO_EXCEPTION: dict[str, str] = {}
@@ -97,6 +98,12 @@ def test_the_api_page_documents_every_method(monkeypatch: pytest.MonkeyPatch) ->
     import generate  # pyright: ignore[reportMissingImports]
 
     text = generate.api()
-    for name, method in METHODS.items():
-        line = f".. autofunction:: {method.__module__}.{name}"
-        assert line in text, f"add {method.__module__} to ROOMS in docs/generate.py"
+    for name in METHODS:
+        line = f".. autofunction:: uqrestore.methods.{name}\n"
+        assert line in text, f"add {name} to __all__ in uqrestore/methods/__init__.py"
+
+
+def test_the_page_of_formats_names_every_reader() -> None:
+    page = (ROOT / "docs/how-to/formats.md").read_text()
+    missing = [suffix for suffix in READERS if f"`{suffix}`" not in page]
+    assert not missing, f"add {', '.join(missing)} of READERS to docs/how-to/formats.md"

@@ -14,7 +14,7 @@ from uqrestore.cli.app import app
 from uqrestore.reports.example import write_example
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if not {"_build", "reference"} & set(page.parts)]
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.S | re.M)
 RUN_ELSEWHERE = {"file-format.md"}  # tests/posterior/test_file_format.py
