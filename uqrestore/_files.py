@@ -49,7 +49,7 @@ def create_new(path: Path, *, wait: bool = True) -> BinaryIO:
     """Create an empty file that no other process writes; it is locked until it is closed.
 
     Args:
-        path: What is left under this name by a killed process, or lies there as a link, is
+        path: Name of the file. The leftover of a killed process, or a link, under this name is
             removed.
         wait: Wait for a process that writes this file.
 

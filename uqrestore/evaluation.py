@@ -42,7 +42,7 @@ class Study:
     Attributes:
         scenes: One scene a slice, in network intensity; scans are its groups.
         mask: Pixels of the brain.
-        settings: How each scan was measured and restored.
+        settings: Measurement and restoration of each scan.
         files: The posterior files.
     """
 

@@ -77,7 +77,7 @@ def conclude(writer: PosteriorWriter, storage: Storage | None = None, *, box: bo
     text = '{"alpha": 0.1}'
     interval = Interval(summary.mean - 9, summary.mean + 9, text)
     region = ComponentBox(2 * summary.pc_std, np.ones(image[0]), text)
-    summary = dataclasses.replace(summary, promised=region if box else interval)
+    summary = dataclasses.replace(summary, guaranteed=region if box else interval)
     return writer.finish(summary, figures={"psnr": 31.5}, storage=storage)
 
 

@@ -247,7 +247,7 @@ def test_a_plan_that_contradicts_itself_is_refused(change: dict[str, object], wo
         plan(**change)
 
 
-def test_what_a_network_predicts_and_what_is_promised_are_kept(tmp_path: Path) -> None:
+def test_what_a_network_predicts_and_what_is_guaranteed_are_kept(tmp_path: Path) -> None:
     of = plan()
     image = (len(of.slices), of.channels, of.rows, of.columns)
     pc = np.ones((1, *image), np.float32) / np.sqrt(np.prod(image[1:]))
@@ -257,7 +257,7 @@ def test_what_a_network_predicts_and_what_is_promised_are_kept(tmp_path: Path) -
         write_rest(writer)
         summary = writer.summarise(predicted=told)
         interval = Interval(summary.mean - 3, summary.mean + 3, '{"alpha": 0.1}')
-        writer.finish(dataclasses.replace(summary, promised=interval))
+        writer.finish(dataclasses.replace(summary, guaranteed=interval))
     assert validate(path) == []
     tree = load(path)
     estimate, ends = tree["estimate"], tree["interval"]

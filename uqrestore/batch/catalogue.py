@@ -1,4 +1,4 @@
-"""All outputs of a batch: one table of their figures, and the files themselves, opened lazily."""
+"""Outputs of a batch: a table of their figures, and the files themselves, opened lazily."""
 
 import csv
 import unicodedata
@@ -69,7 +69,7 @@ def open_posteriors(folder: Path | str) -> Posteriors:
 def write_catalogue(folder: Path | str, path: Path | str | None = None) -> Path:
     """Write a table of all outputs of a batch: status, scope and summary figures of each.
 
-    Made from the files alone, so it can be made again at any time and of the outputs of many runs.
+    It is made from the files alone, at any time, and of the outputs of many runs.
 
     Args:
         folder: Output folder of a batch.
@@ -97,12 +97,12 @@ def catalogue_rows(folder: Path) -> list[dict[str, Any]]:
     """Return one row a scan: of its finished file, else of its error record."""
     rows = {}
     for path in sorted(folder.rglob(f"*{ERROR}")):
-        said = read_failure(path)
-        if said is not None:
+        failure = read_failure(path)
+        if failure is not None:
             name = _name(folder, path, ERROR)
             keys = ("fingerprint", "created_at", "error")
-            rows[name] = {"name": name, "status": "failed"} | {k: said.get(k) for k in keys}
-            rows[name]["scan"] = Path(str(said.get("scan"))).name
+            rows[name] = {"name": name, "status": "failed"} | {k: failure.get(k) for k in keys}
+            rows[name]["scan"] = Path(str(failure.get("scan"))).name
     for name, path in open_posteriors(folder).paths.items():
         rows[name] = rows.get(name, {}) | {"name": name} | _finished(path)
     return [rows[name] for name in sorted(rows)]

@@ -25,9 +25,9 @@ class Explorer(anywidget.AnyWidget):
 
     Attributes:
         arrays: Mean, std, components and draws of the slice: float32, little-endian.
-        meta: How to read them, and what to write beside the pictures.
+        meta: Layout of the arrays, and texts beside the pictures.
         z: Position of the slice.
-        alpha: Of the sliders, in standard deviations.
+        alpha: Positions of the sliders, in standard deviations.
         pixel: Row and column that was clicked, or empty.
         region: Flat indices of the pixels of the lasso, or empty.
         code: The state as Python.

@@ -1,4 +1,4 @@
-"""Bytes on disk: a file HDF5 may write through, and arrays at fixed places in a file.
+"""Raw bytes on disk: a file that HDF5 writes through, and arrays at fixed offsets.
 
 HDF5 does not survive a full disk: after one failed write its files cannot be closed and the
 process dies on exit. It therefore writes through ``Sink``, which keeps the first error, swallows
@@ -20,7 +20,7 @@ class Sink(io.RawIOBase):
     """A file for h5py that never fails; ask :meth:`check` whether it did.
 
     Args:
-        file: Open for reading and writing, unbuffered.
+        file: Unbuffered file, open for reading and writing.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -76,10 +76,10 @@ class RawArray:
     any moment leaves every other block, and the file's structure, as they were.
 
     Attributes:
-        file: Open for reading and writing, unbuffered.
+        file: Unbuffered file, open for reading and writing.
         offset: Byte of the first element.
-        shape: Of the whole array.
-        dtype: Of the elements.
+        shape: Shape of the whole array.
+        dtype: Type of the elements.
     """
 
     file: BinaryIO

@@ -1,4 +1,4 @@
-"""The finished file: compressed, hashed, and under its name only once it is on disk."""
+"""Writing of the finished file: compressed, hashed, and named only once it is on disk."""
 
 import hashlib
 from collections.abc import Mapping
@@ -59,10 +59,10 @@ def _write(
         layout.write_known(file, plan, "complete")
         file.attrs["figures"] = to_json(dict(figures))
         _estimate(file.create_group("estimate"), plan, summary)
-        if isinstance(summary.promised, Interval):
-            _interval(file.create_group("interval"), plan, summary.promised)
-        elif summary.promised is not None:
-            _box(file.create_group("interval"), plan, summary.promised)
+        if isinstance(summary.guaranteed, Interval):
+            _interval(file.create_group("interval"), plan, summary.guaranteed)
+        elif summary.guaranteed is not None:
+            _box(file.create_group("interval"), plan, summary.guaranteed)
         posterior = file.create_group("posterior")
         posterior.dimensions["chain"], posterior.dimensions["draw"] = 1, None
         posterior.resize_dimension("draw", len(kept))
@@ -214,7 +214,7 @@ def _estimate(group: Group, plan: PosteriorPlan, summary: Summary) -> None:
 
 
 def _interval(group: Group, plan: PosteriorPlan, interval: Interval) -> None:
-    """Write intervals and the promise that they keep."""
+    """Write intervals and their guarantee."""
     group.attrs["guarantee"] = interval.guarantee
     for name, values in (("lower", interval.lower), ("upper", interval.upper)):
         words = f"{name} end of the interval with a guarantee"
@@ -222,7 +222,7 @@ def _interval(group: Group, plan: PosteriorPlan, interval: Interval) -> None:
 
 
 def _box(group: Group, plan: PosteriorPlan, box: ComponentBox) -> None:
-    """Write a region along the components and the promise that it keeps."""
+    """Write a region along the components and its guarantee."""
     group.attrs["guarantee"] = box.guarantee
     order = np.arange(1, len(box.half_width) + 1, dtype=np.int32)
     layout.put(group, "component", ("component",), order, long_name="principal component")

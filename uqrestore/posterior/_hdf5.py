@@ -1,4 +1,4 @@
-"""Open a posterior file for reading, also while another process writes it."""
+"""Safe reading of HDF5 files, also while another process writes them."""
 
 import math
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError)
-"""What h5py raises on damaged bytes."""
+"""Errors that h5py raises on damaged bytes."""
 
 MOST_COMPRESSED = 1100
 """Values to bytes of a file: what gzip reaches at best (1032), and a little more."""
@@ -53,7 +53,7 @@ def _require_own(group: Group, size: int, seen: set[Group]) -> None:
     """Refuse values of other files, groups that are met twice, and sizes that cannot be true.
 
     Args:
-        group: Where to look, with all that is below it.
+        group: Group that is checked with everything below it.
         size: Bytes of the file.
         seen: Groups and variables met so far; this one and what it holds join them.
     """

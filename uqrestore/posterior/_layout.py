@@ -1,4 +1,4 @@
-"""How a plan becomes groups, dimensions and variables of a netCDF-4 file.
+"""Layout of a posterior file: groups, dimensions and variables of a netCDF-4 file.
 
 Names and dimensions are those of ``schema.py``; ``docs/file-format.md`` describes them for users.
 """
@@ -33,7 +33,7 @@ def write_known(file: Group, plan: PosteriorPlan, status: str) -> None:
 
     Args:
         file: An open ``h5netcdf.File``.
-        plan: What the file is about.
+        plan: Content of the file.
         status: ``"partial"`` or ``"complete"``.
     """
     file.attrs.update(
@@ -135,9 +135,9 @@ def write_plane(
 
     Args:
         data: The variable's ``_h5ds``: thousands of small writes through h5netcdf take 20x longer.
-        index: Of the plane.
+        index: Leading indices of the plane.
         plane: (row, column).
-        digest: Of hashlib, over the planes in the file's order.
+        digest: Hash (``hashlib``) over the planes in the file's order.
     """
     plain = np.ascontiguousarray(plane, plane.dtype.newbyteorder("<"))
     data[index] = plain

@@ -18,7 +18,7 @@ def place(file: PosteriorFile, values: Float[np.ndarray, "z y x"], native: bool)
     """Put slices into their grid, NaN around them; after resampling values are interpolated.
 
     Args:
-        file: Says where the slices lie.
+        file: File of the slices, with their placement.
         values: A map that may be interpolated: an image, a mean, a component.
         native: Use the grid and axis order of the scan's own file.
     """

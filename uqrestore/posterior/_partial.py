@@ -1,4 +1,4 @@
-"""The file while it grows: an HDF5 skeleton made once, slabs written at the places it gave.
+"""Partial files: an HDF5 skeleton made once, and slabs written at fixed offsets in it.
 
 A partial file has the groups and names of a finished one, so any HDF5 reader opens it. Its draws
 lie uncompressed at fixed offsets. After the skeleton is made no byte of HDF5's own structure
@@ -87,7 +87,7 @@ def create(part: Path, plan: PosteriorPlan, *, replace: bool) -> Slabs:
 
     Args:
         part: The partial file.
-        plan: What it will hold.
+        plan: Content of the file.
         replace: Replace a partial file that is there.
 
     Raises:
@@ -100,7 +100,7 @@ def create(part: Path, plan: PosteriorPlan, *, replace: bool) -> Slabs:
     except BlockingIOError as error:
         raise _busy(part) from error
     try:
-        # Only who has the temporary name gives the final one, so nobody can do so after this.
+        # The final name is given only while the temporary one is held, so this cannot go stale.
         if not replace and os.path.lexists(part):
             raise _busy(part)
         sink = Sink(file)

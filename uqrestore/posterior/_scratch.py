@@ -1,4 +1,4 @@
-"""Arrays as large as a volume that lie in a file without a name instead of in memory."""
+"""Arrays as large as a volume, in an unnamed file instead of in memory."""
 
 import mmap
 import os
@@ -20,7 +20,7 @@ def in_memory(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def beside(folder: Path) -> NewArray:
-    """Return what makes arrays in a folder's file system.
+    """Return a function that makes arrays on the drive of a folder.
 
     Nothing is left of them, however the process ends: their file has no name. Its space is
     claimed first, for a disk that fills up under a mapped file kills the process.
@@ -42,7 +42,7 @@ def beside(folder: Path) -> NewArray:
 
 
 def let_go(*arrays: np.ndarray) -> None:
-    """Leave to the system what it holds in memory of arrays of :func:`beside`; others stay."""
+    """Let the system drop the cached pages of arrays of :func:`beside`; others stay."""
     for array in arrays:
         pages = getattr(array, "_mmap", None)
         if isinstance(pages, mmap.mmap):

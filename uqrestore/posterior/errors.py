@@ -1,8 +1,8 @@
-"""What is said when a posterior file cannot be written or read."""
+"""Errors of writing and reading posterior files."""
 
 
 class PosteriorError(ValueError):
-    """The user's mistake: the output exists, belongs to another run, or is no posterior file."""
+    """The output exists or belongs to another run, or the input is no sound posterior file."""
 
 
 class PosteriorBusyError(PosteriorError):
@@ -10,8 +10,8 @@ class PosteriorBusyError(PosteriorError):
 
 
 class PosteriorDamagedError(PosteriorError):
-    """A partial file cannot be gone on with."""
+    """A partial file cannot be resumed."""
 
 
 class PosteriorWriteError(OSError):
-    """The machine's failure: a full disk, a lost mount. What was written before is kept."""
+    """The disk is full or lost; everything written before is kept."""

@@ -23,7 +23,7 @@ def example_plan(
         slices: Slices on a grid of six, or of more if they need it.
         channels: Channels of an image.
         shape: Rows and columns.
-        seed: Of the measurement's values, and of the plan.
+        seed: Seed of the measurement's values and of the plan.
         stats: Names of numbers given with every draw.
     """
     tilt = np.deg2rad(10)

@@ -34,7 +34,7 @@ def export_nifti(
 
     Args:
         path: The posterior file.
-        folder: Where the files go; made if missing.
+        folder: Folder of the files; made if missing.
         maps: Variables of ``/estimate`` or ``/reference``; None takes mean, standard deviation
             and the components that the file holds.
         native: Use the grid, axis order and affine of the scan's own file.

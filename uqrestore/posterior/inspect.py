@@ -1,4 +1,4 @@
-"""What is in a posterior file, in a table, and whether it is sound."""
+"""Content of a posterior file as a table, with the result of its validation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One variable: where, what it measures, how large."""
+    """One variable of a posterior file: place, dimensions, type, unit and size."""
 
     group: str
     variable: str
@@ -39,7 +39,7 @@ class Inspection:
         path: The file.
         header: Facts about the whole file, by name.
         rows: One entry a variable.
-        faults: What :func:`validate` found; empty if the file is sound.
+        faults: Findings of :func:`validate`; empty if the file is sound.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class Inspection:
 
 
 def inspect(path: Path | str) -> Inspection:
-    """Read what a posterior file holds and check it.
+    """Read the content of a posterior file and validate it.
 
     Raises:
         PosteriorError: If the file is missing or is no posterior file at all.

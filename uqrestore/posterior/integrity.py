@@ -1,4 +1,4 @@
-"""Is a finished file the one that was written? Answered without HDF5, which damage can hang.
+"""Integrity of finished files, checked without HDF5, which damaged bytes can hang.
 
 One flipped bit in HDF5's structure can send the library into an endless loop, so a file is hashed
 byte by byte before it is parsed, and one that fails is parsed by a child process alone.
@@ -33,7 +33,7 @@ def file_sha256(file: BinaryIO, place: int) -> bytes:
 
 
 def intact(path: Path) -> bool | None:
-    """Say whether a file is what its digest says; None if it has no digest (a partial file)."""
+    """Return True if a file agrees with its digest; None if it has none (a partial file)."""
     with path.open("rb") as file:
         place = _digest_place(file)
         if place is None:

@@ -59,7 +59,7 @@ def read_operator(path: Path | str) -> "LinearOperator":
 
 
 def read_placement(path: Path | str) -> Placement:
-    """Return where the slices of a posterior file lie, and how to reach the file's own grid.
+    """Return the placement of the slices of a posterior file on the grid of the scan.
 
     Raises:
         PosteriorError: If the file is missing or is no posterior file.
@@ -82,7 +82,7 @@ def _part_of(path: Path, what: str) -> Iterator[Group]:
 
 
 def is_complete(path: Path | str, fingerprint: str) -> bool:
-    """Say whether a file is finished, of this fingerprint, and whole to the last byte.
+    """Return True if a file is finished, of this fingerprint, and whole to the last byte.
 
     Batches use it to skip what is done; a damaged file is not done.
     """

@@ -1,4 +1,4 @@
-"""What a posterior file will hold, settled before the first draw is made."""
+"""Plan of a posterior file, fixed before the first draw."""
 
 import hashlib
 import itertools
@@ -19,13 +19,13 @@ Named = tuple[tuple[str, ...], np.ndarray]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PosteriorPlan:
-    """Everything of a posterior file that is known before the draws.
+    """Content of a posterior file that is known before the draws.
 
     Images come as ``(slice, channel, row, column)`` in the file's units; slices are those of
     ``slices``, in that order.
 
     Attributes:
-        placement: Where the model's grid lies.
+        placement: Place of the model's grid on that of the scan.
         slices: Slices to restore, as indices on the model's grid; increasing.
         draws: Number of posterior draws of each slice.
         channels: Channels of an image; with 1 the file has no channel dimension.
@@ -42,7 +42,7 @@ class PosteriorPlan:
         stats: Names of the numbers given with every draw of a slice.
         scope: The verdict of ``scans.check_scope``.
         provenance: Values for JSON on how the file came about.
-        title: One line for people.
+        title: One line, shown by ``inspect`` and reports.
     """
 
     placement: Placement

@@ -16,10 +16,10 @@ class Variable:
     """One variable of the schema.
 
     Attributes:
-        dims: Its dimensions; ``channel`` is left out of files of one channel. None: any.
+        dims: Dimensions; ``channel`` is left out in files of one channel. None: any.
         kinds: NumPy kinds its dtype may have.
         needed: ``"always"``, ``"complete"`` (not while partial) or ``"never"``.
-        about: One line for people.
+        about: Description in one line.
     """
 
     dims: tuple[str, ...] | None

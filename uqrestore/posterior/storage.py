@@ -1,4 +1,4 @@
-"""What of the draws a finished file keeps: all, a few or none, and how many of their bits.
+"""Storage of draws in a finished file: all, some or none of them, and how many of their bits.
 
 Draws are noise to a compressor: lossless filters save a fifth. What the summaries were computed
 from is every draw, whole, whatever is kept.
@@ -23,7 +23,7 @@ FEWEST_BITS = 3
 
 @dataclass(frozen=True)
 class Storage:
-    """What a finished file keeps of the draws.
+    """Choice of the draws that a finished file keeps, and of their precision.
 
     Attributes:
         keep: ``all``; ``thin``, eight of them; or ``none``. With the last two the moments and

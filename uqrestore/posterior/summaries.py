@@ -23,7 +23,7 @@ ReadRows = Callable[[int, slice], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """What a network says of the posterior without any draw, in the file's units.
+    """Posterior mean and components predicted by a network without draws, in the file's units.
 
     Attributes:
         mmse: The posterior mean.
@@ -38,12 +38,12 @@ class Predicted:
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """Intervals that keep a promise.
+    """Intervals with a guarantee.
 
     Attributes:
         lower: Lower ends, in the file's units.
         upper: Upper ends.
-        guarantee: The promise, as the JSON of ``evaluation.guarantee.Guarantee``.
+        guarantee: JSON of a ``conformal.guarantee.Guarantee``.
     """
 
     lower: Float[np.ndarray, "slice channel row column"]
@@ -53,12 +53,12 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class ComponentBox:
-    """A region of whole images that keeps a promise: a box along components, a ball for the rest.
+    """Region of whole images with a guarantee: a box along components, a ball for the rest.
 
     Attributes:
-        half_width: Of the box along each component in each slice, in the file's units.
+        half_width: Half-width of the box along each component in each slice, in the file's units.
         radius: Largest norm of what lies outside of the components, in each slice.
-        guarantee: The promise, as the JSON of ``evaluation.guarantee.Guarantee``.
+        guarantee: JSON of a ``conformal.guarantee.Guarantee``.
     """
 
     half_width: Float[np.ndarray, "component slice"]
@@ -68,7 +68,7 @@ class ComponentBox:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What is kept of the draws beside the draws, in the file's units.
+    """Summary of the draws, in the file's units.
 
     Attributes:
         mmse: The posterior mean.
@@ -85,7 +85,7 @@ class Summary:
         pc_scope: ``"slice"``, or ``"volume"`` where the slices of a component are parts of one
             direction of the volume: then ``pc_std`` times ``pc`` is its part in each slice.
         mean_gap: Mean of the draws minus ``mmse``, where that is the network's.
-        promised: Intervals or a box with a guarantee, if there is one.
+        guaranteed: Intervals or a box with a guarantee, if there is one.
     """
 
     mmse: Float[np.ndarray, "slice channel row column"]
@@ -100,7 +100,7 @@ class Summary:
     pc_source: str = "draws-crossfit"
     pc_scope: str = "slice"
     mean_gap: Float[np.ndarray, "slice channel row column"] | None = None
-    promised: Interval | ComponentBox | None = None
+    guaranteed: Interval | ComponentBox | None = None
 
     @property
     def mean(self) -> Float[np.ndarray, "slice channel row column"]:
@@ -121,29 +121,29 @@ def summarise(
     """Summarise the draws of every slice.
 
     Args:
-        read: Gives the draws of a slice, or of some of its rows.
+        read: Function that returns the draws of a slice, or of some of its rows.
         shape: (draw, slice, channel, row, column).
         components: Number of principal components wanted; fewer come out if there are fewer
             than ``components + 2`` draws.
         levels: Levels wanted of the quantiles; the nearest that this number of draws has come
             out, see :mod:`uqrestore.intervals`.
-        predicted: What a network says; its components, if it has any, stand in for those of
-            the draws, and the draws say how much of their variance these hold.
+        predicted: Moments predicted by a network; its components, if any, replace those of the
+            draws, and ``explained`` is their share of the variance of the draws.
         scope: ``"volume"`` finds components of the volume as a whole, for draws that are
             coherent along the axis; they have one sign and one order in all slices.
-        new: Makes the arrays that are as large as the volume.
+        new: Function that makes the arrays that are as large as the volume.
 
     Returns:
         float32 arrays. With one draw the standard deviation is NaN: it cannot be known.
     """
     draws, slices, channels, rows, columns = shape
     levels = tuple(exact_level(level, draws) for level in levels)
-    told = None if predicted is None or not len(predicted.pc) else predicted
-    count = max(0, min(components, draws - 2)) if told is None else 0
+    network = None if predicted is None or not len(predicted.pc) else predicted
+    count = max(0, min(components, draws - 2)) if network is None else 0
     image = (slices, channels, rows, columns)
     mean, std, quantiles = new(image), new(image), new((len(levels), *image))
     pc, variance = new((count, *image)), np.zeros((count, slices))
-    along = np.zeros((0 if told is None else len(told.pc), slices))
+    along = np.zeros((0 if network is None else len(network.pc), slices))
     total, whole = 0.0, np.zeros((draws, draws))
     bands = _bands(rows, draws * channels * columns * 8)
     for k in range(slices):
@@ -159,9 +159,9 @@ def summarise(
             std[k, :, band] = _std(x)
             flat = x.reshape(draws, -1)
             gram += flat @ flat.T
-            if told is not None:
-                scores += flat @ told.pc[:, k, :, band].reshape(len(along), -1).T
-        if told is not None and draws > 1:
+            if network is not None:
+                scores += flat @ network.pc[:, k, :, band].reshape(len(along), -1).T
+        if network is not None and draws > 1:
             along[:, k] = (scores**2).sum(axis=0) / (draws - 1)
             total += np.trace(gram) / (draws - 1)
         whole += gram
@@ -182,11 +182,11 @@ def summarise(
                 pc[:, k, :, band] = np.tensordot(found.weights, x, axes=1)
             let_go(pc)
         variance = _split(pc, found.variance)
-    elif told is None:
+    elif network is None:
         align_signs(pc, variance)
     else:
-        pc, variance = told.pc.astype(np.float32), along
-        align_signs(pc, told.pc_std**2)
+        pc, variance = network.pc.astype(np.float32), along
+        align_signs(pc, network.pc_std**2)
     return Summary(
         mmse=mean if predicted is None else np.asarray(predicted.mmse, np.float32),
         mmse_source="mean of draws" if predicted is None else "network",
@@ -194,11 +194,11 @@ def summarise(
         levels=levels,
         quantiles=quantiles,
         pc=pc,
-        pc_std=(np.sqrt(variance) if told is None else told.pc_std).astype(np.float32),
+        pc_std=(np.sqrt(variance) if network is None else network.pc_std).astype(np.float32),
         explained=(variance.sum(axis=1) / max(total, np.finfo(float).tiny)).astype(np.float32),
         draws=draws,
-        pc_source="draws-crossfit" if told is None else "nppc",
-        pc_scope=scope if told is None else "slice",
+        pc_source="draws-crossfit" if network is None else "nppc",
+        pc_scope=scope if network is None else "slice",
         mean_gap=None if predicted is None else mean - np.asarray(predicted.mmse, np.float32),
     )
 

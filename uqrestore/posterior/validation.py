@@ -48,7 +48,7 @@ def named_faults(path: Path | str, *, digest: bool = True) -> list[str]:
 
     Args:
         path: A finished or partial posterior file.
-        digest: Whether the file holds a digest of itself.
+        digest: True if the file holds a digest of itself.
     """
     try:
         with reading(Path(path)) as file:

@@ -1,4 +1,4 @@
-"""Write a posterior file slab by slab, so that nothing once computed is ever lost."""
+"""Writer of posterior files: slab by slab, so that nothing once computed is lost."""
 
 import errno
 import os
@@ -59,12 +59,12 @@ class PosteriorWriter:
     """Collect the draws of a scan in ``NAME.part`` and turn it into ``NAME`` when all are there.
 
     A slab is one slice of one draw. It is written, then marked; a process that dies in between
-    has lost that slab alone, and the next run with the same plan goes on from the rest. Under its
+    has lost that slab alone, and the next run with the same plan resumes from the rest. Under its
     final name the file exists only once it is whole, checked and on disk.
 
     Args:
         path: The finished file.
-        plan: What it holds.
+        plan: Content of the file.
         overwrite: Replace a finished file (it stays until the new one is whole) and throw
             away a partial one of another run.
 
@@ -104,7 +104,7 @@ class PosteriorWriter:
 
     @property
     def valid(self) -> Shaped[np.ndarray, "draw slice"]:
-        """Which slabs are written; slices in the order of the plan."""
+        """Slabs that are written; slices in the order of the plan."""
         return self._slabs.valid.copy()
 
     def missing(self, slices: Sequence[int]) -> list[int]:
@@ -210,7 +210,7 @@ class PosteriorWriter:
         Args:
             summary: From :meth:`summarise`.
             figures: Summary figures of the scan, such as a PSNR, for catalogues.
-            storage: What the file keeps of the draws; None keeps all of all.
+            storage: Choice of the draws that are kept; None keeps all of them in full.
 
         Returns:
             The finished file.

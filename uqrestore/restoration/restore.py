@@ -118,7 +118,7 @@ def restore(
         )
         if guarantee is not None:
             guaranteed = _guaranteed(guarantee, summary, setting)
-            summary = dataclasses.replace(summary, promised=guaranteed)
+            summary = dataclasses.replace(summary, guaranteed=guaranteed)
         means = {"mean": summary.mean}
         if predicted is not None:
             means["mmse"] = predicted.mmse
