@@ -49,6 +49,8 @@ def test_the_scale_is_the_priors_and_what_lies_outside_is_cut_and_noted() -> Non
     assert scan.source.note == "1.2 % of the voxels cut to -1000 ... 1000 HU"
     assert on_fixed_scale(ct(500, -1000), HU).source.note == ""
     assert on_fixed_scale(plain, None) is plain
+    card_range = {"low": -1000, "high": 1000, "unit": "HU"}
+    np.testing.assert_array_equal(on_fixed_scale(plain, card_range).voxels, scan.voxels)
 
 
 def test_the_mask_is_the_body_with_its_lungs_and_without_the_table() -> None:

@@ -109,7 +109,7 @@ def measure_data_fit(contents: Contents, draws: Sequence[int]) -> DataFit | str:
     weights = operator.row_mask
     count = torch.ones_like(measured) if weights is None else weights.expand_as(measured).float()
     per_slice = count.sum(axes).numpy()
-    noise = np.broadcast_to(_noise(contents, rows), len(rows))
+    noise = np.broadcast_to(_noise(contents, rows).astype(np.float64), len(rows))
     noisy = bool((noise > 0).all())
     if noisy:
         scale = noise**2 * per_slice
@@ -117,7 +117,7 @@ def measure_data_fit(contents: Contents, draws: Sequence[int]) -> DataFit | str:
         values = total / per_slice.sum()
         chance = _chance(float(total[0]), float(per_slice.sum()))
     else:
-        scale = measured.double().square().sum(axes).numpy().clip(min=1e-30)
+        scale = measured.double().square().sum(axes).numpy().clip(min=np.finfo(np.float64).tiny)
         values = np.sqrt(misfit.sum(axis=1) / scale.sum())
         chance = None
     return DataFit(

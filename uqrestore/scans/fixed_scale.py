@@ -1,6 +1,8 @@
 """Scans in calibrated units, such as the Hounsfield units of CT."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -27,7 +29,7 @@ class FixedScale:
     unit: str
 
 
-def on_fixed_scale(scan: Scan, scale: FixedScale | None) -> Scan:
+def on_fixed_scale(scan: Scan, scale: FixedScale | Mapping[str, Any] | None) -> Scan:
     """Give a scan the scale of a prior that was trained in calibrated units.
 
     A magnitude image is scaled by its own brightest tissue; HU are not. Values outside the range,
@@ -36,7 +38,7 @@ def on_fixed_scale(scan: Scan, scale: FixedScale | None) -> Scan:
 
     Args:
         scan: In patient order.
-        scale: Of the prior; None leaves the scan as it is.
+        scale: Of the prior, or ``range`` of its card as plain data; None leaves the scan as it is.
 
     Raises:
         ScanError: If the values are in another unit, or cannot be in this one: nothing in the scan
@@ -44,6 +46,8 @@ def on_fixed_scale(scan: Scan, scale: FixedScale | None) -> Scan:
     """
     if scale is None:
         return scan
+    if isinstance(scale, Mapping):
+        scale = FixedScale(float(scale["low"]), float(scale["high"]), str(scale["unit"]))
     low, high, unit = scale.low, scale.high, scale.unit
     if scan.intensity.unit not in ("a.u.", unit):
         raise ScanError(
