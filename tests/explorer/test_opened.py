@@ -40,8 +40,11 @@ def test_combining_moves_along_the_components(posterior: OpenPosterior) -> None:
     moved = posterior.combine([0, 2], z=1)
     along = posterior.components[1, 1].values * float(posterior.component_std[1, 1])
     np.testing.assert_allclose(moved, posterior.mean[1].values + 2 * along, rtol=1e-6)
-    with pytest.raises(ValueError, match="has 3 components but alpha has 4 numbers"):
-        posterior.combine([0, 0, 0, 1], z=0)
+    np.testing.assert_array_equal(posterior.combine({2: 2}, z=1), moved)
+    assert posterior.nearest_draw({2: 2.0}, z=1) == posterior.nearest_draw([0, 2], z=1)
+    for wrong in ([0, 0, 0, 1], {4: 1.0}, {0: 1.0}):
+        with pytest.raises(ValueError, match=r"has components 1 to 3 but alpha names [04]; give"):
+            posterior.combine(wrong, z=0)
 
 
 def test_a_region_is_the_mean_of_its_pixels(posterior: OpenPosterior) -> None:
@@ -51,6 +54,10 @@ def test_a_region_is_the_mean_of_its_pixels(posterior: OpenPosterior) -> None:
     np.testing.assert_allclose(draws, posterior.samples[:, 2, 3:6, 4:9].mean(("y", "x")), rtol=1e-5)
     low, high = posterior.interval(draws)
     assert draws.min() <= low < high <= draws.max()
+    assert posterior.interval(draws.values) == (low, high)
+    np.testing.assert_array_equal(posterior.region(2 * mask, z=2), draws)
+    with pytest.raises(ValueError, match=r"both excluded, got 90; 90 % is written 0.9"):
+        posterior.interval(draws, 90)
     with pytest.raises(ValueError, match="at least one"):
         posterior.region(np.zeros_like(mask), z=2)
 

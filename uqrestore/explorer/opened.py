@@ -1,13 +1,13 @@
 """Lazily opened posterior file with pictures, statistics and a notebook explorer."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from uqrestore.intervals import central_interval
 from uqrestore.posterior.view import PosteriorFile
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from uqrestore.reports.page import Written
 
 Image = Float[np.ndarray, "y x"]
+Steps = Sequence[float | int] | Mapping[int, float | int]
+"""Standard deviations along components: one number each, or by component, counted from 1."""
 
 
 def open_file(path: Path | str) -> "OpenPosterior":
@@ -40,25 +42,21 @@ class OpenPosterior(PosteriorFile):
 
     # --- statistics ---------------------------------------------------------------------------
 
-    def combine(self, alpha: Sequence[float | int], z: int) -> Image:
+    def combine(self, alpha: Steps, z: int) -> Image:
         r"""Return the mean of a slice moved along its components.
 
         .. math:: m + \sum_k \alpha_k \sigma_k v_k
 
         Args:
-            alpha: In standard deviations; one number a component, missing ones are 0.
+            alpha: In standard deviations: one number per component, or numbers by component,
+                counted from 1 as in the file; missing ones are 0.
             z: Position of the slice.
 
         Raises:
-            ValueError: If there are more numbers than components.
+            ValueError: If the file has no such component.
         """
-        if len(alpha) > self.component_count:
-            raise ValueError(
-                f"{self.path.name} has {self.component_count} components but alpha has "
-                f"{len(alpha)} numbers."
-            )
         image = self.mean.isel(z=z).values.astype(np.float64)
-        for k, step in enumerate(alpha):
+        for k, step in enumerate(self._steps(alpha)):
             along = self.components.isel(component=k, z=z).values
             image = image + step * float(self.component_std[k, z]) * along
         return image
@@ -67,17 +65,18 @@ class OpenPosterior(PosteriorFile):
         """Return the draws of one pixel."""
         return self.samples.isel(z=z, y=y, x=x)
 
-    def region(self, mask: Bool[np.ndarray, "*space"], z: int | None = None) -> "xr.DataArray":
+    def region(self, mask: "np.ndarray | xr.DataArray", z: int | None = None) -> "xr.DataArray":
         """Return the mean over a region, of every draw.
 
         Args:
-            mask: ``(z, y, x)``, or ``(y, x)`` with a slice given.
+            mask: ``(z, y, x)``, or ``(y, x)`` with a slice given; not 0 inside.
             z: Position of the slice that a two-dimensional mask is on.
 
         Raises:
             ValueError: If the mask does not fit or is empty.
         """
         draws = self.samples if z is None else self.samples.isel(z=z)
+        mask = np.asarray(mask, bool)
         if mask.shape != draws.shape[1:] or not mask.any():
             raise ValueError(
                 f"the mask has shape {mask.shape} and {int(mask.sum())} pixels; it must have shape "
@@ -85,7 +84,9 @@ class OpenPosterior(PosteriorFile):
             )
         return draws.where(draws[0].copy(data=mask)).mean(dim=draws.dims[1:])
 
-    def interval(self, values: "xr.DataArray", level: float | int = 0.9) -> tuple[float, float]:
+    def interval(
+        self, values: "xr.DataArray | np.ndarray", level: float | int = 0.9
+    ) -> tuple[float, float]:
         """Return the central interval of draws of a number; draws not yet written do not count.
 
         It ends on draws, and its exact level is the one next to ``level``: with 16 draws 88.2 %
@@ -94,7 +95,8 @@ class OpenPosterior(PosteriorFile):
         Raises:
             ValueError: If the level is no probability.
         """
-        written = values.values[np.isfinite(values.values)]
+        draws = np.asarray(values)
+        written = draws[np.isfinite(draws)]
         low, high = central_interval(len(written), level).of(written)
         return float(low), float(high)
 
@@ -114,11 +116,24 @@ class OpenPosterior(PosteriorFile):
         std = self.component_std.isel(z=z).values
         return np.divide(along, std, out=np.zeros_like(along), where=std > 0)
 
-    def nearest_draw(self, alpha: Sequence[float | int], z: int) -> int:
+    def nearest_draw(self, alpha: Steps, z: int) -> int:
         """Return the draw whose components are nearest; a draw is a possible image, a slide not."""
-        wanted = np.zeros(self.component_count)
-        wanted[: len(alpha)] = alpha
-        return int(((self.scores(z) - wanted) ** 2).sum(axis=1).argmin())
+        return int(((self.scores(z) - self._steps(alpha)) ** 2).sum(axis=1).argmin())
+
+    def _steps(self, alpha: Steps) -> Float[np.ndarray, " component"]:
+        """Return one number of standard deviations per component."""
+        count = self.component_count
+        numbers = alpha if isinstance(alpha, Mapping) else dict(enumerate(alpha, start=1))
+        wrong = [k for k in numbers if k not in range(1, count + 1)]
+        if wrong:
+            raise ValueError(
+                f"{self.path.name} has components 1 to {count} but alpha names {wrong[0]!r}; give "
+                "one number per component, or {number of the component: standard deviations}."
+            )
+        steps = np.zeros(count)
+        for k, step in numbers.items():
+            steps[k - 1] = step
+        return steps
 
     # --- pictures ---------------------------------------------------------------------------
 
