@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
     from uqrestore.noise import SampleNoise
     from uqrestore.problem import Problem, simulate
     from uqrestore.sampling import sample
-    from uqrestore.scans import read_scan
+    from uqrestore.scans import read_scan, scan_from_kspace
     from uqrestore.zoo import list_priors, load_prior
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "restoration",
     "restore",
     "sample",
+    "scan_from_kspace",
     "scans",
     "simulate",
     "train",
@@ -92,6 +93,7 @@ _DEFINED_IN = {
     "load_prior": "zoo",
     "open": "_front",
     "read_scan": "scans",
+    "scan_from_kspace": "scans",
     "report": "_front",
     "restore": "_front",
     "sample": "sampling",

@@ -79,6 +79,12 @@ def reconstruct(
         float | None,
         typer.Option(help="Noise of raw k-space per real component, in the file's units."),
     ] = None,
+    coils: Annotated[
+        int | None, typer.Option(min=1, help="Coils that raw k-space is compressed to.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Fully sampled file of the same raw k-space.")
+    ] = None,
     slices: Slices = None,
     draws: Draws = None,
     seed: Seed = None,
@@ -118,7 +124,13 @@ def reconstruct(
             written = restore(
                 plan,
                 read_input(
-                    scan, mask=mask, volume=volume, allow_gaps=allow_gaps, noise_std=noise_std
+                    scan,
+                    mask=mask,
+                    volume=volume,
+                    allow_gaps=allow_gaps,
+                    noise_std=noise_std,
+                    coils=coils,
+                    reference=reference,
                 ),
                 posterior,
                 options,

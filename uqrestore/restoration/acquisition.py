@@ -34,7 +34,7 @@ class Acquisition:
     noise_std: float
     intensity: Intensity
     slices: tuple[int, ...]
-    coil_mixing: Complex[np.ndarray, "coil coil"] | None = None
+    coil_mixing: Complex[np.ndarray, "scanner coil"] | None = None
 
     def problem(self, slices: Sequence[int]) -> Problem:
         r"""Return the problem of some slices in network units.

@@ -1,6 +1,7 @@
 """Acquisition of slices of raw k-space: coil maps, phase, operator."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from uqrestore.operators import CoilFourier, CoilRadial, Composed, Embedding, Li
 from uqrestore.operators.coil_maps import espirit_maps
 from uqrestore.operators.iterative import scaled_to_fit
 from uqrestore.restoration.acquisition import Acquisition
-from uqrestore.scans import Intensity, Placement, RadialScan, RawScan, ScanError
+from uqrestore.scans import Placement, RadialScan, RawScan, ScanError
 from uqrestore.scans.kspace import to_kspace
 from uqrestore.scans.radial import gridded
 
@@ -71,7 +72,7 @@ def acquisition_from_kspace(
         )
     intensity = raw.intensity
     if complex_image:  # zero is black, and a phase has no preferred direction
-        intensity = Intensity(0.0, intensity.shift + intensity.scale, intensity.unit)
+        intensity = intensity.of_complex()
     y = torch.view_as_real(samples).movedim(-1, 1)
     return Acquisition(
         operator, y.contiguous(), raw.noise_std, intensity, tuple(rows), raw.noise.mixing
@@ -88,6 +89,27 @@ def coil_combined(acquisition: Acquisition) -> Float[Tensor, " slice *image"]:
     if not isinstance(inner, CoilRadial):
         return operator.adjoint(y)
     return scaled_to_fit(operator, operator.adjoint(inner.density.to(y.dtype) * y), y)
+
+
+def fully_sampled_images(
+    raw: RawScan | RadialScan, acquisition: Acquisition
+) -> Float[Tensor, " slice *image"] | None:
+    """Return the images of the reference of k-space, combined by the acquisition's maps and phase.
+
+    Returns:
+        Images in file units; None where no reference is known.
+    """
+    if isinstance(raw, RadialScan) or raw.reference is None:
+        return None
+    operator = acquisition.operator
+    outer = operator.parts[0] if isinstance(operator, Composed) else operator
+    assert isinstance(outer, CoilFourier)
+    full: LinearOperator = replace(outer, mask=torch.ones_like(outer.mask))
+    for part in operator.parts[1:] if isinstance(operator, Composed) else ():
+        full = full @ part
+    samples = torch.as_tensor(raw.reference[list(acquisition.slices)])
+    # Maps have unit norm, so that the adjoint of complete sampling is the least-squares image.
+    return full.adjoint(torch.view_as_real(samples).movedim(-1, 1).contiguous())
 
 
 def _center(raw: RawScan | RadialScan, sampled: Bool[np.ndarray, "row column"] | None) -> int:

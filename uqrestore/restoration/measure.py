@@ -16,7 +16,12 @@ def acquire_slices(pipeline: RestorePipeline, prepared: PreparedScan) -> Acquisi
     """
     if prepared.kspace is not None:
         placement = prepared.model.placement
-        return acquisition_from_kspace(prepared.kspace, prepared.slices, placement)
+        return acquisition_from_kspace(
+            prepared.kspace,
+            prepared.slices,
+            placement,
+            complex_image=prepared.in_shape[0] == 2,
+        )
     assert pipeline.operator is not None  # as prepare_scan requires
     assert prepared.truth is not None
     return acquire(

@@ -12,7 +12,7 @@ from uqrestore.posterior import Predicted
 from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.draw import chunks
-from uqrestore.restoration.from_kspace import coil_combined
+from uqrestore.restoration.from_kspace import coil_combined, fully_sampled_images
 from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.record import Restoration
@@ -36,7 +36,10 @@ def reference_images(
         a baseline.
     """
     images = {}
-    if prepared.truth is None:
+    if prepared.kspace is not None:
+        truth = fully_sampled_images(prepared.kspace, acquisition)
+        if truth is not None:
+            images["truth"] = truth.numpy()
         images["zero_filled"] = coil_combined(acquisition).numpy()
     else:
         images["truth"] = prepared.truth

@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float
 
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.windowed import WindowedDenoiser
-from uqrestore.pipeline import RestorePipeline
+from uqrestore.operators import MaskedFourier
+from uqrestore.pipeline import OperatorPart, RestorePipeline
+from uqrestore.pipeline.build import build_operator
 from uqrestore.restoration.options import RunOptions, Slices
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.scans import (
@@ -23,6 +25,7 @@ from uqrestore.scans import (
     check_scope,
     fit_to_model,
     on_fixed_scale,
+    undersampled,
 )
 from uqrestore.training.batch import height_label
 from uqrestore.training.volumes import heights
@@ -103,7 +106,7 @@ def prepare_scan(
     _check_operator(pipeline, scan)
     denoiser, card = cache.denoiser(pipeline.prior, options.device)
     if isinstance(scan, RawScan | RadialScan):
-        prepared = _prepare_kspace(scan, denoiser, card, options)
+        prepared = _prepare_kspace(pipeline, scan, denoiser, card, options)
     else:
         prepared = _prepare_image(scan, denoiser, card, options)
     rows, columns = prepared.model.images.shape[-2:]
@@ -116,10 +119,14 @@ def prepare_scan(
 def _check_operator(pipeline: RestorePipeline, scan: Input) -> None:
     """Raise unless the measurement comes from either the pipeline or the scan."""
     raw = isinstance(scan, RawScan | RadialScan)
-    if raw and pipeline.operator is not None:
+    full = isinstance(scan, RawScan) and bool(scan.sampled.all())
+    part = pipeline.operator
+    masks = part is not None and part.name == "masked_fourier" and part.mask is not None
+    if raw and part is not None and not (full and masks):
         raise ValueError(
             f"{scan.source.name} is raw k-space, which was measured already; use a pipeline "
-            "without 'operator'."
+            "without 'operator'. (Fully sampled Cartesian k-space can be undersampled by a "
+            "masked_fourier with a mask.)"
         )
     if not raw and pipeline.operator is None:
         raise ValueError(
@@ -140,23 +147,43 @@ def _prepare_image(
 
 
 def _prepare_kspace(
-    raw: RawScan | RadialScan, denoiser: Denoiser, card: PriorCard, options: RunOptions
+    pipeline: RestorePipeline,
+    raw: RawScan | RadialScan,
+    denoiser: Denoiser,
+    card: PriorCard,
+    options: RunOptions,
 ) -> PreparedScan:
-    """Bring k-space to the prior's pixels; nothing is interpolated.
+    """Bring k-space to the prior's pixels, and undersample it if the pipeline says so.
+
+    Nothing is interpolated.
 
     A field of view other than the prior's stays: the operator embeds the image in it.
     """
-    if denoiser.in_shape[0] != 1:
-        raise ScanError(
-            f"{raw.source.name}: its slices are real images, but the prior makes complex ones."
-        )
     verdict = check_scope(raw.scan, card.domain, resampled=options.resample)
     size = card.pixel_mm
     if options.resample and size is not None:
         raw = raw.at(size)
+    if isinstance(raw, RawScan) and pipeline.operator is not None:
+        raw = undersampled(raw, _mask(pipeline.operator, raw))
+    if denoiser.in_shape[0] == 2:
+        intensity = raw.intensity.of_complex()
+        raw = replace(raw, scan=replace(raw.scan, intensity=intensity))
     model = _fit(raw.scan, denoiser, card, resample=False)
     slices = _choose(model, options.slices)
     return PreparedScan(raw.scan, raw, model, slices, denoiser, card, verdict)
+
+
+def _mask(part: OperatorPart, raw: RawScan) -> Bool[np.ndarray, "row column"]:
+    """Return the sampling mask of a pipeline on the field of view of k-space."""
+    if part.mask is not None and part.mask.per_slice:
+        raise ScanError(
+            f"{raw.source.name}: raw k-space is undersampled alike in all slices; set per_slice: "
+            "false in the mask."
+        )
+    channels = int(part.options.get("channels", 2))
+    operator = build_operator(part, (channels, *raw.shape), ())
+    assert isinstance(operator, MaskedFourier)  # as _check_operator requires
+    return operator.mask.numpy()
 
 
 def _fit(scan: Scan, denoiser: Denoiser, card: PriorCard, *, resample: bool) -> ModelSlices:

@@ -61,6 +61,13 @@ class Restoration:
         )
 
     @property
+    def noise_std(self) -> float:
+        """Noise in network units: the pipeline's, or that of raw k-space."""
+        if self.prepared.kspace is None:
+            return self.pipeline.noise_std
+        return self.acquisition.intensity.std_to_network(self.acquisition.noise_std)
+
+    @property
     def setting(self) -> Setting:
         """Measurement and sampler, as a guarantee is bound to them."""
         pipeline, prepared, truth = self.pipeline, self.prepared, self.prepared.truth
@@ -74,7 +81,7 @@ class Restoration:
             prior=weights_of(pipeline)["prior"],
             method=pipeline.method.model_dump(mode="json"),
             measurement=None if operator is None else operator.model_dump(mode="json"),
-            noise_std=pipeline.noise_std,
+            noise_std=self.noise_std,
             draws=pipeline.draws,
             pixel_mm=(rows, columns),
             keys=keys,
@@ -110,7 +117,7 @@ class Restoration:
         weights = weights_of(pipeline)
         bare = {key: name for key, (name, _) in weights.items()}  # folders name a machine
         return {
-            "pipeline": pipeline.model_dump(mode="json") | bare,
+            "pipeline": pipeline.model_dump(mode="json") | bare | {"noise_std": self.noise_std},
             "pipeline_sha256": pipeline.sha256,
             **{key: {"name": name, "sha256": digest} for key, (name, digest) in weights.items()},
             "scan": {
@@ -122,11 +129,7 @@ class Restoration:
             },
             "intensity": self.prepared.scan.intensity.to_data(),
             "grid": self.prepared.note,
-            "acquisition": (
-                "as measured"
-                if pipeline.operator is None
-                else "simulated from the magnitude image of the scan"
-            ),
+            "acquisition": _origin(pipeline, self.prepared),
             "random_streams": (
                 "one per (seed, scan, slice, sample); see uqrestore.noise.SampleNoise"
             ),
@@ -165,6 +168,12 @@ def fingerprint(
         "resample": resample,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _origin(pipeline: RestorePipeline, prepared: PreparedScan) -> str:
+    if prepared.kspace is None:
+        return "simulated from the magnitude image of the scan"
+    return "as measured" if pipeline.operator is None else "as measured, then undersampled"
 
 
 def _observed(acquisition: Acquisition) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

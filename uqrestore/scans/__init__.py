@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from uqrestore.scans.bart import read_bart, read_cfl
+from uqrestore.scans.cartesian import scan_from_kspace
 from uqrestore.scans.checksum import input_identity, input_sha256, unchanged
+from uqrestore.scans.coil_compression import compress_coils
 from uqrestore.scans.dicom import read_dicom
 from uqrestore.scans.dicom_files import is_dicom
 from uqrestore.scans.errors import ScanError
@@ -18,6 +21,7 @@ from uqrestore.scans.nifti import read_nifti, write_nifti
 from uqrestore.scans.placement import Placement
 from uqrestore.scans.radial import RadialScan
 from uqrestore.scans.raw import read_rawdata
+from uqrestore.scans.retrospective import undersampled, with_reference
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 from uqrestore.scans.scope import TrainingDomain, Verdict, check_scope
 from uqrestore.scans.slices import ModelSlices, fit_to_model
@@ -51,6 +55,7 @@ __all__ = [
     "TrainingDomain",
     "Verdict",
     "check_scope",
+    "compress_coils",
     "demo_scan_path",
     "fit_to_model",
     "input_identity",
@@ -59,13 +64,18 @@ __all__ = [
     "is_scan",
     "on_fixed_scale",
     "raw_scan",
+    "read_bart",
+    "read_cfl",
     "read_dicom",
     "read_input",
     "read_nifti",
     "read_rawdata",
     "read_scan",
     "scan_from_array",
+    "scan_from_kspace",
     "stem",
+    "undersampled",
+    "with_reference",
     "write_nifti",
 ]
 
@@ -95,6 +105,8 @@ def read_input(
     volume: int | None = None,
     allow_gaps: bool = False,
     noise_std: float | None = None,
+    coils: int | None = None,
+    reference: Path | str | None = None,
 ) -> Input:
     """Read images or raw k-space by the suffix of the file; a folder is a DICOM series.
 
@@ -105,6 +117,8 @@ def read_input(
         allow_gaps: Accept a DICOM series with missing slices.
         noise_std: Noise of raw k-space per real component, in the file's units, instead of the
             one found in the file.
+        coils: Number of virtual coils that raw k-space is compressed to; None keeps all coils.
+        reference: Fully sampled file of the same raw k-space, to compare the restoration with.
 
     Raises:
         ScanError: If no reader knows the suffix, the reader refuses the file, or it changes
@@ -125,14 +139,26 @@ def read_input(
     options: dict[str, Any] = {}
     if allow_gaps and reader is read_dicom:
         options["allow_gaps"] = True
+    raw_only = {"noise_std": noise_std, "coils": coils, "reference": reference}
+    if reader is not read_rawdata and (given := [k for k, v in raw_only.items() if v is not None]):
+        raise ScanError(f"{path}: is an image; {given[0]} is for raw k-space alone.")
     if noise_std is not None:
-        if reader is not read_rawdata:
-            raise ScanError(f"{path}: is an image; a noise level is for raw k-space alone.")
         if not 0 < noise_std < float("inf"):
             raise ScanError(f"{path}: noise_std must be above 0 and finite, got {noise_std}.")
         options["noise_std"] = noise_std
     with unchanged(path):
-        return reader(path, mask=inside, volume=volume, **options)
+        scan = reader(path, mask=inside, volume=volume, **options)
+    if reference is not None:
+        full = read_input(reference, volume=volume, noise_std=noise_std)
+        if not isinstance(scan, RawScan) or not isinstance(full, RawScan):
+            raise ScanError(
+                f"{path}: only Cartesian raw k-space takes a reference, which is another."
+            )
+        scan = with_reference(scan, full)
+    if coils is not None:
+        assert isinstance(scan, RawScan | RadialScan)
+        scan = compress_coils(scan, coils)
+    return scan
 
 
 def _reader(path: Path) -> Callable[..., Input]:
@@ -143,6 +169,11 @@ def _reader(path: Path) -> Callable[..., Input]:
             return READERS[suffix]
     if is_dicom(path):
         return read_dicom
+    if path.suffix in {".cfl", ".hdr"}:
+        raise ScanError(
+            f"{path}: BART's files state no pixel size; in Python, "
+            "uqrestore.scans.read_bart(path, spacing=...) makes a scan for uqrestore.restore."
+        )
     raise ScanError(f"{path}: no reader for this kind of file; it can be {', '.join(READERS)}.")
 
 

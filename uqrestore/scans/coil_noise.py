@@ -33,7 +33,7 @@ class CoilNoise:
 
     std: float
     source: str
-    mixing: Complex[np.ndarray, "coil coil"] | None = None
+    mixing: Complex[np.ndarray, "scanner coil"] | None = None
 
 
 def noise_from_samples(

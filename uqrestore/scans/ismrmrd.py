@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.scans.cartesian import cartesian_scan
 from uqrestore.scans.coil_noise import CoilNoise, noise_from_samples, whiten
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.ismrmrd_header import CARTESIAN, Header, read_header
 from uqrestore.scans.ismrmrd_lines import one_of_each, samples_of, sort_lines
-from uqrestore.scans.kspace import RawScan, cartesian_scan
+from uqrestore.scans.kspace import RawScan
 from uqrestore.scans.radial import RadialScan, radial_scan
 from uqrestore.scans.sampling import STRAY_ZEROS, sampled_by_zeros
 from uqrestore.scans.scan import Source

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from uqrestore.scans.coil_noise import CoilNoise, estimate_noise, require_noise, whiten
+from uqrestore.scans.coil_noise import CoilNoise, require_noise
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.sampling import DARK, KSpace, Pattern, crop_readout
+from uqrestore.scans.sampling import DARK, KSpace, Pattern
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 
 AXES = (-2, -1)
@@ -52,6 +52,7 @@ class RawScan(FromScan):
             slices lie, its mask roughly where there is tissue.
         maps: Coil sensitivities of unit norm, if they are known.
         calibration: Separate k-space of the same coils from which maps can be estimated.
+        reference: Fully sampled k-space of the same coils, if it is known.
     """
 
     samples: KSpace
@@ -60,6 +61,7 @@ class RawScan(FromScan):
     scan: Scan
     maps: Complex[np.ndarray, "slice coil row column"] | None = None
     calibration: KSpace | None = None
+    reference: KSpace | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,70 +99,19 @@ class RawScan(FromScan):
         # Pixels that hold more tissue hold more signal in an orthonormal transform.
         gain = np.sqrt(samples[0, 0].size / self.sampled.size)
         new = (samples.shape[-1], samples.shape[-2], self.scan.shape[2])
-        lines = self.calibration
-        return raw_scan(
+
+        def resized(kspace: KSpace | None) -> np.ndarray | None:
+            return None if kspace is None else gain * _about_zero(kspace, rows, columns)
+
+        changed = raw_scan(
             gain * samples,
             _about_zero(self.sampled, rows, columns),
             self.scan.grid.sampled(new).affine,
             source=self.source,
             noise=replace(self.noise, std=gain * self.noise_std),
-            calibration=None if lines is None else gain * _about_zero(lines, rows, columns),
+            calibration=resized(self.calibration),
         )
-
-
-def cartesian_scan(
-    kspace: KSpace,
-    sampled: Pattern,
-    affine: Float[np.ndarray, "4 4"],
-    *,
-    source: Source,
-    noise: CoilNoise | None = None,
-    readout: tuple[int, int] | None = None,
-    maps: Complex[np.ndarray, "slice coil _ _"] | None = None,
-    calibration: KSpace | None = None,
-) -> RawScan:
-    """Whiten k-space as it was acquired, crop its readout and turn it to patient order.
-
-    Args:
-        kspace: Zero frequency in the middle.
-        sampled: Which samples were measured.
-        affine: Of the image: (column, row, slice) to RAS+ mm, where the image is the centred
-            transform of ``kspace``.
-        source: Origin, named in error messages.
-        noise: Noise of ``kspace``; None estimates it.
-        readout: Axis of the readout and its pixels in the image; None crops nothing.
-        maps: Coil sensitivities, if known.
-        calibration: Separate lines of the same coils, zero where there are none.
-
-    Raises:
-        ScanError: As :func:`raw_scan`, and if the noise cannot be estimated.
-    """
-    name = source.name
-    _require_signal(kspace, sampled, name)
-    kspace = np.where(sampled, kspace, 0)
-    axis, size = (-1, kspace.shape[-1]) if readout is None else readout
-    if noise is None:
-        image = [*sampled.shape]
-        image[axis] = min(size, image[axis])
-        noise = estimate_noise(kspace, sampled, (image[0], image[1]), name)
-    lines = None
-    if calibration is not None:
-        there = (calibration != 0).any(axis=(0, 1))
-        lines, _, _ = crop_readout(whiten(calibration, noise), there, affine, axis, size)
-    maps = None if maps is None else whiten(maps, noise)
-    coils = kspace.shape[1]
-    kspace, sampled, affine = crop_readout(whiten(kspace, noise), sampled, affine, axis, size)
-    if (factor := kspace.shape[1] // coils) > 1:
-        if lines is not None:
-            raise ScanError(
-                f"{name}: has an asymmetric echo and separate calibration lines, which are not "
-                "read together; leave the calibration lines out."
-            )
-        mixing = np.eye(coils) if noise.mixing is None else noise.mixing
-        noise = replace(noise, mixing=np.kron(np.eye(factor), mixing))
-    return raw_scan(
-        kspace, sampled, affine, source=source, noise=noise, maps=maps, calibration=lines
-    )
+        return replace(changed, reference=resized(self.reference))
 
 
 def raw_scan(
@@ -190,7 +141,7 @@ def raw_scan(
             slices are not the image's plane.
     """
     name = source.name
-    _require_signal(samples, sampled, name)
+    require_signal(samples, sampled, name)
     images = to_image(samples)
     rss = np.sqrt((np.abs(images) ** 2).sum(axis=1)).transpose(2, 1, 0).astype(np.float32)
     scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
@@ -263,7 +214,12 @@ def tissue(rss: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     return mask if mask.any() else rss > 0
 
 
-def _require_signal(samples: np.ndarray, sampled: np.ndarray, name: str) -> None:
+def require_signal(samples: np.ndarray, sampled: np.ndarray, name: str) -> None:
+    """Refuse k-space that holds NaN, infinity or nothing.
+
+    Raises:
+        ScanError: In these cases.
+    """
     if not np.isfinite(samples).all():
         raise ScanError(f"{name}: holds k-space samples that are NaN or infinite.")
     if not sampled.any() or not np.abs(samples).any():

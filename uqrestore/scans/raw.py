@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from uqrestore.scans.cartesian import cartesian_scan
 from uqrestore.scans.checksum import input_sha256, printable
 from uqrestore.scans.coil_noise import CoilNoise
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.ismrmrd import read_ismrmrd
 from uqrestore.scans.ismrmrd_header import Header, read_header
-from uqrestore.scans.kspace import RawScan, cartesian_scan
+from uqrestore.scans.kspace import RawScan
 from uqrestore.scans.radial import RadialScan
 from uqrestore.scans.sampling import sampled_by_mask, sampled_by_zeros
 from uqrestore.scans.scan import Source

@@ -49,6 +49,10 @@ class Intensity:
         """Map ``low`` to -1 and ``high`` to 1."""
         return Intensity((high + low) / 2, (high - low) / 2, unit)
 
+    def of_complex(self) -> "Intensity":
+        """Return the map of complex images of this brightness: zero stays, the brightest is 1."""
+        return Intensity(0.0, self.shift + self.scale, self.unit)
+
     def to_network(self, x: Values) -> Values:
         """Bring image values from the file's units to the network's."""
         return (x - self.shift) / self.scale  # type: ignore[operator]
@@ -84,6 +88,7 @@ class Source:
         mask_sha256: Of the mask's file.
         volume: The volume asked for of a 4-D file.
         noise_std: Noise of raw k-space, where it was given.
+        coils: Number of coils that raw k-space was compressed to.
         tags: The few header values that are kept of a DICOM series.
         note: Choices and changes of the reader, such as the volume taken from a 4-D file.
     """
@@ -96,6 +101,7 @@ class Source:
     mask_sha256: str = ""
     volume: int | None = None
     noise_std: float | None = None
+    coils: int | None = None
     note: str = ""
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -155,8 +161,9 @@ class Scan:
         source = self.source
         if not source.sha256:
             return f"key {self.key:016x}"
-        noise = "" if source.noise_std is None else f" noise {source.noise_std!r}"
-        return identify(source.sha256, source.mask_sha256, source.volume) + noise
+        options = {"noise": source.noise_std, "coils": source.coils}
+        given = "".join(f" {key} {value!r}" for key, value in options.items() if value is not None)
+        return identify(source.sha256, source.mask_sha256, source.volume) + given
 
     def strip(self) -> "Scan":
         """Return the scan with everything outside the mask set to its darkest value."""
