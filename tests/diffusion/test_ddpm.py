@@ -96,7 +96,7 @@ def test_weights_of_monai_serve_as_they_are() -> None:
 
 def test_a_measurement_is_refused() -> None:
     known = Problem(Inpainting(torch.ones(SHAPE)), torch.ones(SHAPE))
-    with pytest.raises(ValueError, match="knows no measurement"):
+    with pytest.raises(ValueError, match="takes no measurement"):
         make()(torch.zeros(1, *SHAPE), torch.tensor(1.0), known)
 
 

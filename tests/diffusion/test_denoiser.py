@@ -36,7 +36,7 @@ def test_the_scalings_minimise_what_the_network_must_add() -> None:
     torch.testing.assert_close(c_noise, SIGMA.log() / 4)
 
 
-def test_a_silent_network_leaves_the_shrunken_input() -> None:
+def test_a_zero_network_leaves_the_shrunken_input() -> None:
     denoiser = NetworkDenoiser(Constant(0.0), Preconditioning(0.5))
     x = torch.ones(4, 2, 1, 3, 5, dtype=torch.float64)
     clean = denoiser(x, SIGMA[:, None].expand(4, 2))
@@ -62,7 +62,7 @@ def test_the_weighted_loss_is_the_error_of_the_raw_network() -> None:
     torch.testing.assert_close(loss, (raw - target).square().flatten(1).mean(1))
 
 
-def test_levels_are_drawn_from_the_log_normal_law() -> None:
+def test_levels_are_log_normal() -> None:
     log = draw_sigma(20_000, torch.Generator().manual_seed(0), mean=-0.8, std=1.6).log()
     assert float(log.mean()) == pytest.approx(-0.8, abs=0.05)
     assert float(log.std()) == pytest.approx(1.6, abs=0.05)

@@ -38,10 +38,10 @@ OPERATORS = {
 @pytest.mark.parametrize("noise_std", [0.0, 0.2])
 @pytest.mark.parametrize("name", sorted(OPERATORS))
 def test_components_of_a_gaussian_posterior_are_exact(name: str, noise_std: float) -> None:
-    known, law = problem(OPERATORS[name], noise_std), prior()
-    exact, std = law.posterior(known).components(3)
+    known, gaussian = problem(OPERATORS[name], noise_std), prior()
+    exact, std = gaussian.posterior(known).components(3)
     for sigma in (0.3, 2.0):
-        found = jacobian_components(law, known, NOISE, 3, sigma=sigma, tol=1e-12, max_iter=400)
+        found = jacobian_components(gaussian, known, NOISE, 3, sigma=sigma, tol=1e-12, max_iter=400)
         torch.testing.assert_close(found.std, std, rtol=1e-4, atol=1e-6)
         agreement = (found.directions.flatten(1) @ exact.flatten(1).mT).diagonal().abs()
         torch.testing.assert_close(agreement, torch.ones(3).double(), rtol=0, atol=1e-4)
@@ -63,12 +63,12 @@ def test_a_batch_of_problems_is_each_problem() -> None:
 def test_of_two_modes_the_widest_direction_joins_them() -> None:
     away = randn(*SHAPE, seed=9)
     away = away / away.norm()
-    laws = [prior(), prior()]
+    modes_of = [prior(), prior()]
     modes = [GaussianPrior(m.mean + s * away, m.directions, 0.01 * m.variances, SHAPE)
-             for m, s in zip(laws, (-1.0, 1.0), strict=True)]  # fmt: skip
-    law = GaussianMixture(torch.tensor([0.5, 0.5]), modes)
+             for m, s in zip(modes_of, (-1.0, 1.0), strict=True)]  # fmt: skip
+    gaussian = GaussianMixture(torch.tensor([0.5, 0.5]), modes)
     known = Problem(Matrix(randn(2, PIXELS, seed=10) * 1e-3, SHAPE), torch.zeros(2).double(), 1.0)
-    found = jacobian_components(law, known, NOISE, 1, sigma=2.0, at=laws[0].mean)
+    found = jacobian_components(gaussian, known, NOISE, 1, sigma=2.0, at=modes_of[0].mean)
     assert abs(float((found.directions[0] * away).sum())) > 0.99
     assert float(found.std[0]) > 0.5, "as wide as the modes are apart, about"
 
@@ -81,8 +81,8 @@ def test_what_was_measured_without_noise_has_no_component() -> None:
 
 
 @pytest.mark.parametrize(("count", "sigma", "message"), [
-    (21, 1.0, "21 components were asked for of images of 20 entries"),
-    (0, 1.0, "0 components were asked for"),
+    (21, 1.0, "images of 20 entries have no 21 components"),
+    (0, 1.0, "have no 0 components"),
     (2, 0.0, "above 0, got 0.0"),
 ])  # fmt: skip
 def test_impossible_wishes_are_named(count: int, sigma: float, message: str) -> None:

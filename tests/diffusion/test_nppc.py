@@ -13,7 +13,7 @@ from uqrestore.diffusion.nppc import (
     direction_loss,
     gram_schmidt,
     likelihood_loss,
-    unmeasured,
+    null_space_components,
     variance_loss,
 )
 from uqrestore.operators import Inpainting
@@ -78,7 +78,7 @@ def test_components_live_where_nothing_was_measured() -> None:
     noise_std = torch.tensor([0.0, 0.1]).double()
     problem = Problem(operator, operator.forward(truth), noise_std)
     raw, mean = randn(2, 3, *SHAPE, seed=4), randn(2, *SHAPE, seed=5)
-    left = unmeasured(raw, problem)
+    left = null_space_components(raw, problem)
     assert operator[0].forward(left[0]).abs().max() < 1e-12
     assert torch.equal(left[1], raw[1])
     kept = problem.project(mean)
@@ -154,7 +154,7 @@ def test_a_component_that_is_nearly_another_does_not_drown_the_rest() -> None:
         likelihood_loss(directions, std, error, PIXELS * one).sum().backward()
         assert close.grad is not None
         slopes.append(float(close.grad.norm()))
-    assert slopes[1] < 60 / PIXELS**0.5, "at most LOUDEST / rho for each"
+    assert slopes[1] < 60 / PIXELS**0.5, "at most MAX_RATIO / rho for each"
 
 
 def test_the_published_normalisation_shrinks_variances_as_the_closed_form_says(

@@ -17,7 +17,7 @@ WINDOW, SLICE = (20, 16), (31, 39)
 
 
 def stationary(shape: tuple[int, int], length: float) -> GaussianPrior:
-    """Return a Gaussian law of images whose pixels agree over some length."""
+    """Return a Gaussian prior with a correlation length."""
     y, x = np.mgrid[: shape[0], : shape[1]].reshape(2, -1).astype(float)
     apart = np.hypot(y[:, None] - y, x[:, None] - x)
     covariance = torch.as_tensor(0.25 * np.exp(-0.5 * (apart / length) ** 2) + 1e-3 * (apart == 0))

@@ -1,9 +1,9 @@
 """Colorization of brain slices in three contrasts: ``python -m tests.methods.contrasts LABELS``.
 
 A grey image is the mean of three contrasts of one anatomy, which the methods are to tell apart. The
-slices are drawn from label maps; their prior is a Gaussian law with the mean and the leading
+slices are drawn from label maps; their prior is a Gaussian with the mean and the leading
 components of other people's slices, so the posterior is known exactly and the truths are not of
-that law, as in life.
+that prior, as in practice.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def three_contrasts(slices: LabelSlices, count: int, seed: int) -> Tensor:
     """Draw slices ``(count, 3, side, side)`` whose channels are contrasts of one anatomy.
 
     As T1, where tissue is as bright as the maps say; as T2, the other way round; as proton density,
-    where tissues are nearly alike. The same random numbers draw every channel, so warps agree.
+    where tissues are nearly identical. The same random numbers draw every channel, so warps agree.
     """
     level = slices.level
     tissue = level > 0
@@ -59,7 +59,7 @@ def three_contrasts(slices: LabelSlices, count: int, seed: int) -> Tensor:
 
 
 def fitted_prior(slices: LabelSlices, count: int, rank: int) -> LowRankGaussian:
-    """Return the Gaussian law of three-contrast slices."""
+    """Return the Gaussian prior of three-contrast slices."""
     return fit_low_rank(three_contrasts(slices, count, 0), rank)
 
 
@@ -108,9 +108,9 @@ def main() -> None:
     """Print the table for label maps on disk."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", type=Path)
-    said = parser.parse_args()
-    prior = fitted_prior(load_labels(said.labels, "train", 32, 6.0), 800, 200)
-    truth = three_contrasts(load_labels(said.labels, "test", 32, 6.0), 4, 9)
+    args = parser.parse_args()
+    prior = fitted_prior(load_labels(args.labels, "train", 32, 6.0), 800, 200)
+    truth = three_contrasts(load_labels(args.labels, "test", 32, 6.0), 4, 9)
     print(f"tau {prior.tau:.3g}", flush=True)  # noqa: T201
     for line in table(prior, truth):
         print(line, flush=True)  # noqa: T201

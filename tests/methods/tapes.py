@@ -62,7 +62,7 @@ class Walled(Matrix):
 Sampler = Callable[[SampleNoise], Tensor]
 
 
-def law(sampler: Sampler) -> tuple[Tensor, Tensor]:
+def moments(sampler: Sampler) -> tuple[Tensor, Tensor]:
     """Return the exact mean and covariance of what a sampler draws, flattened.
 
     Args:

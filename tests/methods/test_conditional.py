@@ -1,5 +1,7 @@
 """Draws of a conditional denoiser that is only nearly right are brought to the measurement."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -48,7 +50,7 @@ def setting() -> tuple[GaussianPrior, Problem]:
     return prior, simulate(operator, truth, noise_std=noise_std, noise=noise)
 
 
-def draw(denoiser: object, problem: Problem, *, project: bool) -> Tensor:
+def draw(denoiser: Callable[..., Tensor], problem: Problem, *, project: bool) -> Tensor:
     noise = SampleNoise(0, range(3), slices=range(BATCH))
     return METHODS["conditional"](problem, denoiser, noise, steps=24, project=project)
 
@@ -71,10 +73,10 @@ def test_leaving_noise_behind_widens_draws_as_the_closed_form_says() -> None:
     prior = GaussianPrior.from_covariance(torch.zeros(SHAPE, dtype=torch.float64), root @ root.mT)
     problem = Problem(Zero(SHAPE), torch.zeros(SHAPE, dtype=torch.float64))
     scale, start = 1.02, 20.0
-    said = {"sigma_max": start, "sigma_min": 1e-4, "steps": 400, "project": False}
+    options = {"sigma_max": start, "sigma_min": 1e-4, "steps": 400, "project": False}
     plain, wide = (
         METHODS["conditional"](
-            problem, prior, SampleNoise(0, range(2)), epsilon_scale=s, **said
+            problem, prior, SampleNoise(0, range(2)), epsilon_scale=s, **options
         ).flatten(1)
         for s in (1.0, scale)
     )

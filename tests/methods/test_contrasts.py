@@ -49,8 +49,8 @@ def test_colours_explain_the_grey_and_are_those_of_the_posterior(
     if noise_std == 0:
         torch.testing.assert_close(known.operator(draws), known.y.expand(24, *known.y.shape))
     # The colours that the grey leaves open are a tenth of what it tells of the image.
-    told, open_ = (exact.mean - prior.mean).norm(), exact.std.norm()
-    assert open_ < 0.2 * told
-    assert (draws.mean(0) - exact.mean).norm() < (0.9 if name == "local_gaussian" else 1.3) * open_
+    moved, width = (exact.mean - prior.mean).norm(), exact.std.norm()
+    assert width < 0.2 * moved
+    assert (draws.mean(0) - exact.mean).norm() < (0.9 if name == "local_gaussian" else 1.3) * width
     ratio = float(draws.var(0).sum() / exact.std.square().sum())
     assert ratio == pytest.approx(1, abs=0.4)

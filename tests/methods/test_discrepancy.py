@@ -71,7 +71,7 @@ def test_draws_with_an_error_come_as_near_to_the_measurement_as_the_truth(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_draws_of_the_posterior_keep_their_law(prior: GaussianPrior, kind: str) -> None:
+def test_draws_of_the_posterior_keep_their_distribution(prior: GaussianPrior, kind: str) -> None:
     problem, _ = measured(prior, kind, 0.1)
     draws = exact(prior, problem)
     after = meet_discrepancy(draws, problem, streams())
@@ -110,7 +110,7 @@ def test_measurements_without_noise_are_left_to_the_projection(prior: GaussianPr
     assert meet_discrepancy(draws, problem, streams()) is draws
 
 
-def test_conditional_meets_the_discrepancy_unless_told_not_to(prior: GaussianPrior) -> None:
+def test_conditional_meets_the_discrepancy_unless_project_is_off(prior: GaussianPrior) -> None:
     problem, _ = measured(prior, "cartesian_kspace", 0.02)
 
     def off(x: Tensor, sigma: Tensor, problem: Problem | None = None) -> Tensor:

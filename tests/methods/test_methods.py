@@ -1,4 +1,4 @@
-"""Laws of every zero-shot method, and its bias held to its card."""
+"""Properties of every method, and its bias held to its card."""
 
 import inspect
 import json

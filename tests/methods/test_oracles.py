@@ -1,7 +1,7 @@
-"""What closed forms say of every method: the oracles of the specification, section 13.
+"""Every method against closed forms.
 
-With a linear denoiser most samplers are affine maps of their noise, so their law is read exactly
-and compared with matrix recursions; nothing here is Monte Carlo.
+With a linear denoiser most samplers are affine maps of their noise, so their mean and covariance
+are computed exactly and compared with matrix recursions, without Monte Carlo errors.
 """
 
 import math
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.methods.tapes import Given, Walled, Zeros, law
+from tests.methods.tapes import Given, Walled, Zeros, moments
 from uqrestore.benchmarks.counting import count
 from uqrestore.diffusion.samplers import sample
 from uqrestore.diffusion.wrapped import Checked
@@ -61,7 +61,7 @@ def flat(x: Tensor) -> Tensor:
 def test_dps_without_pull_is_the_ancestral_sampler() -> None:
     """O-6 and O-8."""
     known, prior = problem_of(half_seen()), law_of_images(white=True)
-    _, covariance = law(lambda n: METHODS["dps"](known, prior, n, steps=100, strength=0.0))
+    _, covariance = moments(lambda n: METHODS["dps"](known, prior, n, steps=100, strength=0.0))
     expected = 0.9216 * torch.eye(PIXELS).double()
     torch.testing.assert_close(covariance, expected, atol=1e-4, rtol=0)
 
@@ -133,7 +133,7 @@ def ssd_recursion(
 def test_ssd_is_the_matrix_recursion(eta_inversion: float) -> None:
     prior, known = law_of_images(), problem_of(dense())
     options = {"inversion_points": 5, "steps": 6, "eta": 0.8, "eta_mode": "fixed"}
-    got = law(lambda n: METHODS["ssd"](known, prior, n, eta_inversion=eta_inversion, **options))
+    got = moments(lambda n: METHODS["ssd"](known, prior, n, eta_inversion=eta_inversion, **options))
     want = ssd_recursion(prior, known, eta_inversion, 0.8)
     torch.testing.assert_close(got[0], want[0], rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(got[1], want[1], rtol=1e-9, atol=1e-10)
@@ -162,7 +162,7 @@ def test_equal_singular_values_need_no_decomposition(noise_std: float) -> None:
     for name in ("ddrm", "ddnm_plus", "ssd_plus"):
         options = {"steps": 7} if name == "ssd_plus" else {"sigmas": GRID}
         first, second = (
-            law(lambda n, p=p, m=name, o=options: METHODS[m](p, prior, n, **o))
+            moments(lambda n, p=p, m=name, o=options: METHODS[m](p, prior, n, **o))
             for p in (seen, same)
         )
         torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-9)
@@ -301,8 +301,8 @@ def test_rotation_changes_nothing(name: str) -> None:
     matrix = flat(known.operator(torch.eye(PIXELS).double().reshape(PIXELS, *SHAPE))).T
     moved = Problem(Matrix(matrix @ turn.T, SHAPE), known.y, 0.3)
     options = {"steps": 6} if name == "ssd_plus" else {"sigmas": GRID}
-    first = law(lambda n: METHODS[name](known, prior, n, **options))
-    second = law(lambda n: METHODS[name](moved, other, n, **options))
+    first = moments(lambda n: METHODS[name](known, prior, n, **options))
+    second = moments(lambda n: METHODS[name](moved, other, n, **options))
     torch.testing.assert_close(second[0], turn @ first[0], rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(second[1], turn @ first[1] @ turn.T, rtol=1e-8, atol=1e-8)
 
@@ -316,7 +316,7 @@ def test_a_shift_is_followed() -> None:
     )
     levels = torch.logspace(3, -2, 60, dtype=torch.float64).tolist()
     first, second = (
-        law(lambda n, p=p, d=d: METHODS["conditional"](p, d, n, sigmas=[*levels, 0.0]))[0]
+        moments(lambda n, p=p, d=d: METHODS["conditional"](p, d, n, sigmas=[*levels, 0.0]))[0]
         for p, d in ((known, prior), (moved, other))
     )
     torch.testing.assert_close(second, first + shift, rtol=0, atol=0.02)
@@ -385,10 +385,10 @@ def test_langevin_chains_are_walked_where_there_is_no_spectral_form() -> None:
     METHODS["daps"](counted, denoiser, SampleNoise(0, [0]), **options)
     assert counts.adjoint == counts.forward + 1 == 30 + 3 * 4 + 1, "30 find the step"
 
-    laws = [law(lambda noise, of=of: METHODS["daps"](of, prior, noise, sigmas=[0.7, 0.4, 0.0],
+    found = [moments(lambda noise, of=of: METHODS["daps"](of, prior, noise, sigmas=[0.7, 0.4, 0.0],
                                                      step_size=0.004, langevin_steps=7))
             for of in (known, walked)]  # fmt: skip
-    torch.testing.assert_close(laws[0], laws[1], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-11)
 
 
 def test_a_product_is_counted_when_it_is_made() -> None:

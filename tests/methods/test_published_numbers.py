@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.methods.tapes import law, pair_prior, pair_problem, scalar_prior, scalar_problem
+from tests.methods.tapes import moments, pair_prior, pair_problem, scalar_prior, scalar_problem
 from uqrestore.diffusion.schedules import karras_sigmas
 from uqrestore.methods import METHODS
 
@@ -48,7 +48,7 @@ def test_a_seen_voxel(
 ) -> None:
     for noise_std, (mean, ratio) in zip((0.5, 0.1, 0.05), expected, strict=True):
         problem = scalar_problem(1.0, noise_std)
-        got_mean, variance = law(
+        got_mean, variance = moments(
             lambda n, p=problem: METHODS[name](p, scalar_prior(), n, **options)
         )
         exact = noise_std**2 / (1 + noise_std**2)
@@ -72,7 +72,7 @@ def test_a_seen_voxel(
 )
 def test_an_unseen_voxel(name: str, options: dict[str, Any], expected: float) -> None:
     """O-6 and O-12 (h): unit prior variance beside a voxel that is seen without noise."""
-    _, covariance = law(lambda n: METHODS[name](pair_problem(), pair_prior(), n, **options))
+    _, covariance = moments(lambda n: METHODS[name](pair_problem(), pair_prior(), n, **options))
     assert covariance[1, 1].item() == pytest.approx(
         expected, abs=1e-4 if expected != 0.771 else 1e-3
     )
@@ -137,7 +137,7 @@ def test_the_sampler_is_the_recursion(preset: str) -> None:
     levels = [*karras_sigmas(7, 0.1, 100.0)[:6].tolist(), 0.0]
     misfit = {"published": 2.0, "legacy": 1.0}[preset]
     problem = scalar_problem(1.0, 0.05)
-    mean, variance = law(
+    mean, variance = moments(
         lambda n: METHODS["daps"](
             problem, scalar_prior(), n, preset=preset, sigmas=levels, langevin_steps=23
         )
@@ -150,6 +150,8 @@ def test_the_sampler_is_the_recursion(preset: str) -> None:
 
 def test_daps_at_its_published_length_is_too_sure_of_itself() -> None:
     problem = scalar_problem(1.0, 0.1)
-    mean, variance = law(lambda n: METHODS["daps"](problem, scalar_prior(), n, preset="published"))
+    mean, variance = moments(
+        lambda n: METHODS["daps"](problem, scalar_prior(), n, preset="published")
+    )
     assert mean.item() == pytest.approx(0.9999, abs=1e-4)
     assert variance.item() / (0.01 / 1.01) == pytest.approx(0.006, abs=6e-4)

@@ -16,7 +16,7 @@ MEAN, VARIANCE, SIGMA = 2.0, 1.0, 3.0
 
 
 class Isotropic:
-    """The exact denoiser of a Gaussian law of one mean and one variance."""
+    """The exact denoiser of a Gaussian of one mean and one variance."""
 
     in_shape = SHAPE
 

@@ -45,10 +45,10 @@ def changed(value: Tensor, to: float) -> Tensor:
 BAD: dict[str, tuple[Callable[[], object], str]] = {
     "mask with NaN": (lambda: Inpainting(changed(SEEN, NAN)), "inpainting: a mask holds 0 and 1"),
     "grey mask": (lambda: Inpainting(changed(SEEN, 0.5)), r"1 entries do not, such as \[0.5\]"),
-    "empty mask": (lambda: Inpainting(0 * SEEN), r"sees nothing in problem \[0\]"),
+    "empty mask": (lambda: Inpainting(0 * SEEN), r"is empty in problem \[0\]"),
     "one empty mask of a batch": (
         lambda: MaskedFourier(torch.stack([LINES, ~LINES])),
-        r"masked_fourier: the mask of shape \(2, 4, 6\) sees nothing in problem \[1\]",
+        r"masked_fourier: the mask of shape \(2, 4, 6\) is empty in problem \[1\]",
     ),
     "mask of too few dimensions": (lambda: Inpainting(SEEN[0, 0]), "has shape"),
     "three channels of k-space": (

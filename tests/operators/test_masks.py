@@ -91,10 +91,10 @@ def test_boxes_are_rectangles_with_the_stated_widths() -> None:
         assert not mask.all()
         counts[int(columns.sum())] += 1
     length = torch.arange(1, width + 1)
-    law = 2 * (width + 1 - length) / (width * (width + 1))
-    full = law[-1] * 2 / (4 * 5)  # the whole image, which is drawn again
-    law = (law - torch.tensor([0, 0, 0, 0, full])) / (1 - full)
-    torch.testing.assert_close(counts[1:] / 4000, law, atol=0.03, rtol=0)
+    expected = 2 * (width + 1 - length) / (width * (width + 1))
+    full = expected[-1] * 2 / (4 * 5)  # the whole image, which is drawn again
+    expected = (expected - torch.tensor([0, 0, 0, 0, full])) / (1 - full)
+    torch.testing.assert_close(counts[1:] / 4000, expected, atol=0.03, rtol=0)
 
 
 @pytest.mark.parametrize(

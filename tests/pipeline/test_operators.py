@@ -42,8 +42,8 @@ def test_a_pipeline_can_name_every_operator() -> None:
 
 def raw(method: object) -> dict[str, object]:
     operators = {"a": {"name": "identity"}}
-    said: dict[str, object] = {"kind": "benchmark", "title": "t", "prior": "p"}
-    return said | {"operators": operators, "methods": {"ssd": method}}
+    fields: dict[str, object] = {"kind": "benchmark", "title": "t", "prior": "p"}
+    return fields | {"operators": operators, "methods": {"ssd": method}}
 
 
 def test_a_sweep_is_every_combination() -> None:

@@ -47,8 +47,8 @@ class Case:
         assert isinstance(found, GaussianPrior)
         return found
 
-    def draws(self, law: ClosedForm, count: int = 4000) -> Tensor:
-        return law.draw(SampleNoise(self.seed, range(count)))
+    def draws(self, dist: ClosedForm, count: int = 4000) -> Tensor:
+        return dist.draw(SampleNoise(self.seed, range(count)))
 
 
 @functools.cache
@@ -110,13 +110,13 @@ def weighted(c: Case, log_weights: Callable[[Tensor], Tensor]) -> tuple[Tensor, 
     return x, torch.softmax(logs, 0), float(torch.logsumexp(logs, 0) - torch.tensor(SAMPLES).log())
 
 
-def draw_many(law: GaussianMixture, count: int, seed: int) -> Tensor:
+def draw_many(dist: GaussianMixture, count: int, seed: int) -> Tensor:
     """Draw from one stream, ``(count, pixel)``."""
     g = torch.Generator().manual_seed(seed)
-    chosen = torch.multinomial(law.weights, count, replacement=True, generator=g)
+    chosen = torch.multinomial(dist.weights, count, replacement=True, generator=g)
     white = torch.randn(count, D, generator=g, dtype=torch.float64)
     out = torch.empty_like(white)
-    for k, mode in enumerate(law.modes):
+    for k, mode in enumerate(dist.modes):
         assert isinstance(mode, GaussianPrior)
         at = chosen == k
         root = mode.directions * mode.variances.sqrt()
@@ -307,8 +307,8 @@ def _(c: Case) -> Checked:
         logs.append(normal(c.problem.y, centre, c.matrix @ inside @ c.matrix.T + noise))
     share = c.mixture.responsibilities(c.x_t, SIGMA).log()
     want = torch.logsumexp(torch.stack(logs) + share, 0)
-    prior, law = c.mixture.log_prob(c.x_t, SIGMA), c.posterior.log_prob(c.x_t, SIGMA)
-    return off(law + c.mixture.log_evidence(c.problem) - prior, want), EXACT
+    prior, dist = c.mixture.log_prob(c.x_t, SIGMA), c.posterior.log_prob(c.x_t, SIGMA)
+    return off(dist + c.mixture.log_evidence(c.problem) - prior, want), EXACT
 
 
 @identity("one call from pure noise: m + C e / s")
@@ -337,7 +337,7 @@ def _(c: Case) -> Checked:
     return abs(float((w @ to_draw) / (w @ to_mean)) / 2 - 1), 0.05
 
 
-@identity("joint law: residuals of draws are those of truths")
+@identity("residuals of draws are distributed as those of truths")
 def _(c: Case) -> Checked:
     count = 500
     truth = c.draws(c.mixture, count)
@@ -355,7 +355,7 @@ def _(c: Case) -> Checked:
     return in_errors(share, even, c.posterior.weights), CHANCE
 
 
-@identity("low rank: as the dense law")
+@identity("low rank: as the dense prior")
 def _(c: Case) -> Checked:
     factors = c.single._root.T[-4:].reshape(4, *SHAPE)
     thin = LowRankGaussian(c.single.mean, factors, 0.1)
@@ -396,14 +396,14 @@ def _evidence(c: Case) -> Tensor:
 
 def heun_ends_on_the_posterior(c: Case) -> Checked:
     """Share of the spread by which a sampler with the ideal conditional denoiser is off."""
-    law = c.gaussian
-    top = 30.0 * float(law.variances.max()) ** 0.5
+    dist = c.gaussian
+    top = 30.0 * float(dist.variances.max()) ** 0.5
     levels = [*karras_sigmas(64, 0.002, top).tolist()]
     x = top * c.draws(c.single, 200)
     streams = SampleNoise(0, range(200))
-    out = sample(lambda u, s: law.denoise(u, s), x, levels, streams, sampler="heun")
-    want = law.flow(x, top)
-    return float((out - want).abs().max() / law.std.max()), 0.02
+    out = sample(lambda u, s: dist.denoise(u, s), x, levels, streams, sampler="heun")
+    want = dist.flow(x, top)
+    return float((out - want).abs().max() / dist.std.max()), 0.02
 
 
 def single_precision(c: Case) -> Mapping[str, float]:
@@ -414,20 +414,20 @@ def single_precision(c: Case) -> Mapping[str, float]:
     thin = LowRankGaussian(c.single.mean, rows, 0.1)
     thin_low = LowRankGaussian(c.single.mean.float(), rows.float(), 0.1)
     found = {}
-    for name, law, law_low in (
+    for name, dist, low_rank_prior in (
         ("dense", c.single, c.single),
         ("mixture", c.mixture, c.mixture),
         ("low rank", thin, thin_low),
     ):
         pairs = (
-            (law_low(x.float(), SIGMA), law(x, SIGMA)),
-            (law_low(x.float(), SIGMA, low), law(x, SIGMA, c.problem)),
+            (low_rank_prior(x.float(), SIGMA), dist(x, SIGMA)),
+            (low_rank_prior(x.float(), SIGMA, low), dist(x, SIGMA, c.problem)),
             (
-                law_low.jacobian_product(x.float(), SIGMA, v.float()),
-                law.jacobian_product(x, SIGMA, v),
+                low_rank_prior.jacobian_product(x.float(), SIGMA, v.float()),
+                dist.jacobian_product(x, SIGMA, v),
             ),
-            (law_low.posterior(low).mean, law.posterior(c.problem).mean),
-            (law_low.posterior(low).std, law.posterior(c.problem).std),
+            (low_rank_prior.posterior(low).mean, dist.posterior(c.problem).mean),
+            (low_rank_prior.posterior(low).std, dist.posterior(c.problem).std),
         )
         found[name] = max(off(one.double(), other) for one, other in pairs)
     return found

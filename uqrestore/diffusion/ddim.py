@@ -1,11 +1,11 @@
-r"""The step that annealing methods share: an estimate, a noise direction, fresh noise.
+r"""The step shared by annealing methods: an estimate, a noise direction, new noise.
 
 .. math::
     x' = \hat x_0 + \sigma' \left( \sqrt{1 - \eta^2}\, \tilde\epsilon + \eta z \right),
     \quad z \sim N(0, I)
 
-Methods differ in how they make :math:`\hat x_0` from the network's answer ``D``, and in whether
-:math:`\tilde\epsilon` is the network's own ``(x - D) / sigma`` or follows from the estimate.
+Methods differ in how they obtain :math:`\hat x_0` from the denoiser's output ``D``, and in whether
+:math:`\tilde\epsilon` is that of the network, ``(x - D) / sigma``, or follows from the estimate.
 """
 
 import math
@@ -28,11 +28,11 @@ DenoiseFn: TypeAlias = Callable[[Tensor, float], Tensor]
 
 
 def effective_eta(eta: float, mode: EtaMode, sigma: float, sigma_next: float) -> float:
-    r"""Return the share of fresh noise of one step.
+    r"""Return the fraction of new noise of one step.
 
-    With a fixed share, the variance of unmeasured directions tends to :math:`(1 + \sqrt{1 -
-    \eta^2}) / 2` of what it should be, however fine the grid. ``consistent`` scales it by
-    :math:`\sqrt{1 - \sigma'^2 / \sigma^2}` (Song et al., DDIM, ICLR 2021, eq. 16), which is right
+    With a fixed fraction, the variance of unmeasured directions tends to :math:`(1 + \sqrt{1 -
+    \eta^2}) / 2` of the exact value, however fine the grid. ``consistent`` scales it by
+    :math:`\sqrt{1 - \sigma'^2 / \sigma^2}` (Song et al., DDIM, ICLR 2021, eq. 16), which is exact
     in the limit.
     """
     if mode == "consistent":
@@ -43,7 +43,7 @@ def effective_eta(eta: float, mode: EtaMode, sigma: float, sigma_next: float) ->
 def move(
     estimate: Tensor, direction: Tensor, sigma_next: float, eta: float, noise: SampleNoise
 ) -> Tensor:
-    """Noise an estimate to the next level: partly along a direction, partly afresh."""
+    """Add the noise of the next level to an estimate: partly along a direction, partly new."""
     if sigma_next == 0:
         return estimate
     x = estimate + sigma_next * math.sqrt(1 - eta**2) * direction
@@ -62,18 +62,18 @@ def anneal(
     direction: Literal["network", "estimate"] = "network",
     clip: bool = False,
 ) -> Tensor:
-    """Take the shared step down a grid of noise levels.
+    """Apply the shared step along a decreasing grid of noise levels.
 
     Args:
         denoise: The prior.
         x: State at ``sigmas[0]``, ``(*noise.shape, *in_shape)``.
-        sigmas: Falling levels.
-        noise: Streams of fresh noise.
-        estimate: Turns the network's answer into what the measurement allows.
-        eta: Share of fresh noise, 0 to 1.
-        eta_mode: Whether that share shrinks with the step.
-        direction: Whether the noise direction is the network's or follows from the estimate.
-        clip: Clip the network's answer to [-1, 1] before the estimate, never the direction.
+        sigmas: Decreasing noise levels.
+        noise: Random streams of the samples.
+        estimate: Map from the denoiser's output to an image consistent with the measurement.
+        eta: Fraction of new noise, 0 to 1.
+        eta_mode: ``fixed``, or ``consistent`` with the step size.
+        direction: Noise direction: that of the ``network``, or from the ``estimate``.
+        clip: Clip the denoiser's output to [-1, 1] before the estimate, never the direction.
     """
     for sigma, sigma_next in pairwise(sigmas):
         answer = denoise(x, sigma)

@@ -1,4 +1,4 @@
-"""Networks trained on the discrete times of DDPM, as denoisers at any noise level."""
+"""Denoisers at any noise level from networks trained on discrete DDPM times."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -13,14 +13,14 @@ from uqrestore.problem import Problem
 Schedule: TypeAlias = Literal["linear", "scaled_linear", "cosine"]
 Prediction: TypeAlias = Literal["epsilon", "v"]
 
-# Levels come in float32: this much outside the table is its end.
+# Tolerance, in log sigma, at the ends of the table: levels are float32.
 ROUNDING = 1e-5
 
 
 def make_betas(
     schedule: Schedule, times: int = 1000, *, start: float = 1e-4, end: float = 0.02
 ) -> Float[Tensor, " time"]:
-    """Return the share of noise that each time adds.
+    """Return the variance of the noise that each time adds.
 
     Args:
         schedule: ``linear``; ``scaled_linear``, linear in the square root, as latent diffusion
@@ -47,11 +47,11 @@ def make_betas(
 
 
 class DiscreteDenoiser(nn.Module):
-    r"""A DDPM network behind the interface of every denoiser here.
+    r"""A DDPM network as a denoiser.
 
-    With :math:`\sigma_t^2 = (1 - \bar\alpha_t) / \bar\alpha_t`, the network is asked at
+    With :math:`\sigma_t^2 = (1 - \bar\alpha_t) / \bar\alpha_t`, the network is evaluated at
     :math:`x / \sqrt{1 + \sigma^2}` and at the time whose table entry is ``sigma``, interpolated in
-    :math:`\log \sigma`; its answer gives
+    :math:`\log \sigma`; its output gives
 
     .. math::
         D = x - \sigma \hat\epsilon, \quad\text{or}\quad
@@ -62,8 +62,8 @@ class DiscreteDenoiser(nn.Module):
             ``(batch, channel, row, column)``, times ``(batch,)``. A result with the attribute
             ``sample``, as that of ``diffusers``, is unwrapped.
         in_shape: ``(channel, row, column)`` of one image, in [-1, 1] as the network was trained.
-        betas: Share of noise that each time adds, such as ``make_betas("linear")``.
-        prediction: What the network was trained to predict.
+        betas: Variance of the noise that each time adds, such as ``make_betas("linear")``.
+        prediction: Target that the network was trained to predict.
 
     Raises:
         ValueError: If a beta is not between 0 and 1, or ``prediction`` is unknown.
@@ -133,7 +133,7 @@ class DiscreteDenoiser(nn.Module):
         label: Tensor | None = None,
     ) -> Tensor:
         if problem is not None:
-            raise ValueError("a DDPM network knows no measurement; use a zero-shot method.")
+            raise ValueError("a DDPM network takes no measurement; use a zero-shot method.")
         batch = x_t.shape[: x_t.ndim - 3]
         x = x_t.reshape(-1, *self.in_shape)
         level = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
@@ -143,16 +143,16 @@ class DiscreteDenoiser(nn.Module):
         total = 1 + level**2
         scaled = x * total.rsqrt()
         more = () if label is None else (label.expand(batch).reshape(-1),)
-        said = self.network(scaled, time, *more)
-        said = (said if isinstance(said, Tensor) else said.sample).to(x.dtype)
+        result = self.network(scaled, time, *more)
+        output = (result if isinstance(result, Tensor) else result.sample).to(x.dtype)
         if self.prediction == "epsilon":
-            clean = x - level * said
+            clean = x - level * output
         else:
-            clean = x / total - level * total.rsqrt() * said
+            clean = x / total - level * total.rsqrt() * output
         return clean.reshape(x_t.shape)
 
     @property
     def _table(self) -> Tensor:
         table = self.log_sigmas
-        assert isinstance(table, Tensor)  # a buffer, which the type of a module does not say
+        assert isinstance(table, Tensor)  # a buffer, which is not typed
         return table

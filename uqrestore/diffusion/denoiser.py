@@ -1,4 +1,4 @@
-"""A network, preconditioned into a denoiser."""
+"""Denoisers: their protocol, plain functions, and preconditioned networks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from uqrestore.problem import Problem
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """What every sampler and method asks for: ``E[x0 | x_t]``, or ``E[x0 | x_t, y]``.
+    """Protocol of denoisers: ``E[x0 | x_t]``, or ``E[x0 | x_t, y]``.
 
-    A trained network behind :class:`NetworkDenoiser` and the closed-form priors of
-    ``uqrestore.priors`` both keep this promise.
+    Trained networks in a :class:`NetworkDenoiser` and the closed-form priors of
+    ``uqrestore.priors`` follow it.
     """
 
     @property
@@ -37,7 +37,7 @@ class Denoiser(Protocol):
         Args:
             x_t: Noisy images, shape ``(*batch, *in_shape)``.
             sigma: Noise level in the units of the image, 0-dim or of shape ``(*batch,)``.
-            problem: The measurement to condition on; None asks for the prior.
+            problem: Measurement to condition on; None for the prior.
             label: Class index, shape ``(*batch,)``.
         """
         ...
@@ -161,7 +161,7 @@ class NetworkDenoiser(nn.Module):
 
     @property
     def components(self) -> int:
-        """How many principal components of the posterior the network puts out."""
+        """Number of principal components of the posterior that the network predicts."""
         return getattr(self.network, "components", 0)
 
     def forward(
@@ -184,11 +184,11 @@ class NetworkDenoiser(nn.Module):
         """Return clean images, and the raw components ``(*batch, component, *in_shape)``.
 
         Args:
-            x_t: As for a call.
-            sigma: Likewise.
-            problem: Likewise.
-            label: Likewise.
-            augment: How training images were changed, ``(*batch, 9)``; None: not at all.
+            x_t: Noisy images, shape ``(*batch, *in_shape)``.
+            sigma: Noise level in the units of the image, 0-dim or of shape ``(*batch,)``.
+            problem: Measurement to condition on; None for the prior.
+            label: Class index, shape ``(*batch,)``.
+            augment: Parameters of the augmentation of training images, ``(*batch, 9)``.
         """
         batch = tuple(x_t.shape[: x_t.ndim - 3])
         given = [] if problem is None else [self._measurement(problem, batch)]

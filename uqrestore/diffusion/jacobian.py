@@ -1,4 +1,4 @@
-"""Principal components of a posterior from the Jacobian of its denoiser: no head, no draws."""
+"""Principal components of a posterior from the Jacobian of its denoiser, without draws."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from uqrestore.priors.dense import top_eigenpairs
 from uqrestore.problem import Problem
 
 SPARE = 3
-"""Directions carried beside the wanted ones: the last of a block converge slowest."""
+"""Extra directions of a block, whose last ones converge slowest."""
 
 
 def jacobian_components(
@@ -25,27 +25,27 @@ def jacobian_components(
     tol: float = 1e-3,
     max_iter: int = 20,
 ) -> PosteriorMoments:
-    r"""Find the widest directions of a posterior by subspace iteration on a denoiser's Jacobian.
+    r"""Compute principal components of a posterior by subspace iteration on a Jacobian.
 
     By Tweedie's formula :math:`\sigma^2 \partial D / \partial x_t = \mathrm{Cov}[x_0 \mid x_t, y]`.
-    Seen through noise, a Gaussian posterior of variance :math:`\lambda` along a direction keeps
-    :math:`\lambda \sigma^2 / (\lambda + \sigma^2)` of it and the direction itself, so the standard
-    deviations are brought back exactly; for another law they are those of the Gaussian that
-    looks the same from ``x_t``. Where the measurement has no noise, directions are kept among
-    those that it leaves open. Every product is one backward pass through the denoiser, for the
-    ``count + 3`` directions of a block together.
+    Given ``x_t``, a Gaussian posterior of variance :math:`\lambda` along a direction has the
+    variance :math:`\lambda \sigma^2 / (\lambda + \sigma^2)` along the same direction, so the
+    standard deviations are recovered exactly; for other distributions they are those of the
+    Gaussian with the same covariance given ``x_t``. Where the measurement has no noise, directions
+    are restricted to the null space of A. Every product is one backward pass through the denoiser,
+    for the ``count + 3`` directions of a block together.
 
     Args:
         denoiser: Conditional, and differentiable: a network, or a closed-form prior.
         problem: A problem or a batch of problems.
-        noise: Stream of one sample; of several, the first is used.
+        noise: Random stream of one sample; of several, the first is used.
         count: Number of components.
         sigma: Noise level, in network intensity: near the largest standard deviation of the
             posterior. Far above it the Jacobian of a network is mostly its own error.
-        at: Image about which to look, ``(*problem, *in_shape)``; the posterior mean in one call
-            from ``30 sigma`` if left out.
-        tol: Movement of the variances, as a share of the largest, at which to stop.
-        max_iter: Most products.
+        at: Image at which the Jacobian is evaluated, ``(*problem, *in_shape)``; by default the
+            posterior mean in one call from ``30 sigma``.
+        tol: Change of the variances, relative to the largest, at which to stop.
+        max_iter: Maximum number of products.
 
     Returns:
         The denoised image, unit directions in the order of their variance, and standard
@@ -61,11 +61,10 @@ def jacobian_components(
     pixels = torch.Size(problem.in_shape).numel()
     if not 0 < count <= pixels:
         raise ValueError(
-            f"{count} components were asked for of images of {pixels} entries; ask for 1 to "
-            f"{pixels}."
+            f"images of {pixels} entries have no {count} components; ask for 1 to {pixels}."
         )
     if not sigma > 0:
-        raise ValueError(f"sigma is the noise level of the look, above 0, got {sigma}.")
+        raise ValueError(f"sigma is the noise level of the Jacobian, above 0, got {sigma}.")
     white = noise.normal(problem.in_shape, problem.y)[0]
     level = torch.tensor(sigma, dtype=white.dtype, device=white.device)
     if at is None:
@@ -84,7 +83,7 @@ def jacobian_components(
     start = noise.normal((width, *problem.in_shape), problem.y)[0]
     start = _flat(start.movedim(len(lead), 0), problem.in_shape)
     rows, seen = top_eigenpairs(product, start, count, tol=tol, max_iter=max_iter)
-    # No direction can show more than the noise through which it is seen.
+    # No variance given x_t exceeds that of the noise.
     variance = seen / (1 - seen / sigma**2).clamp(min=1e-3)
     directions = rows.unflatten(-1, problem.in_shape)
     return PosteriorMoments(

@@ -19,7 +19,7 @@ def draw_sigma(
 def denoising_loss(
     clean: Image, truth: Image, sigma: Float[Tensor, " batch"], sigma_data: float
 ) -> Float[Tensor, " batch"]:
-    """Squared error per pixel times ``(sigma^2 + sd^2) / (sigma sd)^2``, one value an image.
+    """Squared error per pixel times ``(sigma^2 + sd^2) / (sigma sd)^2``, one value per image.
 
     The weight makes the loss about 1 at every noise level before training (EDM, Table 1).
     """

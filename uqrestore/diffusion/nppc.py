@@ -19,25 +19,25 @@ Stack = Float[Tensor, "*batch component channel row column"]
 Image = Float[Tensor, "batch channel row column"]
 PerImage = Float[Tensor, " batch"]
 
-FAINTEST = 1e-6
-"""Variance that no component falls below, as a share of the scale of the squared error."""
-LOUDEST = 50.0
-"""Largest squared error of a component, in predicted variances, that its length listens to."""
+MIN_VARIANCE = 1e-6
+"""Smallest variance of a component, relative to the scale of the squared error."""
+MAX_RATIO = 50.0
+"""Largest ratio of squared error to predicted variance that enters the gradient of a length."""
 TINY = 1e-12
-"""Length below which a raw component has no direction yet."""
+"""Length below which a raw component has no direction."""
 
 
 def gram_schmidt(raw: Stack) -> tuple[Stack, Float[Tensor, " *batch_and_component"]]:
-    """Make raw components orthogonal, in order.
+    """Orthogonalise raw components in order.
 
-    What is taken off a later component is a constant to the gradient, so a later one never moves
-    an earlier one: they come out in the order of their variance.
+    The projections removed from a later component are constants to the gradient, so a later one
+    never changes an earlier one: they are learned in the order of their variance.
 
     Args:
         raw: Outputs of the network, ``(*batch, component, channel, row, column)``.
 
     Returns:
-        Unit directions, and the length of what was left of each: its standard deviation.
+        Unit directions, and the remaining length of each, its standard deviation.
     """
     directions, lengths, earlier = [], [], []
     for component in raw.flatten(-3).unbind(-2):
@@ -53,8 +53,8 @@ def gram_schmidt(raw: Stack) -> tuple[Stack, Float[Tensor, " *batch_and_componen
     return stacked, torch.stack(lengths, -1)
 
 
-def unmeasured(raw: Stack, problem: Problem) -> Stack:
-    """Take off components what the measurement knows without noise: it has no width there."""
+def null_space_components(raw: Stack, problem: Problem) -> Stack:
+    """Project components onto the null space of A where the measurement has no noise."""
     return problem.project_null(raw.movedim(-4, 0)).movedim(0, -4)
 
 
@@ -64,7 +64,7 @@ def along(directions: Stack, error: Image) -> Float[Tensor, "batch component"]:
 
 
 def direction_loss(directions: Stack, error: Image) -> PerImage:
-    """Share of the squared error that no direction explains; the error is a constant."""
+    """Return the fraction of squared error outside the directions; the error is a constant."""
     energy = error.flatten(1).square().sum(1).clamp(min=TINY)
     return 1 - along(directions, error).square().sum(1) / energy
 
@@ -76,9 +76,9 @@ def variance_loss(
 
     .. math:: \frac1K \sum_k \left( \frac{\sigma_k^2 - \langle u_k, e \rangle^2}{\rho^2} \right)^2
 
-    With :math:`\rho^2` constant over images that could have been measured alike, the minimiser is
-    the posterior variance along :math:`u_k`. As published, :math:`\rho^2` is the squared error of
-    the very image, and the minimiser is up to three times too small.
+    With :math:`\rho^2` constant over images of the same measurement, the minimiser is the posterior
+    variance along :math:`u_k`. As published, :math:`\rho^2` is the squared error of the image
+    itself, and the minimiser is up to three times too small.
 
     Args:
         directions: Unit directions; no gradient passes through them.
@@ -93,31 +93,31 @@ def variance_loss(
 def likelihood_loss(
     directions: Stack, std: Float[Tensor, "batch component"], error: Image, scale: PerImage
 ) -> PerImage:
-    r"""Follow the likelihood of the error along each direction, were it Gaussian.
+    r"""Follow the Gaussian likelihood of the error along each direction.
 
-    Down the negative log likelihood of :math:`z_k = \langle u_k, e \rangle / \sigma_k` the standard
-    deviation moves by :math:`(z_k^2 - 1) / \sigma_k`, at rest where :math:`\sigma_k^2` is the
-    posterior variance along :math:`u_k`, whatever the law and whatever :math:`\rho`. Here it moves
-    by :math:`(z_k^2 - 1) / \rho`, :math:`z_k^2` at most :data:`LOUDEST`: the factor depends on no
-    truth, so the minimiser is the same, but where two raw components nearly coincide, and the
-    second is left with next to no length, the slope is bounded and does not drown everything else
-    that the network learns. Directions that hold a hundredth of the error are learned too, where
-    :func:`variance_loss`, the square of squares, has no slope left. Arguments are those of
-    :func:`variance_loss`; the value means nothing, only its gradient does.
+    Along the negative log likelihood of :math:`z_k = \langle u_k, e \rangle / \sigma_k` the
+    standard deviation moves by :math:`(z_k^2 - 1) / \sigma_k`, stationary where :math:`\sigma_k^2`
+    is the posterior variance along :math:`u_k`, for any distribution and :math:`\rho`. Here it
+    moves by :math:`(z_k^2 - 1) / \rho`, with :math:`z_k^2` at most :data:`MAX_RATIO`: the factor is
+    independent of the truth, so the minimiser is the same, but where two raw components nearly
+    coincide and the second has almost no length, the gradient is bounded and does not dominate the
+    training. Directions with a hundredth of the error are learned too, where the gradient of
+    :func:`variance_loss`, a fourth power, vanishes. Arguments are those of :func:`variance_loss`;
+    only the gradient is meaningful, not the value.
     """
     wanted = along(directions, error).square()
-    variance = std.square() + FAINTEST * scale[:, None]
-    pull = 1 - (wanted / variance).clamp(max=LOUDEST)
+    variance = std.square() + MIN_VARIANCE * scale[:, None]
+    pull = 1 - (wanted / variance).clamp(max=MAX_RATIO)
     return (pull.detach() * std / scale.sqrt()[:, None]).mean(1)
 
 
 class ErrorScale:
-    """The scale of squared errors that makes the loss of all operators alike.
+    """Scale of squared errors that equalises the loss over operators.
 
     Args:
         kind: ``running``: a moving average for each kind of problem, which leaves the minimiser
-            unbiased. ``per_image``: the image's own, as published. ``none``: 1.
-        keep: Share of the average that a new value leaves.
+            unbiased. ``per_image``: that of each image, as published. ``none``: 1.
+        keep: Weight of the previous average in the moving average.
     """
 
     def __init__(self, kind: ErrorNorm = "running", keep: float = 0.98) -> None:
@@ -129,7 +129,7 @@ class ErrorScale:
 
         Args:
             error: Truth minus estimate.
-            groups: Which images of the batch are of each kind of problem.
+            groups: Indices of the images of each kind of problem.
         """
         energy = error.detach().flatten(1).square().sum(1)
         if self.kind == "none":

@@ -1,4 +1,4 @@
-"""What a conditional network says in one call: posterior mean and principal components."""
+"""Posterior mean and principal components from one call of a conditional network."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser
-from uqrestore.diffusion.nppc import gram_schmidt, unmeasured
+from uqrestore.diffusion.nppc import gram_schmidt, null_space_components
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
 PURE_NOISE_SIGMA = 100.0
-"""Noise level, in network intensity, where nothing of an image is left to see."""
+"""Noise level, in network intensity, at which an image is pure noise."""
 
 ROUNDING = 1e-4
-"""Share of a raw component that projections may leave where nothing should be left."""
+"""Relative length of a raw component below which a projection left only rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class PosteriorMoments:
-    """A posterior as its mean and its widest directions.
+    """Mean and principal components of a posterior.
 
     Attributes:
         mean: Shape ``(*problem, *in_shape)``.
-        directions: Orthonormal, ``(*problem, component, *in_shape)``; no component at all where
-            the denoiser puts out none, and zeros, of no length, for those beyond what a
-            measurement without noise leaves open.
+        directions: Orthonormal, ``(*problem, component, *in_shape)``; none where the denoiser
+            predicts none, and zero vectors for components beyond the dimension of the null space
+            of A (noise-free case).
         std: Posterior standard deviation along each, ``(*problem, component)``.
     """
 
@@ -44,21 +44,21 @@ def posterior_moments(
     sigma: float = PURE_NOISE_SIGMA,
     base: Denoiser | None = None,
 ) -> PosteriorMoments:
-    r"""Ask a conditional denoiser for the posterior mean, from pure noise.
+    r"""Return posterior mean and components from one call of a conditional denoiser.
 
     ``D(sigma eps; sigma, A, y)`` exceeds the least possible mean square error by about
     :math:`\sum_i \lambda_i^2 / \sigma^2` over the posterior variances :math:`\lambda_i`, so
-    ``sigma`` wants to be ten times the largest standard deviation of the posterior. Where the
-    measurement has no noise, the mean is projected onto it and the components off it, which can
-    only bring them closer.
+    ``sigma`` should be ten times the largest standard deviation of the posterior. Where the
+    measurement has no noise, the mean is projected onto it and the components onto the null space
+    of A, which can only reduce their errors.
 
     Args:
         denoiser: Conditional; a network must have been trained at ``sigma``.
         problem: A problem or a batch of problems.
-        noise: Stream of one sample; of several, the first is used.
+        noise: Random stream of one sample; of several, the first is used.
         sigma: Noise level of the call, in network intensity.
-        base: What puts out the mean, in a second call, where the components of ``denoiser`` were
-            trained to describe the error of a frozen one.
+        base: Denoiser of the mean, in a second call, where the components of ``denoiser`` were
+            trained on the error of a frozen one.
 
     References:
         Elata et al., "InvFussion", 2025, arXiv:2504.01689, section 4, for the mean;
@@ -76,6 +76,6 @@ def posterior_moments(
     mean = problem.project(mean)
     if raw.shape[-4] == 0:
         return PosteriorMoments(mean, raw, raw.new_zeros(raw.shape[:-3]))
-    directions, std = gram_schmidt(unmeasured(raw, problem))
-    open_ = std > ROUNDING * raw.flatten(-3).norm(dim=-1)
-    return PosteriorMoments(mean, directions * open_[..., None, None, None], std * open_)
+    directions, std = gram_schmidt(null_space_components(raw, problem))
+    has_width = std > ROUNDING * raw.flatten(-3).norm(dim=-1)
+    return PosteriorMoments(mean, directions * has_width[..., None, None, None], std * has_width)

@@ -1,4 +1,4 @@
-"""Samplers: each turns noise and a denoiser into images; none knows an operator."""
+"""Samplers of the probability-flow ODE and its stochastic variants, without operators."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ def sample_heun(
 
     .. math:: \frac{dx}{d\sigma} = \frac{x - D(x; \sigma)}{\sigma}
 
-    Give a denoiser that already knows the measurement to draw from the posterior.
+    With a denoiser conditioned on the measurement, it draws from the posterior.
     Deterministic: the only randomness is in ``noise``. Makes ``2 steps - 1`` calls when the
     last level is 0.
 
@@ -71,16 +71,16 @@ def sample(
     sampler: Sampler,
     eta: float = 0.0,
 ) -> Tensor:
-    r"""Follow a denoiser down a grid.
+    r"""Integrate a denoiser along a decreasing grid of noise levels.
 
     Args:
         denoise: :math:`E[x_0 \mid x_t]`, or :math:`E[x_0 \mid x_t, y]` to draw from a posterior.
         x: State at ``sigmas[0]``.
-        sigmas: Falling levels.
-        noise: Streams of fresh noise; only ``euler`` with ``eta > 0`` reads them.
+        sigmas: Decreasing noise levels.
+        noise: Random streams of the samples; used by ``euler`` with ``eta > 0`` only.
         sampler: ``heun`` (second order, two calls a step), ``dpmpp_2m`` and ``dpmpp_3m`` (second
             and third order, one call) or ``euler`` (first order, stochastic).
-        eta: Share of fresh noise of ``euler``: 0 deterministic, 1 ancestral.
+        eta: Fraction of new noise of ``euler``: 0 deterministic, 1 ancestral.
 
     Raises:
         ValueError: If a deterministic sampler is given ``eta``.

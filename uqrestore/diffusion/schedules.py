@@ -1,4 +1,4 @@
-"""Grids of noise levels, falling to 0."""
+"""Grids of noise levels, decreasing to 0."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from torch import Tensor
 def karras_sigmas(
     steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
 ) -> Float[Tensor, " steps_plus_1"]:
-    """Noise levels of Karras et al. 2022, eq. 5, falling from ``sigma_max`` to 0.
+    """Noise levels of Karras et al. 2022, eq. 5, decreasing from ``sigma_max`` to 0.
 
     Args:
         steps: Number of noise levels above 0.
         sigma_min: Smallest level above 0, in the units of the image.
         sigma_max: Largest level, in the units of the image.
-        rho: How much the steps crowd towards ``sigma_min``.
+        rho: Density of levels near ``sigma_min``.
 
     Returns:
         ``steps + 1`` levels in float64, the last of them 0.
@@ -51,7 +51,7 @@ def check_decreasing(sigmas: Tensor) -> Tensor:
 
 
 TIMES = 1000
-"""Length of the DDPM schedule that the published methods index."""
+"""Length of the DDPM schedule of the published methods."""
 
 Grid: TypeAlias = Literal["karras", "ddpm", "quadratic", "geometric"]
 
@@ -94,15 +94,15 @@ def geometric_sigmas(
 def noise_levels(
     steps: int, grid: Grid = "ddpm", sigmas: Sequence[float] | None = None
 ) -> list[float]:
-    """Return falling noise levels, the last one 0 for every named grid.
+    """Return decreasing noise levels, the last one 0 for every named grid.
 
     Args:
         steps: Network calls of a first-order sampler.
         grid: ``karras`` (80 to 0.002), ``ddpm``, ``quadratic`` or ``geometric`` (100 to 0.01).
-        sigmas: Explicit levels instead, in network intensity.
+        sigmas: Explicit noise levels instead, in network intensity.
 
     Raises:
-        ValueError: If there is no step, or explicit levels do not fall.
+        ValueError: If there is no step, or explicit levels do not decrease.
     """
     if sigmas is not None:
         return check_decreasing(torch.as_tensor(sigmas, dtype=torch.float64)).tolist()
@@ -125,7 +125,7 @@ def shortcut_times(t0: int, count: int) -> Int[Tensor, " count"]:
         raise ValueError(
             f"a shortcut needs t0 from 2 to {TIMES} and 2 to t0 points, got t0={t0} and {count}."
         )
-    # Added up one stride after the other, as published: sums that end in .5 round as theirs do.
+    # Accumulated stride by stride, as published: sums that end in .5 then round the same way.
     stride = (t0 - 1) / (count - 1)
     return torch.tensor([round(t) for t in itertools.accumulate([0.0] + [stride] * (count - 1))])
 

@@ -1,4 +1,4 @@
-"""Slices larger than a prior: windows of them are denoised and blended smoothly."""
+"""Denoiser of slices larger than a prior, by smoothly blended windows."""
 
 import math
 from collections.abc import Iterator
@@ -13,21 +13,20 @@ from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
 
 OVERLAP = 0.25
-"""Least share of a window that its neighbour covers too."""
+"""Smallest relative overlap of neighbouring windows."""
 
 
 class WindowedDenoiser(WrappedDenoiser):
-    r"""A denoiser of large slices, made of one that knows windows of them.
+    r"""A denoiser of large slices from a denoiser of windows.
 
     .. math:: D(x_t) = \sum_w b_w \odot D_w(x_t), \qquad \sum_w b_w = 1
 
-    where :math:`D_w` denoises window :math:`w` alone and the blend :math:`b_w` falls smoothly to 0
-    at its rim, except where the rim is that of the slice. What a pixel and its surroundings look
-    like is taken from within a window; what was measured is not cut at all, for the operator acts
-    on the whole slice between two calls.
+    where :math:`D_w` denoises window :math:`w` alone and the weight :math:`b_w` decreases smoothly
+    to 0 at its border, except at the border of the slice. The prior is that of single windows; the
+    measurement is not cut, for the operator acts on the whole slice between two calls.
 
-    It is the denoiser of whole slices where the prior's correlation is shorter than a window's
-    overlap, and else an approximation: nothing ties what is further apart than a window.
+    It is exact where the correlation length of the prior is shorter than the overlap of windows,
+    and otherwise an approximation: no prior relates pixels further apart than a window.
 
     Args:
         inner: Denoiser of windows, trained on windows cut anywhere.
@@ -43,7 +42,7 @@ class WindowedDenoiser(WrappedDenoiser):
         if any(large < small for large, small in zip(shape, size, strict=True)):
             raise ValueError(
                 f"slices of {shape[0]} x {shape[1]} pixels are smaller than the windows of "
-                f"{size[0]} x {size[1]} that the prior knows; pad them."
+                f"{size[0]} x {size[1]} pixels of the prior; pad them."
             )
         self._shape = (channels, *shape)
         self._axes = [blends(n, w) for n, w in zip(shape, size, strict=True)]
@@ -54,7 +53,7 @@ class WindowedDenoiser(WrappedDenoiser):
 
     @property
     def windows(self) -> int:
-        """How many windows cover a slice."""
+        """Number of windows that cover a slice."""
         return len(self._axes[0]) * len(self._axes[1])
 
     def __call__(
@@ -76,7 +75,7 @@ class WindowedDenoiser(WrappedDenoiser):
         return blended
 
     def _windows(self) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Yield where each window lies, and its blend."""
+        """Yield rows, columns and weight of each window."""
         for top, down in self._axes[0]:
             for left, across in self._axes[1]:
                 rows, columns = slice(top, top + len(down)), slice(left, left + len(across))
@@ -84,10 +83,10 @@ class WindowedDenoiser(WrappedDenoiser):
 
 
 def blends(size: int, window: int) -> list[tuple[int, Float[Tensor, " window"]]]:
-    r"""Cover an axis by windows: where each starts, and its blend, which all add up to 1.
+    r"""Return start and weight of the windows that cover an axis; the weights add up to 1.
 
-    Windows are spread evenly. Before they are divided by their sum, blends are
-    :math:`\sin^2 (\pi (i + 1/2) / w)`: nearly 0 at the rim, where a window knows least.
+    Windows are evenly spaced. Before normalisation, weights are :math:`\sin^2 (\pi (i + 1/2) / w)`:
+    nearly 0 at the border, where a window lacks context.
 
     Args:
         size: Pixels of the axis; at least ``window``.

@@ -1,4 +1,4 @@
-"""Denoisers around another denoiser: their common base, and those that check and count calls."""
+"""Wrapped denoisers: their common base, and wrappers that check or count calls."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +97,7 @@ class Checked(WrappedDenoiser):
 
 @dataclass
 class Counts:
-    """How often each map was applied to the whole batch.
+    """Number of applications of each map to the whole batch.
 
     Attributes:
         network: Calls of the denoiser.
@@ -151,7 +151,7 @@ class Counting(WrappedDenoiser):
 
 
 def uncounted(denoiser: Denoiser) -> Denoiser:
-    """Return the denoiser behind those that only count."""
+    """Return the denoiser behind counting wrappers."""
     while isinstance(denoiser, Counting):
         denoiser = denoiser.inner
     return denoiser

@@ -1,4 +1,4 @@
-"""Restoration methods, by the name a pipeline calls them."""
+"""Restoration methods, by their names in pipelines."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Draws that miss a noisy measurement, brought as near to it as the truth is."""
+"""Correction of draws whose data misfit exceeds the measurement noise."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from uqrestore.operators.spectrum import Spectrum
 from uqrestore.problem import Problem
 
 OCTAVES = 9
-"""Bands of singular values, each half as large as the one before; the last takes the rest."""
+"""Number of octaves of singular values; the last holds all smaller ones."""
 TOLERANCE = 4.0
 """Standard deviations by which the misfit of a band may exceed that of the noise."""
 
@@ -17,26 +17,26 @@ TOLERANCE = 4.0
 def meet_discrepancy(
     x: Float[Tensor, " sample *problem_and_image"], problem: Problem, noise: SampleNoise
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Move draws towards a noisy measurement, where they miss it by more than its noise.
+    r"""Move draws towards a noisy measurement where their misfit exceeds the noise.
 
-    A draw of the posterior misses the measurement as the truth does: the two are exchangeable, so
-    the coefficients :math:`r_i = u_i^T (y - A x)` have the variance :math:`\sigma^2` of the noise
-    along every left singular vector. A network's draws miss it by more where its error is larger
-    than the noise. In a band of singular values where the mean square :math:`R` of a draw's
-    coefficients is more than chance allows, each moves by the share :math:`w` to what the
-    measurement says with fresh noise,
+    The data misfit of a posterior draw is distributed as that of the truth: the two are
+    exchangeable, so the coefficients :math:`r_i = u_i^T (y - A x)` have the variance
+    :math:`\sigma^2` of the noise along every left singular vector. The misfit of a network's draws
+    is larger where its error exceeds the noise. In a band of singular values where the mean square
+    :math:`R` of a draw's coefficients is significantly too large, each moves by the fraction
+    :math:`w` towards the measurement with new noise,
 
     .. math:: v_i^T x \mathrel{+}= \frac{w}{s_i} (r_i - \sigma \epsilon_i),
         \qquad w = \frac{R - \sigma^2}{R + \sigma^2},
 
-    after which their mean square is expected to be :math:`\sigma^2`. Right draws stay as they are
-    but for chance; where the singular values are small and the prior decides, :math:`R` is near
-    :math:`\sigma^2` and nothing is amplified.
+    after which the expected mean square is :math:`\sigma^2`. Draws of the exact posterior are
+    unchanged up to chance; where the singular values are small and the prior decides, :math:`R` is
+    near :math:`\sigma^2` and nothing is amplified.
 
     Args:
         x: Draws.
-        problem: Noisy; problems without noise, and operators without a spectral form, are left.
-        noise: Streams of the draws.
+        problem: Noisy; draws of problems without noise or spectral form are unchanged.
+        noise: Random streams of the draws.
 
     References:
         Morozov's discrepancy principle (Soviet Math. Dokl. 7, 1966), applied to draws.
@@ -54,7 +54,7 @@ def meet_discrepancy(
 
 
 def _share(missed: Tensor, spectrum: Spectrum, std: Tensor) -> Tensor:
-    """Return how far every coefficient moves, 0 to 1; bands of one draw are judged alone."""
+    """Return the fraction by which every coefficient moves, 0 to 1, per draw and band."""
     s, variance = spectrum.s.to(missed), std.square()
     octave = torch.log2(s.amax(-1, keepdim=True) / s).floor().clamp(max=OCTAVES - 1)
     share = torch.zeros_like(missed)

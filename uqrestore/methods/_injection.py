@@ -1,4 +1,4 @@
-"""Attention injection: the maps of one pass of the network, used again in another."""
+"""Attention injection: attention maps of the inversion reused in the generation."""
 
 from contextlib import nullcontext
 

@@ -1,8 +1,8 @@
-r"""An unadjusted Langevin chain on a Gaussian, and where it stands after so many steps.
+r"""Unadjusted Langevin chains on a Gaussian, with their exact end distribution.
 
-The chain walks on :math:`p(u) \propto N(u; \hat x_0, r^2 I)\, N(y; A u, \tau^2 I)`. Both factors
+The chain samples :math:`p(u) \propto N(u; \hat x_0, r^2 I)\, N(y; A u, \tau^2 I)`. Both factors
 are Gaussian and the map is linear, so each step is affine and the end of the chain is Gaussian too:
-where the operator has a spectral form it is drawn at once, from exactly the law that walking has.
+where the operator has a spectral form, the end is drawn directly from its exact distribution.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from uqrestore.operators.spectrum import Spectrum
 from uqrestore.problem import Problem
 
 BLOCK = 10
-"""Steps whose noise is drawn at once."""
+"""Number of steps whose noise is drawn together."""
 
 
 class Langevin:
@@ -23,16 +23,16 @@ class Langevin:
 
     Args:
         problem: The measurement.
-        tau: Noise that the chain assumes, one number or one a problem; above 0.
-        misfit: Factor on the gradient of the misfit; 1 is the posterior.
+        tau: Noise level that the chain assumes, one number or one per problem; above 0.
+        misfit: Factor of the gradient of the data misfit; 1 is the posterior.
     """
 
     def __init__(self, problem: Problem, tau: Tensor, misfit: float) -> None:
         self.problem = problem
-        # Steps at high noise shrink by less than a rounding of single precision.
+        # At high noise the contraction of a step is below the rounding of single precision.
         self._exact: dict[str, Any] = {"device": problem.y.device, "dtype": torch.float64}
         if problem.y.device.type == "mps":
-            self._exact["dtype"] = torch.float32  # which has no other
+            self._exact["dtype"] = torch.float32  # has no float64
         self.weight = misfit / tau.to(**self._exact).square()
         self.spectrum = problem.operator.spectral()
         if self.spectrum is None:
@@ -47,19 +47,19 @@ class Langevin:
         """Return the ends of chains.
 
         Args:
-            estimate: Where they start, and the mean of the first factor.
-            variance: Of the first factor.
-            noise: One stream a chain.
-            step: Length of a step, one number or one a problem.
-            steps: How many.
+            estimate: Start of the chains, and the mean of the first factor.
+            variance: Variance of the first factor.
+            noise: One random stream per chain.
+            step: Step size, one number or one per problem.
+            steps: Number of steps.
         """
-        go = self._walk if self.spectrum is None else self._jump
-        return go(estimate, variance, noise, step.to(**self._exact), steps)
+        chain = self._simulate if self.spectrum is None else self._draw_end
+        return chain(estimate, variance, noise, step.to(**self._exact), steps)
 
-    def _jump(
+    def _draw_end(
         self, estimate: Tensor, variance: float, noise: SampleNoise, step: Tensor, steps: int
     ) -> Tensor:
-        r"""Draw the end in one go.
+        r"""Draw the end directly.
 
         Along a singular direction with curvature :math:`L = 1/r^2 + w s^2` a step multiplies the
         distance to the mode by :math:`a = 1 - h L` and adds noise of variance :math:`2h`.
@@ -76,16 +76,16 @@ class Langevin:
         change = (moved + more * self.spectrum.vt(white)).to(estimate.dtype)
         return torch.addcmul(estimate, self._axes(free), white) + self.spectrum.v(change)
 
-    def _walk(
+    def _simulate(
         self, estimate: Tensor, variance: float, noise: SampleNoise, step: Tensor, steps: int
     ) -> Tensor:
-        """Walk, with all that stays the same from step to step worked out before."""
+        """Simulate the steps, with everything constant computed before."""
         operator = self.problem.operator
         stay, pull = self._axes(1 - step / variance), self._axes(step * self.weight)
         drift = self._axes(step / variance) * estimate + pull * self.seen
         u, root, pull = estimate, self._axes((2 * step).sqrt()), -pull
         for start in range(0, steps, BLOCK):
-            # Many small draws from many streams cost more than the chain itself.
+            # Many small draws from many streams would cost more than the chain itself.
             white = noise.normal((min(BLOCK, steps - start), *self.problem.in_shape), u)
             for fresh in white.unbind(len(noise.shape)):
                 ahead = torch.addcmul(drift, root, fresh).addcmul_(stay, u)
@@ -98,7 +98,7 @@ class Langevin:
 
 
 def _spread(step: Tensor, shrink: Tensor, steps: int) -> Tensor:
-    r"""Return the standard deviation that the noise of all steps leaves.
+    r"""Return the standard deviation that the noise of all steps accumulates to.
 
     Its square is :math:`2h \sum_{k<n} a^{2k}` with :math:`a = 1 - h L`, ``shrink`` being
     :math:`h L`.

@@ -15,7 +15,7 @@ from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
 Label = int | tuple[int, ...] | Literal["height"]
-"""A class for all problems, or one each; ``height`` in a pipeline: that of every slice."""
+"""Class of all problems, or one per problem; ``height`` in a pipeline: the class by height."""
 Presets = Mapping[str, Mapping[str, Any]]
 
 
@@ -25,8 +25,8 @@ class Method:
 
     Calling it checks the inputs, runs the function without gradients and refuses images that are
     not finite. It takes three options more than the function: ``preset``, a named set of options
-    which those given explicitly override; ``label``, the class to draw, one for all problems or one
-    each; and ``guidance``, the strength of classifier-free guidance (1 is the network's own
+    which explicit options override; ``label``, the class to draw, one for all problems or one
+    per problem; and ``guidance``, the strength of classifier-free guidance (1 is the network's own
     conditional, and costs no second call).
 
     Args:
@@ -56,12 +56,8 @@ class Method:
     def __call__(
         self,
         problem: Problem,
-        denoiser: Denoiser,
+        denoiser: Denoiser | Callable[..., Tensor],
         noise: SampleNoise,
-        *,
-        preset: str | None = None,
-        label: Label | None = None,
-        guidance: float = 1.0,
         **options: Any,  # noqa: ANN401 - checked against the signature
     ) -> Tensor:
         """Draw images of shape ``(*noise.shape, *problem.in_shape)``.
@@ -74,6 +70,8 @@ class Method:
         accepted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         for option in options:
             _require_name(option, accepted, f"{self.name} has no option")
+        preset, label = options.pop("preset", None), options.pop("label", None)
+        guidance = options.pop("guidance", 1.0)
         if preset is not None:
             _require_name(preset, self.presets, f"{self.name} has no preset")
             options = {**self.presets[preset], **options}
@@ -122,7 +120,7 @@ def require_range(method: str, **options: tuple[float | int, float | int, float 
     """Raise unless each option lies in its range.
 
     Args:
-        method: For the error.
+        method: Name of the method, for the error.
         options: ``name=(value, low, high)``.
     """
     for option, (value, low, high) in options.items():

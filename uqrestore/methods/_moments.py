@@ -1,9 +1,9 @@
-r"""The Gaussian that a denoiser and its Jacobian describe at one noise level.
+r"""Local Gaussian model of the clean image from a denoiser and its Jacobian.
 
 The ideal denoiser gives the first two moments of the clean image behind a noisy one,
 :math:`D = E[x_0 \mid x_t]` and :math:`C = \sigma^2 J = \mathrm{Cov}[x_0 \mid x_t]`. Taking
-:math:`x_0 \mid x_t` to be :math:`N(D, C)`, a linear measurement conditions it in closed form, and
-products with ``C``, one backward pass each, are all that is needed.
+:math:`x_0 \mid x_t` to be :math:`N(D, C)`, a linear measurement conditions it in closed form, with
+products with ``C`` alone, one backward pass each.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,20 +36,20 @@ def linearise(denoise: Checked, x: Tensor, sigma: float) -> tuple[Tensor, Produc
 
 
 ROUNDING = 1e-6
-"""What iterative solves of operators leave, as a share."""
+"""Relative accuracy of iterative solves of operators."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Mean and covariance of the clean images behind noisy ones, to second order.
 
-    The covariance of an ideal denoiser is symmetric and positive; that of a trained network is
-    neither where it was not trained to be, above all at high noise. Nothing here relies on it.
+    The covariance of the ideal denoiser is symmetric and positive semi-definite; that of a trained
+    network is neither, above all at high noise. Nothing here relies on it.
 
     Args:
         mean: ``D``, shape ``(*batch, *in_shape)``.
         covariance: The map ``v -> C v``, one vector-Jacobian product a call.
-        scale: Isotropic stand-in for ``C``, a variance; only the speed of solves depends on it.
+        scale: Variance of an isotropic approximation of ``C``; it only affects the speed of solves.
         dims: Number of dimensions of one image.
     """
 
@@ -68,9 +68,9 @@ class Moments:
     def spread(self, white: Tensor, products: int) -> Tensor:
         r"""Return :math:`C^{1/2}` times white noise, by projection on a Krylov space.
 
-        The expected energy is right after one product; each further one sharpens how it is shared
-        between directions of large and small variance. Only the symmetric, positive part of the
-        projected covariance counts.
+        The expected energy is correct after one product; each further one refines its distribution
+        over directions of large and small variance. Only the symmetric, positive part of the
+        projected covariance is used.
 
         References:
             Chow & Saad, "Preconditioned Krylov subspace methods for sampling multivariate Gaussian
@@ -93,14 +93,14 @@ class Moments:
     def gain(self, problem: Problem, residual: Tensor, products: int) -> Tensor:
         r"""Return :math:`C A^T (A C A^T + s^2 I)^{-1} r`, one product for each search direction.
 
-        Each direction is what is left of the residual, preconditioned by the operator's own
-        ``solve`` with ``C`` replaced by :attr:`scale`. That is exact at low noise, where ``C``
-        tends to :math:`\sigma^2 I`; at high noise the first directions find the large eigenvalues,
-        which is what matters there. Of all combinations of the directions, the one that leaves the
-        least is taken, in the norm of the preconditioner: the residual cannot grow, whatever ``C``
-        is. Conjugate gradients, which agree where ``C`` is a covariance, do not promise that: at a
-        noise level of 20, with the network that ships, four products of theirs are off by 28 rms
-        where these are by 0.24. Without noise the image ends in agreement with the data.
+        Each direction is the remaining residual, preconditioned by the operator's own ``solve``
+        with ``C`` replaced by :attr:`scale`. That is exact at low noise, where ``C`` tends to
+        :math:`\sigma^2 I`; at high noise the first directions find the large eigenvalues, which
+        matter there. Of all combinations of the directions, the one of least residual in the norm
+        of the preconditioner is taken: the residual cannot grow, whatever ``C`` is. Conjugate
+        gradients, which agree where ``C`` is a covariance, do not guarantee that: at a noise level
+        of 20, with the bundled network, four products of theirs are off by 28 rms, these by 0.24.
+        Without noise the image is consistent with the data.
 
         References:
             Eisenstat, Elman & Schultz, "Variational iterative methods for nonsymmetric systems of
@@ -117,7 +117,7 @@ class Moments:
         ahead, dual = start
         shares = wanted.new_zeros(0)
         for _ in range(products):
-            # The solve has met the data where only rounding is left, and rounding is no direction.
+            # Where only rounding is left, the solve has converged: rounding is no search direction.
             unit = _inverse(_norm(ahead, self.dims), _norm(start[0], self.dims))
             moved.append(self.covariance(ahead * _axes(unit, self.dims)))
             made = operator(moved[-1])
@@ -148,7 +148,7 @@ class Moments:
 def _least_squares(
     columns: Sequence[Tensor], weighed: Sequence[Tensor], wanted: Tensor, dims: int
 ) -> Tensor:
-    """Return the shares of the columns that leave least of ``wanted``, ``(*batch, column)``."""
+    """Return the least-squares coefficients of the columns for ``wanted``, ``(*batch, column)``."""
     system, right = _products(columns, weighed, dims), _products(weighed, [wanted], dims)
     values, vectors = torch.linalg.eigh((system + system.mT) / 2)
     kept = values > 10 * torch.finfo(values.dtype).eps * values.amax(-1, keepdim=True)
@@ -162,7 +162,7 @@ def _products(left: Sequence[Tensor], right: Sequence[Tensor], dims: int) -> Ten
 
 
 def _combine(shares: Tensor, images: Sequence[Tensor], dims: int) -> Tensor:
-    """Return the sum of images, each times its share."""
+    """Return the linear combination of images."""
     flat = (shares[..., None, :] @ _stack(images, dims))[..., 0, :]
     return flat.unflatten(-1, images[0].shape[images[0].ndim - dims :])
 
@@ -181,7 +181,7 @@ def _norm(a: Tensor, dims: int) -> Tensor:
 
 
 def _inverse(length: Tensor, beside: Tensor) -> Tensor:
-    """Return one over a length, or 0 where it is rounding of what had length ``beside``."""
+    """Return one over a length, or 0 where it is rounding relative to ``beside``."""
     sound = length > max(ROUNDING, 100 * torch.finfo(length.dtype).eps) * beside
     return torch.where(sound, 1 / torch.where(sound, length, 1), 0)
 

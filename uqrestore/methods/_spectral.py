@@ -1,4 +1,4 @@
-"""The measured directions of an image, the data along them, and the noise of those data."""
+"""Spectral coordinates of a problem: measured directions, data along them, and their noise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class SpectralData:
     r"""Coordinates in which a measurement is :math:`\bar y = \bar x + w n` with white ``n``.
 
     Args:
-        coefficients: Image to coordinates; 0 for what was not measured.
-        image: Coordinates back to an image in the measured subspace.
+        coefficients: Map from images to coordinates; 0 for unmeasured directions.
+        image: Map from coordinates to an image in the measured subspace.
         data: :math:`\bar y`, the coordinates of :math:`A^+ y`.
-        width: :math:`w`, the noise of each, broadcastable to coordinates.
+        width: :math:`w`, the noise level of each coordinate, broadcastable.
     """
 
     coefficients: Callable[[Tensor], Tensor]
@@ -46,8 +46,8 @@ class SpectralData:
         if spectrum is None:
             raise ValueError(
                 f"{method} restores noisy measurements through singular values, which "
-                f"{operator.name} does not offer; choose a method that solves, such as "
-                "'moment_matching', 'pigdm' or 'diffpir'."
+                f"{operator.name} does not offer; choose a method that needs none, such as "
+                "'moment_matching', 'local_gaussian' or 'diffpir'."
             )
         s = spectrum.s.to(y.dtype)
         kept = s > 0

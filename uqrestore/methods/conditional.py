@@ -1,4 +1,4 @@
-"""Posterior sampling with a denoiser that knows the measurement, and exact posteriors."""
+"""Posterior sampling with a conditional denoiser, and draws of exact posteriors."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -33,38 +33,39 @@ def conditional(
     project: bool = True,
     epsilon_scale: float = 1.0,
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw from the posterior that a conditional denoiser describes.
+    r"""Draw from the posterior of a conditional denoiser.
 
-    Calls ``denoiser(x_t, sigma, problem)``: a network trained for it, or a closed-form prior. At
-    the default, 63 calls. A direction of posterior variance :math:`\lambda` keeps :math:`\sigma_0^2
-    / (\lambda + \sigma_0^2)` of it and loses the share :math:`\sqrt{\lambda / (\lambda +
-    \sigma_0^2)}` of its mean, so start at ten times the largest standard deviation or more.
+    Calls ``denoiser(x_t, sigma, problem)``: a network trained for it, or a closed-form prior. By
+    default, 63 calls. A direction of posterior variance :math:`\lambda` keeps the fraction
+    :math:`\sigma_0^2 / (\lambda + \sigma_0^2)` of it and loses the fraction
+    :math:`\sqrt{\lambda / (\lambda + \sigma_0^2)}` of its mean, so start at ten times the largest
+    standard deviation or more.
 
     Args:
-        problem: Whatever the denoiser was trained for.
+        problem: A problem of a kind that the denoiser was trained for.
         denoiser: Conditional denoiser.
-        noise: Streams of the samples to draw.
+        noise: Random streams of the samples to draw.
         steps: Noise levels above 0.
-        sigma_max: Level to start from, in network intensity.
+        sigma_max: Starting level, in network intensity.
         sigma_min: Lowest level above 0.
-        rho: How much the levels crowd towards the lowest; beyond 50 they are evenly spaced in
-            their logarithm, where ``dpmpp_3m`` is best: 18 calls then keep the variance of a
-            Gaussian to 4 %, from 1e-4 on.
-        sigmas: Explicit levels instead.
+        rho: Density of levels near the lowest; beyond 50 they are evenly spaced in their
+            logarithm, where ``dpmpp_3m`` is best: 18 calls then keep the variance of a Gaussian
+            to 4 %, from 1e-4 on.
+        sigmas: Explicit noise levels instead.
         sampler: ``heun`` makes ``2 steps - 1`` calls, the others make ``steps``.
-        eta: Share of fresh noise of ``euler``.
-        start: ``noise`` starts from noise alone. ``mean`` spends one call more on the estimate
-            that noise is given, and starts from fresh noise about that: then a mean loses the
-            share :math:`(\lambda / (\lambda + \sigma_0^2))^{3/2}`, the cube of what it loses else.
-        project: Bring every estimate to the measurement where that has no noise and the operator
-            an exact pseudo-inverse. The right conditional denoiser is there already, at every
-            noise level; a network is only near, and comes nearer to the truth. Where the
-            measurement has noise, bring the draws as near to it as the truth is
+        eta: Fraction of new noise of ``euler``.
+        start: ``noise`` starts from noise alone. ``mean`` makes one call more for the estimate
+            from noise, and starts from new noise about it: the mean then loses the fraction
+            :math:`(\lambda / (\lambda + \sigma_0^2))^{3/2}`, the cube of the above.
+        project: Project every estimate onto the measurement where that is noise-free and the
+            operator has an exact pseudo-inverse. The ideal conditional denoiser is consistent at
+            every noise level; a network only nearly, and projection reduces its error. Where the
+            measurement is noisy, correct draws whose misfit exceeds the noise
             (:func:`uqrestore.methods._discrepancy.meet_discrepancy`).
-        epsilon_scale: What the noise that the denoiser finds is divided by, :math:`s`. A network
-            that smooths what it has not learnt draws too little detail; a little above 1 gives it
-            back. Exact denoisers want 1: a direction of posterior variance :math:`\lambda` comes
-            out :math:`((\lambda + \sigma_0^2) / \lambda)^{1 - 1/s}` times too wide. Found on
+        epsilon_scale: Divisor :math:`s` of the noise estimated by the denoiser. Networks smooth
+            detail that they have not learnt; a value slightly above 1 restores it. Exact
+            denoisers need 1: the variance :math:`\lambda` of a direction becomes
+            :math:`((\lambda + \sigma_0^2) / \lambda)^{1 - 1/s}` times too large. Determined on
             images of known truth (``python -m tests.benchmarks.detail``).
 
     Returns:
@@ -105,9 +106,9 @@ def exact(
     """Draw independent images of the exact posterior of a closed-form prior.
 
     Args:
-        problem: Noisy or not, any operator.
+        problem: Noisy or not, with any operator.
         denoiser: A prior of ``uqrestore.priors``.
-        noise: Streams of the samples to draw.
+        noise: Random streams of the samples to draw.
 
     Returns:
         Images in network intensity.

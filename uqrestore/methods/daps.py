@@ -1,4 +1,4 @@
-"""DAPS: decouple the noise levels by a Langevin draw of the clean image at each."""
+"""DAPS: decoupled noise annealing with a Langevin draw of the clean image at every level."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,7 +17,7 @@ from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
 NOISE_FREE_TAU = 0.01
-"""Noise that the Langevin chain assumes where there is none, in network intensity."""
+"""Noise level that the chain assumes for noise-free data, in network intensity."""
 
 
 @method(
@@ -57,27 +57,28 @@ def daps(
     r"""Draw images by decoupled annealing.
 
     At each level: an estimate :math:`\hat x_0`, then Langevin steps on :math:`p(u) \propto
-    N(u; \hat x_0, r^2 I)\, N(y; A u, \tau^2 I)`, then fresh noise for the next level. Makes
+    N(u; \hat x_0, r^2 I)\, N(y; A u, \tau^2 I)`, then new noise of the next level. Makes
     ``levels * ode_steps`` network calls. Where the operator has a spectral form, the end of each
-    chain is drawn at once, from exactly the law that its steps lead to; elsewhere there are
-    ``levels * langevin_steps`` products with ``A`` and its adjoint.
+    chain is drawn directly from its exact distribution; otherwise there are ``levels *
+    langevin_steps`` products with ``A`` and its adjoint.
 
     Args:
-        problem: Noisy or not, any operator.
-        denoiser: Prior; only its unconditional estimate is asked for.
-        noise: Streams of the samples to draw.
+        problem: Noisy or not, with any operator.
+        denoiser: Prior; only its unconditional estimate is used.
+        noise: Random streams of the samples to draw.
         levels: Annealing levels, from 100 down to 0.1 as published.
         sigmas: Explicit noise levels instead, in network intensity.
         width: ``sigma`` as published: ``r = sigma`` around the end of a short probability-flow
             path. ``posterior``: :math:`r^2 = \sigma^2 v / (\sigma^2 + v)` around ``D``, which is
-            right for a white prior.
-        ode_steps: Steps of the probability-flow path; of ``width="sigma"``.
+            exact for a white prior.
+        ode_steps: Steps of the probability-flow path, with ``width="sigma"``.
         langevin_steps: Steps of the unadjusted Langevin chain.
-        tau: Noise that the chain assumes; None takes the problem's, 0.01 where that is 0.
-        misfit: Factor on the gradient of the misfit: 1 is the posterior; the published code has 2.
-        step_fraction: Langevin step as a share of ``1 / L``, the inverse curvature.
+        tau: Noise level that the chain assumes; by default that of the problem, 0.01 where it is 0.
+        misfit: Factor of the gradient of the data misfit: 1 is the posterior; the published code
+            has 2.
+        step_fraction: Langevin step as a fraction of ``1 / L``, the inverse curvature.
         step_size: Langevin step as published instead, falling linearly to ``step_decay`` of it.
-        step_decay: Last step as a share of ``step_size``.
+        step_decay: Last step as a fraction of ``step_size``.
         data_std: Standard deviation of the images, the square root of ``v``.
 
     Returns:

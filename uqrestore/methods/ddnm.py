@@ -29,22 +29,22 @@ def ddnm(
     travel_length: int = 1,
     travel_repeat: int = 1,
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw images that explain a noise-free measurement exactly.
+    r"""Draw images that are exactly consistent with a noise-free measurement.
 
     :math:`\hat x_0 = D - A^+ (A D - y)`; the noise direction is the network's. Makes ``steps``
     network calls without time travel, else ``steps + (r - 1) l ceil((steps - l) / l)``.
 
     Args:
         problem: Noise-free; ``operator.pinv`` is used once a call.
-        denoiser: Prior; only its unconditional estimate is asked for.
-        noise: Streams of the samples to draw.
+        denoiser: Prior; only its unconditional estimate is used.
+        noise: Random streams of the samples to draw.
         steps: Noise levels above 0.
         grid: Named grid of noise levels.
         sigmas: Explicit noise levels instead, in network intensity.
-        eta: Share of fresh noise, 0 to 1.
+        eta: Fraction of new noise, 0 to 1.
         eta_mode: ``fixed`` as published, or ``consistent``.
-        travel_length: Steps between returns to higher noise, and how far each return goes (l).
-        travel_repeat: How often each stretch is walked (r); 1 is no time travel.
+        travel_length: Steps between returns to higher noise, and steps of each return (l).
+        travel_repeat: Number of passes over each stretch (r); 1 is no time travel.
 
     Returns:
         Images in network intensity, with ``A x = y`` to rounding.
@@ -67,7 +67,7 @@ def ddnm(
     answer = x
     for start, end in travel(most, travel_length, travel_repeat):
         sigma, sigma_next = levels[start], levels[end]
-        if end < start:  # back up: the last answer, before the measurement, noised afresh
+        if end < start:  # back up: the last estimate, before the measurement, with new noise
             x = answer + sigma_next * noise.like(answer)
             continue
         answer = denoise(x, sigma)
@@ -78,7 +78,7 @@ def ddnm(
 
 
 def travel(steps: int, length: int, repeat: int) -> Iterator[tuple[int, int]]:
-    """Yield moves between indices of a falling grid, walking each stretch ``repeat`` times.
+    """Yield moves between indices of a decreasing grid, each stretch passed ``repeat`` times.
 
     Counted from the end as RePaint does: on reaching ``j`` steps to go, for ``j`` a multiple of
     ``length`` below ``steps - length``, jump up ``length`` steps, ``repeat - 1`` times.

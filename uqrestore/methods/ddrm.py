@@ -1,4 +1,4 @@
-"""DDRM and DDNM+: anneal every singular direction against its own noise level."""
+"""DDRM and DDNM+: annealing of every singular direction relative to its own noise level."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -32,20 +32,20 @@ def ddrm(
     eta_data: float = 1.0,
     eta_mode: EtaMode = "consistent",
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw images by annealing each singular direction against its own measurement noise.
+    r"""Draw images by annealing each singular direction relative to its measurement noise.
 
     Makes ``steps`` network calls. Without noise the images end with ``A x = y``; the published
     code compares noise levels strictly and does not.
 
     Args:
         problem: Noise-free, or with an operator of one singular value or a spectral form.
-        denoiser: Prior; only its unconditional estimate is asked for.
-        noise: Streams of the samples to draw.
+        denoiser: Prior; only its unconditional estimate is used.
+        noise: Random streams of the samples to draw.
         steps: Network calls.
         grid: Named grid of noise levels.
         sigmas: Explicit noise levels instead, in network intensity.
-        eta: Share of fresh noise where the prior leads.
-        eta_data: Share of the datum in the estimate where the measurement leads.
+        eta: Fraction of new noise in directions that the prior determines.
+        eta_data: Weight of the datum in directions that the measurement determines.
         eta_mode: ``fixed`` as published, or ``consistent``.
 
     Returns:
@@ -61,7 +61,7 @@ def ddrm(
     levels = noise_levels(steps, grid, sigmas)
     require_range("ddrm", eta=(eta, 0, 1), eta_data=(eta_data, 0, 1))
     measured = SpectralData.of(problem, "ddrm")
-    # Start at the law of x_sigma given y where the measurement is finer than the noise.
+    # Start at the distribution of x_sigma given y where the measurement noise is below sigma.
     white = noise.normal(problem.in_shape, problem.y)
     known = levels[0] > measured.width
     left = (levels[0] ** 2 - measured.width**2).clamp(min=0).sqrt()
@@ -94,15 +94,15 @@ def ddnm_plus(
 
     Args:
         problem: Noise-free, or with an operator of one singular value or a spectral form.
-        denoiser: Prior; only its unconditional estimate is asked for.
-        noise: Streams of the samples to draw.
+        denoiser: Prior; only its unconditional estimate is used.
+        noise: Random streams of the samples to draw.
         steps: Network calls.
         grid: Named grid of noise levels.
         sigmas: Explicit noise levels instead, in network intensity.
-        eta: Share of fresh noise where the prior leads.
+        eta: Fraction of new noise in directions that the prior determines.
         eta_mode: ``fixed`` as published, or ``consistent``.
-        travel_length: Steps between returns to higher noise, and how far each return goes.
-        travel_repeat: How often each stretch is walked; 1 is no time travel.
+        travel_length: Steps between returns to higher noise, and steps of each return.
+        travel_repeat: Number of passes over each stretch; 1 is no time travel.
 
     Returns:
         Images in network intensity.
@@ -135,7 +135,7 @@ def anneal_directions(
     eta_data: float,
     eta_mode: EtaMode,
 ) -> Tensor:
-    r"""Take the shared step where nothing was measured, and DDRM's where something was.
+    r"""Take the shared step in unmeasured directions, and that of DDRM in measured ones.
 
     With :math:`w` the noise of a measured direction, at the next level :math:`\sigma'`:
 
@@ -145,8 +145,8 @@ def anneal_directions(
         \sigma' < w: &\quad \bar D + \sqrt{1 - \eta^2}\, \sigma' (\bar y - \bar D) / w
             + \eta \sigma' \bar z
 
-    ``path`` yields noise levels, here and next; a step up is time travel, which noises the last
-    answer afresh.
+    ``path`` yields noise levels, current and next; a step up is time travel, which adds new noise
+    to the last estimate.
     """
     width, answer = measured.width, x
     for sigma, sigma_next in path:

@@ -1,4 +1,4 @@
-"""DiffPIR: a proximal step on the measurement at every noise level."""
+"""DiffPIR: a proximal data-consistency step at every noise level."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def diffpir(
     zeta: float = 0.3,
     eta_mode: EtaMode = "consistent",
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw images by plug-and-play restoration inside a diffusion chain.
+    r"""Draw images by plug-and-play restoration within a diffusion chain.
 
     .. math::
         \hat x_0 = \arg\min_u \|y - A u\|^2 + \rho \|u - D\|^2
@@ -39,15 +39,15 @@ def diffpir(
 
     Args:
         problem: Noisy or not; ``operator.solve`` is used once a call.
-        denoiser: Prior; only its unconditional estimate is asked for.
-        noise: Streams of the samples to draw.
+        denoiser: Prior; only its unconditional estimate is used.
+        noise: Random streams of the samples to draw.
         steps: Network calls.
         grid: Named grid of noise levels.
         sigmas: Explicit noise levels instead, in network intensity.
         strength: :math:`\lambda`, with ``s`` and ``sigma`` in the same units: 1 takes
             :math:`x_0 \mid x_t` to be :math:`N(D, \sigma^2 I)`. The published code mixes units; its
             7 is 1.75 here.
-        zeta: Share of fresh noise, the square of ``eta``.
+        zeta: Fraction of new noise, the square of ``eta``.
         eta_mode: ``fixed`` as published, or ``consistent``.
 
     Returns:

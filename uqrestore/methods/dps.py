@@ -1,4 +1,4 @@
-"""DPS: an ancestral sampler pulled towards the measurement by a gradient of fixed length."""
+"""DPS: an ancestral sampler guided by a likelihood gradient of fixed length."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -37,21 +37,21 @@ def dps(
             + \zeta \sqrt{(1 + \sigma^2)(1 + \sigma'^2)}\, J^T A^T \frac{r}{\|r\|},
         \quad r = y - A D
 
-    The pull has one length whatever the number of measurements and their noise, so the spread is
-    right only by accident. Makes ``steps`` network calls and as many vector-Jacobian products.
+    The guidance has one length whatever the number of measurements and their noise, so the spread
+    is correct only by accident. Makes ``steps`` network calls and as many vector-Jacobian products.
 
     Args:
         problem: Noisy or not; the noise level is not used.
         denoiser: Prior; differentiable.
-        noise: Streams of the samples to draw.
+        noise: Random streams of the samples to draw.
         steps: Network calls.
         grid: Named grid of noise levels.
         sigmas: Explicit noise levels instead, in network intensity.
-        strength: ``zeta``, the length of the pull in variance-preserving units.
-        reference_measurements: Number of measurements that ``strength`` was tuned for; where it
-            is given, the pull grows with the square root of the number there are, which keeps the
-            pull per measurement (196608 for 3 channels of 256 x 256).
-        clip: Clip the network's answer to [-1, 1], and the gradient with it.
+        strength: ``zeta``, the length of the guidance in variance-preserving units.
+        reference_measurements: Number of measurements that ``strength`` was tuned for; if given,
+            the guidance grows with the square root of their number, which keeps the guidance per
+            measurement (196608 for 3 channels of 256 x 256).
+        clip: Clip the network's output to [-1, 1], and the gradient with it.
 
     Returns:
         Images in network intensity.

@@ -1,4 +1,4 @@
-"""Local Gaussian sampling: at every noise level draw from the posterior to second order."""
+"""Local Gaussian sampling: a posterior draw to second order at every noise level."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -46,27 +46,28 @@ def local_gaussian(
         x' &= \hat x_0 + \sigma' \left( \sqrt{1 - \eta^2}\, (x - \hat x_0) / \sigma + \eta z \right)
 
     with :math:`C = \sigma^2 J` through vector-Jacobian products. If :math:`x_0 \mid x` is Gaussian,
-    :math:`\hat x_0` is a draw of :math:`p(x_0 \mid x, y)` and :math:`x'` has exactly the law of the
-    next level, whatever the step and ``eta``: what error there is comes from the truncated solves,
-    and from priors that are not Gaussian at the scale of ``sigma``.
+    :math:`\hat x_0` is a draw of :math:`p(x_0 \mid x, y)` and :math:`x'` has exactly the
+    distribution of the next level, whatever the step and ``eta``: errors come only from the
+    truncated solves, and from priors that are not Gaussian at the scale of ``sigma``.
 
     Makes ``levels`` network calls and ``levels * (spread_products + data_products)``
     vector-Jacobian products: 195 calls at the default, a product counted as two. Presets ``50``,
     ``100`` and ``400`` make at most that many.
 
     Args:
-        problem: Noisy or not, any operator.
+        problem: Noisy or not, with any operator.
         denoiser: Prior; differentiable.
-        noise: Streams of the samples to draw.
-        levels: Noise levels above 0, in equal ratios. For a trained network more of them, with
-            fewer products each, buy more than the same calls spent on products.
+        noise: Random streams of the samples to draw.
+        levels: Noise levels above 0, in equal ratios. For a trained network more levels,
+            with fewer products each, are better than the same calls spent on products.
         sigma_max: Highest level, in network intensity.
         sigma_min: Lowest level above 0.
-        sigmas: Explicit levels instead.
-        spread_products: Products a level spent on the spread ``e``.
-        data_products: Products a level spent on the measurement.
-        eta: Share of fresh noise. 1 forgets the errors of the level before, and mixes modes best.
-        data_std: Standard deviation of the images, for the preconditioner alone.
+        sigmas: Explicit noise levels instead.
+        spread_products: Products per level for the spread ``e``.
+        data_products: Products per level for the measurement.
+        eta: Fraction of new noise. 1 forgets the errors of the previous level, and mixes modes
+            best.
+        data_std: Standard deviation of the images, for the preconditioner only.
 
     Returns:
         Images in network intensity; without noise, ``A x = y`` to rounding.

@@ -1,4 +1,4 @@
-"""Moment matching: condition the denoiser by its own covariance, then sample as usual."""
+"""Moment matching: condition the denoiser through its own covariance."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def moment_matching(
     eta: float = 0.0,
     data_std: float = 0.5,
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw with the conditional denoiser that the prior's own covariance gives.
+    r"""Draw with the conditional denoiser from the covariance of the prior's denoiser.
 
     .. math::
         D_y = D + C A^T (A C A^T + s^2 I)^{-1} (y - A D), \quad C = \sigma^2 J
@@ -41,17 +41,17 @@ def moment_matching(
     counted as two.
 
     Args:
-        problem: Noisy or not, any operator.
+        problem: Noisy or not, with any operator.
         denoiser: Prior; differentiable.
-        noise: Streams of the samples to draw.
+        noise: Random streams of the samples to draw.
         steps: Noise levels above 0.
-        sigma_max: Level to start from, in network intensity.
+        sigma_max: Starting level, in network intensity.
         sigma_min: Lowest level above 0.
-        sigmas: Explicit levels instead.
+        sigmas: Explicit noise levels instead.
         products: Search directions of each solve, one vector-Jacobian product each.
-        sampler: Which sampler follows the conditional denoiser.
-        eta: Share of fresh noise of ``euler``.
-        data_std: Standard deviation of the images, for the preconditioner alone.
+        sampler: Sampler of the conditional denoiser.
+        eta: Fraction of new noise of ``euler``.
+        data_std: Standard deviation of the images, for the preconditioner only.
 
     Returns:
         Images in network intensity; without noise, ``A x = y`` to rounding.

@@ -42,7 +42,7 @@ def pigdm(
     eta_mode: EtaMode = "consistent",
     data_std: float = 0.5,
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw images guided as if the clean image were white noise around the denoised one.
+    r"""Draw images guided by an isotropic Gaussian model of the clean image.
 
     That is, as if :math:`x_0 \mid x_t` were :math:`N(D, r^2 I)`:
 
@@ -60,23 +60,23 @@ def pigdm(
     Args:
         problem: Noisy or not; ``operator.solve`` is used once a call.
         denoiser: Prior; differentiable.
-        noise: Streams of the samples to draw.
+        noise: Random streams of the samples to draw.
         steps: Noise levels above 0.
         grid: Named grid of noise levels.
         sigmas: Explicit noise levels instead, in network intensity.
         weight: ``consistent`` adds :math:`(\sigma^2 / r^2) g` to ``D``, which is the conditional
             denoiser, exact for a white prior of variance ``v``; ``one`` adds ``g`` to the next
             state as released, which is over-confident.
-        sampler: What follows the conditional denoiser; ``one`` has the ``euler`` step alone.
-        eta: Share of fresh noise of ``euler``.
-        eta_mode: Whether that share shrinks with the step; of ``weight="one"``.
+        sampler: Sampler of the conditional denoiser; ``one`` has the ``euler`` step only.
+        eta: Fraction of new noise of ``euler``.
+        eta_mode: ``fixed``, or ``consistent`` with the step size; with ``weight="one"``.
         data_std: Standard deviation of the images, the square root of ``v``.
 
     Returns:
         Images in network intensity.
 
     Raises:
-        ValueError: If an option is out of range, or they do not go together.
+        ValueError: If an option is out of range, or options contradict one another.
         FloatingPointError: If the draws miss a noisy measurement by far more than its noise.
 
     References:

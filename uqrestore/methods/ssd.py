@@ -1,4 +1,4 @@
-"""SSD: invert the measurement to a noisy state half-way, and generate from there."""
+"""SSD: shortcut sampling from a partial inversion of the measurement."""
 
 import bisect
 import math
@@ -57,7 +57,7 @@ def ssd(
     clip: bool = False,
     injection: int = 0,
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw images that explain a noise-free measurement exactly, in a third of the calls.
+    r"""Draw images exactly consistent with a noise-free measurement, in a third of the calls.
 
     Distortion-adaptive inversion carries :math:`A^+ y` up to the noise level of ``t0``; from
     there the shared step goes down with :math:`\hat x_0 = D - A^+ (A D - y)`. Makes
@@ -65,19 +65,19 @@ def ssd(
 
     Args:
         problem: Noise-free; ``operator.pinv`` is used once a generation step.
-        denoiser: Prior; only its unconditional estimate is asked for.
-        noise: Streams of the samples to draw.
-        t0: Where the shortcut turns, as a time of the linear DDPM schedule: 550 is a noise level
-            of 4.5, for super-resolution and blur; 750 is 17.2, where little was measured.
+        denoiser: Prior; only its unconditional estimate is used.
+        noise: Random streams of the samples to draw.
+        t0: Turning point of the shortcut, as a time of the linear DDPM schedule: 550 is a noise
+            level of 4.5, for super-resolution and blur; 750 is 17.2, for few measurements.
         inversion_points: Noise levels of the inversion, both ends included.
         steps: Generation steps.
-        eta_inversion: Share of fresh noise in the inversion: 0 keeps the input, 1 forgets it.
-        eta: Share of fresh noise in the generation.
-        eta_mode: ``fixed`` as published, or ``consistent``; of the generation.
-        clip: Clip the network's answers to [-1, 1] as the published code does.
-        injection: Inversion steps below ``t0`` whose attention maps are put into the generation
-            step of the same level, as in the paper's first version: 8 of 15 points, 2 of 5; 0 for
-            none, as in its last.
+        eta_inversion: Fraction of new noise in the inversion: 0 keeps the input, 1 discards it.
+        eta: Fraction of new noise in the generation.
+        eta_mode: ``fixed`` as published, or ``consistent``; in the generation.
+        clip: Clip the network's outputs to [-1, 1] as the published code does.
+        injection: Number of inversion steps below ``t0`` whose attention maps are injected into the
+            generation step of the same level, as in the first version of the paper: 8 of 15
+            points, 2 of 5; 0 for none, as in its last version.
 
     Returns:
         Images in network intensity, with ``A x = y`` to rounding.
@@ -124,27 +124,27 @@ def ssd_plus(
     weight: Literal["stop", "noise"] = "noise",
     t_stop: int = 200,
 ) -> Float[Tensor, " sample *problem_and_image"]:
-    r"""Draw images of noisy measurements: SSD that lets go of the data towards the end.
+    r"""Draw images of noisy measurements: SSD with relaxed data consistency towards the end.
 
     Makes ``inversion_points - 1 + steps`` network calls, as :func:`ssd`.
 
     Args:
         problem: Noisy or not; with ``weight="noise"`` its operator has one singular value or a
             spectral form where it is noisy.
-        denoiser: Prior; only its unconditional estimate is asked for.
-        noise: Streams of the samples to draw.
-        t0: Where the shortcut turns, as a time of the linear DDPM schedule.
+        denoiser: Prior; only its unconditional estimate is used.
+        noise: Random streams of the samples to draw.
+        t0: Turning point of the shortcut, as a time of the linear DDPM schedule.
         inversion_points: Noise levels of the inversion, both ends included.
         steps: Generation steps.
-        eta_inversion: Share of fresh noise in the inversion.
-        eta: Share of fresh noise in the generation.
-        eta_mode: ``fixed`` as published, or ``consistent``; of the generation.
-        clip: Clip the network's answers to [-1, 1] as the published code does.
-        injection: Inversion steps whose attention maps are used again, as in :func:`ssd`.
+        eta_inversion: Fraction of new noise in the inversion.
+        eta: Fraction of new noise in the generation.
+        eta_mode: ``fixed`` as published, or ``consistent``; in the generation.
+        clip: Clip the network's outputs to [-1, 1] as the published code does.
+        injection: Number of inversion steps with attention injection, as in :func:`ssd`.
         weight: ``stop`` as published: back-project until ``t_stop``, whatever the noise.
             ``noise``: scale the correction of each measured direction by :math:`\lambda = \min(1,
-            \sigma' / w)` and its noise to what the datum leaves over; our extension.
-        t_stop: Time of the linear DDPM schedule at which back-projection ends; of ``stop``.
+            \sigma' / w)` and its noise to the remainder; our extension.
+        t_stop: Time of the linear DDPM schedule at which back-projection ends, with ``stop``.
 
     Returns:
         Images in network intensity.
@@ -180,7 +180,7 @@ def ssd_plus(
 
 
 def stop_index(t0: int, t_stop: int, steps: int) -> int:
-    """Return how many generation steps use the data: ``floor((t0 - t_stop) / t0 * steps)``."""
+    """Return the number of generation steps with data: ``floor((t0 - t_stop) / t0 * steps)``."""
     return math.floor((t0 - t_stop) / t0 * steps)
 
 
@@ -194,7 +194,7 @@ def _anneal_weighted(
     eta_mode: EtaMode,
     clip: bool,
 ) -> Tensor:
-    """Take the shared step with each measured direction held as firmly as its noise allows."""
+    """Take the shared step, weighting each measured direction by its noise."""
     for sigma, sigma_next in pairwise(sigmas):
         answer = denoise(x, sigma)
         x0 = answer.clamp(-1, 1) if clip else answer
@@ -214,14 +214,14 @@ def _anneal_weighted(
 def shortcut(
     t0: int, inversion_points: int, steps: int, injection: int = 0
 ) -> tuple[list[float], list[float]]:
-    """Return the rising levels of the inversion and the falling ones of the generation, to 0.
+    """Return the increasing levels of the inversion and the decreasing ones of the generation.
 
     Args:
-        t0: Where the shortcut turns.
+        t0: Turning point of the shortcut.
         inversion_points: Levels of the inversion.
         steps: Levels of the generation above 0.
-        injection: How many levels of the inversion, next below ``t0``, the generation must have
-            too: each replaces the first of its own that is not below.
+        injection: Number of inversion levels below ``t0`` that the generation shares: each
+            replaces its first level that is not below.
     """
     if not 0 <= injection <= inversion_points - 2:
         raise ValueError(
@@ -243,14 +243,14 @@ def invert(
     eta: float,
     clip: bool,
 ) -> Tensor:
-    r"""Carry an image up a rising grid by distortion-adaptive inversion.
+    r"""Carry an image up an increasing grid by distortion-adaptive inversion.
 
     .. math::
         x \leftarrow D + \sqrt{(1 - \eta) \sigma'^2 + \eta \sigma^2}\, \hat\epsilon
             + \sqrt{\eta (\sigma'^2 - \sigma^2)}\, z
 
     The coefficients squared add up to :math:`\sigma'^2`. At ``eta`` 0 this is DDIM inversion; at
-    1 the network's answer cancels and plain noise is added.
+    1 the network's output cancels and white noise is added.
 
     References:
         Liu et al. 2024, eq. 10, divided by :math:`\sqrt{\bar\alpha'}`.

@@ -1,4 +1,4 @@
-"""What every law of images with a known posterior offers: the protocol of a trained denoiser."""
+"""Image priors with exact posteriors, which follow the protocol of a trained denoiser."""
 
 import abc
 import functools
@@ -13,13 +13,13 @@ from uqrestore.problem import Problem
 
 
 class ClosedForm(abc.ABC):
-    r"""A law of images whose denoiser, posterior, draws and components are known exactly.
+    r"""An image prior whose denoiser, posterior, draws and components are known exactly.
 
     Called like a trained network, ``prior(x_t, sigma)`` is :math:`E[x_0 \mid x_t]` and
     ``prior(x_t, sigma, problem)`` is :math:`E[x_0 \mid x_t, y]`, where :math:`x_t = x_0 +
-    \sigma \epsilon`. The posterior of a problem is again such a law, with the batch of problems
-    in front of its moments: its denoiser is the ideal conditional denoiser, because :math:`x_t`
-    and :math:`y` are independent given :math:`x_0`.
+    \sigma \epsilon`. The posterior of a problem is again such a distribution, with the batch of
+    problems in front of its moments: its denoiser is the ideal conditional denoiser, because
+    :math:`x_t` and :math:`y` are independent given :math:`x_0`.
 
     Attributes:
         in_shape: Shape of one image, ``(channel, *space)``.
@@ -41,8 +41,8 @@ class ClosedForm(abc.ABC):
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         r"""Log density of :math:`x_0 + \sigma \epsilon` at ``x``, ``(*batch, *problem)``.
 
-        Where the law has no density (a posterior without noise, at ``sigma`` 0) it is the density
-        on the affine space that carries the law.
+        Where there is no density (a posterior without noise, at ``sigma`` 0) it is the density on
+        the affine space that supports the distribution.
         """
 
     @abc.abstractmethod
@@ -51,7 +51,7 @@ class ClosedForm(abc.ABC):
 
     @abc.abstractmethod
     def condition(self, problem: Problem) -> "ClosedForm":
-        """Return the posterior of a problem; :meth:`posterior` remembers it."""
+        """Compute the posterior of a problem; cached by :meth:`posterior`."""
 
     @abc.abstractmethod
     def covariance_product(self, v: Tensor) -> Tensor:
@@ -88,14 +88,14 @@ class ClosedForm(abc.ABC):
         """
         if label is not None:
             raise ValueError(f"{type(self).__name__} has no class labels but one was given.")
-        law = self if problem is None else self.posterior(problem)
-        return law.denoise(x_t, sigma)
+        distribution = self if problem is None else self.posterior(problem)
+        return distribution.denoise(x_t, sigma)
 
     def posterior(self, problem: Problem) -> "ClosedForm":
         """Return the exact posterior; computed once for each problem that is still alive."""
         if problem.in_shape != self.in_shape:
             raise ValueError(
-                f"{type(self).__name__} is a law of images of shape {self.in_shape} but the "
+                f"{type(self).__name__} is a prior of images of shape {self.in_shape} but the "
                 f"operator {problem.operator.name} acts on {problem.in_shape}."
             )
         known = self._posteriors.get(problem)

@@ -1,4 +1,4 @@
-"""Operators and eigenvectors as plain float64 matrices, for the closed forms."""
+"""Operators and eigenvectors as float64 matrices, for closed-form priors."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def double(problem: Problem) -> Problem:
 
 
 def matrix_of(operator: LinearOperator) -> Float[Tensor, "*problem row pixel"]:
-    """Write an operator as a matrix by measuring every unit image; float64."""
+    """Return the float64 matrix of an operator by measuring every unit image."""
     pixels = int(torch.Size(operator.in_shape).numel())
     images = torch.eye(pixels, dtype=torch.float64, device=operator.device)
     ones = [1] * len(operator.problem_shape)
@@ -47,17 +47,17 @@ def top_eigenpairs(
     tol: float = 1e-10,
     max_iter: int = 500,
 ) -> tuple[Float[Tensor, "*problem k pixel"], Float[Tensor, "*problem k"]]:
-    """Find the leading eigenpairs of a positive semi-definite map by subspace iteration.
+    """Compute leading eigenpairs of a positive semi-definite map by subspace iteration.
 
-    Rayleigh-Ritz on the span of the block at every step; done once no leading eigenvalue moves
-    by more than ``tol`` of the largest.
+    Rayleigh-Ritz on the span of the block at every step, until no leading eigenvalue changes by
+    more than ``tol`` of the largest.
 
     Args:
         product: The map, on ``(block, *problem, pixel)``.
-        start: A block that is not orthogonal to the wanted eigenvectors; wider is faster.
+        start: A block not orthogonal to the leading eigenvectors; a wider one converges faster.
         k: Number of pairs, at most the width of the block.
-        tol: Relative movement of the eigenvalues at which to stop.
-        max_iter: Most products.
+        tol: Relative change of the eigenvalues at which to stop.
+        max_iter: Maximum number of products.
 
     References:
         Halko, Martinsson & Tropp, "Finding structure with randomness", SIAM Review 53, 2011,

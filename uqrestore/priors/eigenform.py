@@ -12,10 +12,10 @@ from uqrestore.priors.closed_form import expand_sigma
 
 @dataclass(frozen=True, eq=False)
 class Eigenform:
-    r"""A law :math:`N(\mu, V^T \mathrm{diag}(\lambda) V + \tau I)` with orthonormal rows ``V``.
+    r"""Gaussian :math:`N(\mu, V^T \mathrm{diag}(\lambda) V + \tau I)`, orthonormal rows ``V``.
 
     Args:
-        mean: Mean, ``(*batch, *in_shape)``: seen through noise, every image has its own.
+        mean: Mean, ``(*batch, *in_shape)``; given noisy images, one per image.
         basis: Orthonormal rows, float64.
         excess: Variance along them above ``tau``.
         tau: Variance everywhere else.
@@ -48,7 +48,7 @@ class Eigenform:
         return self._apply(v, total / (total + level) - rest, rest)
 
     def at_noise(self, x_t: Tensor, sigma: Tensor | float) -> "Eigenform":
-        r"""Return the law of :math:`x_0` given :math:`x_t = x_0 + \sigma \epsilon`.
+        r"""Return the distribution of :math:`x_0` given :math:`x_t = x_0 + \sigma \epsilon`.
 
         Raises:
             ValueError: If ``sigma`` is not one noise level for the whole batch.
@@ -56,7 +56,7 @@ class Eigenform:
         level = torch.as_tensor(sigma, dtype=torch.float64)
         if level.ndim:
             raise ValueError(
-                f"a low-rank law conditions on images of one noise level but sigma has shape "
+                f"a low-rank Gaussian conditions on images of one noise level but sigma has shape "
                 f"{tuple(level.shape)}; call it once per level."
             )
         x_t = x_t.double()

@@ -1,4 +1,4 @@
-"""A Gaussian law of images on a dense covariance: the oracle that is exact in every respect."""
+"""Gaussian priors with a dense covariance, exact in every respect."""
 
 import functools
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ RANK_TOL = 1e-12
 class GaussianPrior(ClosedForm):
     r"""Images :math:`x \sim N(\mu, V \mathrm{diag}(\lambda) V^T)`, kept in float64.
 
-    A posterior is another one of these, with the batch of problems in front: ``mean``
-    ``(*problem, *in_shape)``; directions and variances may leave the batch out where every
-    problem has the same. For up to about two thousand voxels; beyond that, see
+    A posterior is again a GaussianPrior, with the batch of problems in front: ``mean``
+    ``(*problem, *in_shape)``; directions and variances may omit the batch where they
+    are the same for every problem. For up to about two thousand voxels; beyond that, see
     :class:`~uqrestore.priors.low_rank.LowRankGaussian`.
 
     Args:
@@ -33,7 +33,7 @@ class GaussianPrior(ClosedForm):
         in_shape: Shape of one image.
 
     References:
-        specification of the oracles: Bishop, "Pattern Recognition and Machine Learning", 2006,
+        Bishop, "Pattern Recognition and Machine Learning", 2006,
         eq. 2.113-2.117.
     """
 
@@ -87,7 +87,7 @@ class GaussianPrior(ClosedForm):
         return self._spectral(v, self.variances, v.dtype)
 
     def flow(self, x_t: Tensor, sigma: float) -> Tensor:
-        """Return where the probability-flow ODE from ``x_t`` at ``sigma`` ends, at noise 0."""
+        """Return the end point at noise 0 of the probability-flow ODE from ``x_t`` at ``sigma``."""
         share = self._share(sigma, x_t.ndim).sqrt()
         return self._spectral(x_t - self.mean, share, x_t.dtype, self.mean)
 
@@ -155,7 +155,7 @@ class GaussianPrior(ClosedForm):
         return self.directions * self.variances.sqrt()[..., None, :]
 
     def _measured_root(self, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-        """Singular values of the operator on images whose prior is white."""
+        """Return the SVD of the operator on images whose prior is white."""
         left, s, right = torch.linalg.svd(
             matrix_of(problem.operator) @ self._root, full_matrices=False
         )
@@ -172,7 +172,7 @@ class GaussianPrior(ClosedForm):
         return (problem.y - problem.operator.forward(mean)).flatten(start)
 
     def _share(self, sigma: Tensor | float, ndim: int) -> Tensor:
-        """Share of the signal in each direction, ``lambda / (lambda + sigma^2)``."""
+        """Wiener factor of each direction, ``lambda / (lambda + sigma^2)``."""
         level = expand_sigma(sigma, self.mean, ndim - len(self.in_shape) + 1)
         total = self.variances + level**2
         return torch.where(total > 0, self.variances / torch.where(total > 0, total, 1), 0)
@@ -186,7 +186,7 @@ class GaussianPrior(ClosedForm):
     def _spectral(
         self, x: Tensor, weight: Tensor, dtype: torch.dtype, offset: Tensor | None = None
     ) -> Tensor:
-        """Scale the coefficients of ``x``, add an image, and return to its type."""
+        """Scale the coefficients of ``x``, add an image, and convert to a dtype."""
         scaled = weight * self._coefficients(x.to(self.mean.dtype))
         if self.directions.ndim == 2:
             flat = scaled @ self.directions.mT

@@ -1,4 +1,4 @@
-"""A Gaussian law of images with a few hundred directions, exact at any image size."""
+"""Gaussian priors with a few hundred components, exact at any image size."""
 
 import functools
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ from uqrestore.problem import Problem
 class LowRankGaussian(ClosedForm):
     r"""Images :math:`x \sim N(\mu, F F^T + \tau I)`: probabilistic principal components.
 
-    Every posterior is exact for any operator, through its maps alone, so this law serves as the
-    oracle at realistic sizes, as the linear baseline, and as a prior for every method.
+    Posteriors are exact for any operator, through its maps alone, so this prior serves as the
+    reference at realistic sizes, as the linear baseline, and as a prior for every method.
 
     Args:
         mean: Mean image, in network intensity.
-        factors: Rows of :math:`F^T`; none at all makes the law isotropic.
-        tau: Variance of what the factors leave out, per voxel; above 0.
+        factors: Rows of :math:`F^T`; without any the prior is isotropic.
+        tau: Residual variance per voxel outside the factors; above 0.
 
     Raises:
         ValueError: If shapes disagree or ``tau`` is not positive.
@@ -52,7 +52,7 @@ class LowRankGaussian(ClosedForm):
             )
         if not self.tau > 0:
             raise ValueError(
-                f"tau is the variance that the factors leave out and must be above 0, got "
+                f"tau is the residual variance outside the factors and must be above 0, got "
                 f"{self.tau}; fit with fewer factors."
             )
 
@@ -62,7 +62,7 @@ class LowRankGaussian(ClosedForm):
 
     @functools.cached_property
     def eigenform(self) -> Eigenform:
-        """The same law on orthonormal directions, in float64."""
+        """The same distribution on orthonormal directions, in float64."""
         rows = self.factors.double().flatten(1)
         if len(rows):
             _, s, basis = torch.linalg.svd(rows, full_matrices=False)
@@ -86,10 +86,10 @@ class LowRankGaussian(ClosedForm):
         return self.eigenform.product(v)
 
     def draw(self, noise: SampleNoise) -> Tensor:
-        law = self.eigenform
-        latent = noise.normal(law.excess.shape, law.basis) * law.excess.sqrt()
-        rest = noise.normal(self.in_shape, law.basis) * self.tau**0.5
-        return self.mean + law.image(latent @ law.basis) + rest
+        form = self.eigenform
+        latent = noise.normal(form.excess.shape, form.basis) * form.excess.sqrt()
+        rest = noise.normal(self.in_shape, form.basis) * self.tau**0.5
+        return self.mean + form.image(latent @ form.basis) + rest
 
     def components(self, k: int) -> tuple[Tensor, Tensor]:
         """Return the ``k`` leading eigenvectors and the standard deviations along them.
@@ -97,14 +97,14 @@ class LowRankGaussian(ClosedForm):
         Raises:
             ValueError: If ``k`` is above the number of factors.
         """
-        law = self.eigenform
-        if k > len(law.excess):
+        form = self.eigenform
+        if k > len(form.excess):
             raise ValueError(
-                f"this law has {len(law.excess)} directions that stand out but {k} components were "
-                "wanted; the rest are all alike."
+                f"this prior has {len(form.excess)} factors but {k} components were requested; all "
+                "further directions have equal variance."
             )
-        order = law.excess.argsort(descending=True)[:k]
-        return law.image(law.basis[order]), (law.excess[order] + self.tau).sqrt()
+        order = form.excess.argsort(descending=True)[:k]
+        return form.image(form.basis[order]), (form.excess[order] + self.tau).sqrt()
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         return self.eigenform.log_prob(x, sigma)
@@ -118,8 +118,8 @@ class LowRankGaussian(ClosedForm):
     def save(self, path: Path) -> None:
         """Write a safetensors file: factors as bytes with one scale each, so 1 MB holds 250.
 
-        Rounding perturbs each factor by about one percent of its norm, isotropically. What is
-        read back is a law of its own, exact for its rounded factors.
+        Rounding perturbs each factor by about one percent of its norm, isotropically. The
+        prior that is read back is exact for its rounded factors.
 
         Args:
             path: The file; an existing one is replaced.
@@ -134,7 +134,7 @@ class LowRankGaussian(ClosedForm):
 
     @classmethod
     def load(cls, path: Path) -> "LowRankGaussian":
-        """Read what :meth:`save` wrote.
+        """Read a file written by :meth:`save`.
 
         Raises:
             ValueError: If the file holds something else.
@@ -153,7 +153,7 @@ class LowRankGaussian(ClosedForm):
 def fit_low_rank(
     images: Float[Tensor, " image *in_shape"], rank: int, *, power: int = 6, seed: int = 0
 ) -> LowRankGaussian:
-    """Fit a law to images: their mean, leading principal components, and the mean of the rest.
+    """Fit a prior to images: mean, leading principal components, and mean residual variance.
 
     The maximum-likelihood solution of probabilistic PCA, its subspace found by randomised
     subspace iteration.

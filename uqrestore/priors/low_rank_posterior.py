@@ -1,4 +1,4 @@
-r"""The posterior of a low-rank Gaussian law, through the maps of the operator alone.
+r"""Exact posterior of a low-rank Gaussian prior, through the maps of the operator alone.
 
 With :math:`x = \mu + V^T \Lambda^{1/2} u + \sqrt{\tau} e`, :math:`y = A x + s n` and
 :math:`B = A^T (A A^T + (s^2 / \tau) I)^{-1}`, which is ``operator.solve``, or :math:`A^+` without
@@ -27,16 +27,16 @@ from uqrestore.priors.dense import double, matrix_of, top_eigenpairs
 from uqrestore.priors.eigenform import Eigenform
 from uqrestore.problem import Problem
 
-# Unit images to hold at once while the diagonal of the covariance is read voxel by voxel.
+# Unit images held at once while the diagonal of the covariance is computed voxel by voxel.
 CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
 class LowRankPosterior(ClosedForm):
-    """What the posterior of a :class:`LowRankGaussian` is; made by :meth:`of`.
+    """Posterior of a :class:`LowRankGaussian`; made by :meth:`of`.
 
     Args:
-        prior: The law before the measurement, its mean ``(*batch, *problem, *in_shape)``.
+        prior: The prior, with a mean ``(*batch, *problem, *in_shape)``.
         problem: The measurement, in float64.
     """
 
@@ -45,7 +45,7 @@ class LowRankPosterior(ClosedForm):
 
     @classmethod
     def of(cls, prior: Eigenform, problem: Problem) -> "LowRankPosterior":
-        """Condition a law on a measurement.
+        """Condition a Gaussian on a measurement.
 
         Raises:
             ValueError: If some problems of a batch have noise and others have none, or an
@@ -55,7 +55,7 @@ class LowRankPosterior(ClosedForm):
         if problem.is_noisy and not (levels > 0).all():
             raise ValueError(
                 "a low-rank Gaussian conditions on problems that all have noise or all have none "
-                f"but noise_std is {levels.tolist()}; restore them apart."
+                f"but noise_std is {levels.tolist()}; restore them separately."
             )
         if levels.ndim and not problem.operator.problem_shape:
             if not (levels == levels.flatten()[0]).all():
@@ -83,7 +83,7 @@ class LowRankPosterior(ClosedForm):
 
     @functools.cached_property
     def evidence(self) -> Tensor:
-        """Log density of the measurement that made this posterior, ``(*batch, *problem)``."""
+        """Log density of the measurement of this posterior, ``(*batch, *problem)``."""
         tau, operator = self.prior.tau, self.problem.operator
         noise = torch.as_tensor(self.problem.noise_std, dtype=torch.float64) ** 2
         if self.problem.is_noisy:
@@ -154,8 +154,7 @@ class LowRankPosterior(ClosedForm):
             likelihood = self._log_likelihood(x.double())
         else:
             raise ValueError(
-                "a posterior without measurement noise has no density at sigma 0; ask for the "
-                "density of noisy images, sigma > 0."
+                "a posterior without measurement noise has no density at sigma 0; use sigma > 0."
             )
         return self.prior.log_prob(x, sigma) + likelihood - self.evidence
 
@@ -194,20 +193,20 @@ class LowRankPosterior(ClosedForm):
     @functools.cached_property
     def _unseen_factors(self) -> Tensor:
         r""":math:`\Lambda^{1/2} V (I - B A)`, shape ``(*operator, rank, pixel)``."""
-        law, operator = self.prior, self.problem.operator
+        prior, operator = self.prior, self.problem.operator
         lead = operator.problem_shape
-        rows = law.image(law.basis * law.excess.sqrt()[:, None])
+        rows = prior.image(prior.basis * prior.excess.sqrt()[:, None])
         rows = rows.reshape(-1, *[1] * len(lead), *self.in_shape).expand(-1, *lead, *self.in_shape)
         unseen = rows - self._filter(operator.forward(rows)) if len(rows) else rows
-        return law.flat(unseen).movedim(0, -2)
+        return prior.flat(unseen).movedim(0, -2)
 
     @functools.cached_property
     def _precision_root(self) -> Tensor:
         """Lower Cholesky factor of ``P``, shape ``(*operator, rank, rank)``."""
-        law = self.prior
-        root = law.basis * law.excess.sqrt()[:, None]
-        gram = (root - self._unseen_factors) @ root.mT / law.tau
-        eye = torch.eye(len(law.excess), dtype=gram.dtype)
+        prior = self.prior
+        root = prior.basis * prior.excess.sqrt()[:, None]
+        gram = (root - self._unseen_factors) @ root.mT / prior.tau
+        eye = torch.eye(len(prior.excess), dtype=gram.dtype)
         return torch.linalg.cholesky(eye + (gram + gram.mT) / 2)
 
     @functools.cached_property
@@ -219,8 +218,8 @@ class LowRankPosterior(ClosedForm):
 
     @functools.cached_property
     def _latent_pull(self) -> Tensor:
-        law = self.prior
-        return (law.flat(self._seen) @ law.basis.mT) * law.excess.sqrt() / law.tau
+        prior = self.prior
+        return (prior.flat(self._seen) @ prior.basis.mT) * prior.excess.sqrt() / prior.tau
 
     @functools.cached_property
     def _latent_mean(self) -> Tensor:
@@ -232,7 +231,7 @@ class LowRankPosterior(ClosedForm):
 
     @functools.cached_property
     def _unseen_diagonal(self) -> Tensor:
-        """Diagonal of ``I - B A`` as images, read from unit images."""
+        """Diagonal of ``I - B A`` as images, from unit images."""
         operator, lead = self.problem.operator, self.problem.operator.problem_shape
         pixels = int(torch.Size(self.in_shape).numel())
         parts = []
@@ -269,6 +268,6 @@ class LowRankPosterior(ClosedForm):
 
 
 _AT_ONCE = (
-    "a posterior of a low-rank law takes no second measurement; stack both operators into one "
+    "a posterior of a low-rank Gaussian takes no second measurement; stack both operators into one "
     "problem and condition the prior on it."
 )

@@ -1,4 +1,4 @@
-"""A mixture of Gaussian laws: the oracle that has modes to drop."""
+"""Gaussian mixture priors, whose posteriors have several modes."""
 
 import functools
 from collections.abc import Sequence
@@ -17,15 +17,14 @@ from uqrestore.problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture(ClosedForm):
-    r"""Images :math:`x \sim \sum_k w_k N(\mu_k, S_k)`, with any Gaussian laws as modes.
+    r"""Images :math:`x \sim \sum_k w_k N(\mu_k, S_k)`, with any Gaussian priors as modes.
 
-    Dense modes for small images, low-rank ones for large; a posterior is again a mixture, whose
-    weights have the batch of problems behind the mode.
+    Use dense modes for small images, low-rank ones for large; a posterior is again a mixture, whose
+    weights have the batch of problems after the mode.
 
     Args:
-        weights: Positive weights of the modes, in front of the batch of problems; each column
-            is divided by its sum.
-        modes: One law per weight.
+        weights: Positive weights of the modes, ``(mode, *problem)``, normalised to sum 1.
+        modes: One prior per weight.
 
     Raises:
         ValueError: If the weights do not fit the modes or are not positive.

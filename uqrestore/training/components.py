@@ -11,7 +11,7 @@ from uqrestore.diffusion.nppc import (
     direction_loss,
     gram_schmidt,
     likelihood_loss,
-    unmeasured,
+    null_space_components,
     variance_loss,
 )
 from uqrestore.operators.mixed import Mixed
@@ -51,7 +51,7 @@ class ComponentsLoss:
             drowned: Which images the network saw as pure noise.
             seen: Samples of the run so far.
         """
-        directions, std = gram_schmidt(unmeasured(raw, problem))
+        directions, std = gram_schmidt(null_space_components(raw, problem))
         error = truth - problem.project(clean.detach())
         groups = {name: at[drowned[at]] for name, at in kinds(problem).items()}
         scale = self.scale(error, {name: at for name, at in groups.items() if len(at)})

@@ -76,7 +76,7 @@ def test_the_jacobian_product_is_that_of_the_denoiser(prior: ClosedForm, sigma: 
 
 
 def test_without_noise_the_image_is_known_and_drowned_it_is_the_mean(prior: ClosedForm) -> None:
-    """At small noise the denoised image lies in the affine space that carries the law."""
+    """At small noise the denoised image lies in the affine space that supports the distribution."""
     x = prior.draw(SampleNoise(0, range(2)))
     torch.testing.assert_close(prior(x, torch.tensor(1e-6)), x, atol=1e-6, rtol=1e-5)
     drowned = prior(1e6 * randn(2, *SHAPE, seed=1), torch.tensor(1e9))
@@ -172,16 +172,16 @@ def test_a_batch_of_problems_is_each_problem(prior: ClosedForm) -> None:
 
 
 def test_fitting_finds_the_law_it_was_drawn_from() -> None:
-    law = low_rank()
-    images = law.draw(SampleNoise(0, range(20_000))).float()
+    prior = low_rank()
+    images = prior.draw(SampleNoise(0, range(20_000))).float()
     found = fit_low_rank(images, rank=4)
-    torch.testing.assert_close(found.std.double(), law.std.double(), rtol=0.05, atol=0.02)
+    torch.testing.assert_close(found.std.double(), prior.std.double(), rtol=0.05, atol=0.02)
     assert float(found.tau) == pytest.approx(0.05, rel=0.1)
 
 
 def test_a_law_of_other_images_is_named(prior: ClosedForm) -> None:
     other = Inpainting(torch.ones(1, 5, 5).double())
-    with pytest.raises(ValueError, match=r"law of images of shape \(1, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"prior of images of shape \(1, 4, 3\)"):
         prior.posterior(Problem(other, torch.zeros(1, 5, 5).double()))
 
 
