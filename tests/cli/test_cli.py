@@ -1,5 +1,6 @@
 """The command line: what works says where the output is; what fails is one line and a code."""
 
+import dataclasses
 import os
 import resource
 import signal
@@ -26,8 +27,11 @@ from tests.front import (
     write_pipeline,
     write_scan,
 )
+from tests.reports.cases import write_plain
 from uqrestore.cli.app import app
 from uqrestore.posterior import validate
+from uqrestore.posterior.example import example_plan
+from uqrestore.reports.example import write_example
 from uqrestore.scans import demo_scan_path
 from uqrestore.zoo import load_prior
 
@@ -563,3 +567,29 @@ def test_missing_training_data_is_named(tmp_path: Path) -> None:
     result = run("train", "train-brain-prior", "--data", tmp_path / "no", "-o", tmp_path / "run")
 
     assert_one_line(result, MISTAKE, str(tmp_path / "no"), "--data")
+
+
+def test_maps_on_the_own_grid_of_some_draws_are_refused_before_any_is_made(
+    tmp_path: Path,
+) -> None:
+    scan = write_scan(tmp_path / "scan.nii.gz")
+    result = reconstruct(tmp_path, scan, "--resample", "--native", "--keep", "thin")
+    assert_one_line(result, MISTAKE, "--native", "--keep thin", "--model-grid")
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_results_are_exported_as_plain_arrays(tmp_path: Path) -> None:
+    path = write_example(tmp_path / "a.posterior.h5")
+    result = run("export", path, "--array", tmp_path / "a.npz")
+    assert result.exit_code == 0, result.output
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["samples"].shape == (16, 20, 18, 5)
+    assert_one_line(run("export", path, "--array", tmp_path / "a.npz"), MISTAKE, "exists")
+    assert_one_line(run("export", path), MISTAKE, "--array")
+
+
+def test_a_hostile_title_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    hostile = dataclasses.replace(example_plan(), title="\x1b[2J\x1b]0;owned\x07", unit="\x9b31m")
+    path = write_plain(tmp_path / "a.posterior.h5", hostile)
+    for result in (run("inspect", path), run("report", tmp_path / "\x1b[31m.h5")):
+        assert result.output.replace("\n", "").isprintable(), result.output

@@ -107,6 +107,12 @@ def reconstruct(
         from uqrestore.restoration.restore import restore
         from uqrestore.scans import read_input
 
+        if native and resample and keep != "all":
+            raise ValueError(
+                f"--native after --resample needs every draw for the standard deviation, but "
+                f"--keep {keep} does not keep them; use --keep all, or leave out --native and "
+                "export on the model's grid (uqrestore export --nifti --model-grid)."
+            )
         plan = restore_pipeline(pipeline, draws=draws, seed=seed)
         options = run_options(
             slices=slices,
