@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import uqrestore as uq
 from tests.batch.scene import write_prior
 from tests.cli.test_cli import MISTAKE, assert_one_line, run
 from tests.front import read, tiny_voxels, write_pipeline, write_scan
@@ -124,6 +125,28 @@ def test_calibrate_writes_a_guarantee_that_knows_its_scope(cohort: Path) -> None
     assert not made.scope.faults(study.settings[0])
     again = run("calibrate", cohort / "files", "-o", out, "--method", "crc", "--alpha", 0.2)
     assert_one_line(again, MISTAKE, "exists", "--overwrite")
+
+
+def test_python_finds_what_the_commands_find(restored: Path, cohort: Path, tmp_path: Path) -> None:
+    table = json.loads((restored / "table.json").read_text())
+    assert json.loads(json.dumps(uq.evaluate(restored / "files").to_data())) == table
+    listed = uq.evaluate([str(path) for path in find_files(restored / "files")])
+    assert listed.battery.verdict == table["battery"]["verdict"]
+
+    out, method = tmp_path / "g.json", ("--method", "split_conformal", "--share", 0.6)
+    result = run("calibrate", cohort / "files", "-o", out, *method, "--alpha", 0.5)
+    assert result.exit_code == 0, result.output
+    made = uq.calibrate(
+        cohort / "files",
+        tmp_path / "python.json",
+        method="split_conformal",
+        share=0.6,
+        alpha=0.5,
+    )
+    assert made.to_json() == Guarantee.load(out).to_json()
+    assert Guarantee.load(tmp_path / "python.json").to_json() == made.to_json()
+    with pytest.raises(FileExistsError, match="exists already"):
+        uq.calibrate(cohort / "files", out)
 
 
 def test_slices_of_one_person_are_not_independent(restored: Path, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, assert_type
 
+import h5py
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 import uqrestore as uq
@@ -75,6 +77,9 @@ def test_every_room_is_an_attribute() -> None:
     }
 
     assert rooms <= set(uq.__all__)
+    for room in (getattr(uq, name) for name in rooms):
+        missing = [name for name in room.__all__ if not hasattr(room, name)]
+        assert not missing, f"{room.__name__} has no {missing}"
     assert callable(uq.operators.masks.cartesian)
 
 
@@ -402,6 +407,48 @@ def test_what_no_file_can_hold_is_refused_before_drawing(tmp_path: Path) -> None
             out=tmp_path / "x.posterior.h5",
         )
     assert list(tmp_path.iterdir()) == []
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_a_trained_prior_is_loaded_and_sampled(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "slices.h5", "w") as file:
+        rng = np.random.default_rng(0)
+        for split in ("train", "val"):
+            file[f"{split}/brain"] = rng.integers(0, 255, (12, 16, 12), dtype=np.uint8)
+    network = {"name": "hdit", "widths": [8, 16], "depths": [1, 1], "patch": 2, "head_width": 8}
+    said = {
+        "kind": "train",
+        "title": "tiny prior",
+        "network": network | {"cond_width": 8, "attention": ["neighborhood:3", "global"]},
+        "data": {"files": ["slices.h5"], "shape": [1, 16, 12], "voxel_mm": 4.0},
+        "batch": 4,
+        "samples": 8,
+        "validate_every": 8,
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(said))
+
+    weights = assert_type(uq.train(tmp_path / "small.yaml", tmp_path, tmp_path / "run"), Path)
+
+    operator = uq.operators.Identity((1, 16, 12))
+    draws = uq.sample(operator, np.full((1, 16, 12), 0.5), str(weights), samples=2, steps=2)
+    torch.testing.assert_close(draws, torch.full((2, 1, 16, 12), 0.5))
+    assert uq.load_prior(str(weights)).in_shape == (1, 16, 12)
+
+
+def test_pipelines_and_scans_are_read_by_name(tmp_path: Path) -> None:
+    plan = assert_type(uq.load_pipeline("brain-cs4-ssd"), uq.pipeline.RestorePipeline)
+    training = uq.load_pipeline("train-brain-prior", uq.pipeline.TrainPipeline)
+    scan = uq.read_scan(uq.scans.demo_scan_path())
+
+    assert plan.prior in uq.list_priors()
+    assert assert_type(training, uq.pipeline.TrainPipeline).title
+    assert scan.voxels.ndim == 3
+    with pytest.raises(uq.pipeline.PipelineError, match="is wanted here"):
+        uq.load_pipeline("train-brain-prior")
+    with pytest.raises(ValueError, match="for a scan given by its path"):
+        uq.restore(scan, out=tmp_path / "x.posterior.h5", mask=tmp_path / "mask.nii.gz")
 
 
 # --- first mistakes -----------------------------------------------------------------------------
