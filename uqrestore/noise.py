@@ -1,4 +1,4 @@
-"""One random stream per posterior sample, whatever the batch, worker or machine."""
+"""Random streams: one per posterior sample, independent of batch, worker and machine."""
 
 import math
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from torch import Tensor
 # Sample index of the measurement noise, which no posterior sample has.
 MEASUREMENT_STREAM = 2**62
 
-VOLUME = 2**40  # slices of a volume's field are numbered from here, apart from single slices
-REACH = 2.5  # lengths; beyond, weights are below 0.002
+VOLUME = 2**40  # number of the first slice of a volume's field; single slices come before it
+REACH = 2.5  # truncation of the weights, in lengths; beyond it they are below 0.002
 
 
 class SampleNoise:
-    """Gaussian noise where row ``(i, j)`` depends on ``(seed, scan, slices[j], samples[i])`` alone.
+    """Gaussian noise whose row ``(i, j)`` depends on ``(seed, scan, slices[j], samples[i])`` alone.
 
-    Splitting ten samples into batches of two gives the same ten images as one batch. Torch
-    streams differ between CPU and CUDA, so noise is drawn on the CPU and moved.
+    Ten samples in batches of two are the same ten images as in one batch. Random streams of torch
+    differ between CPU and CUDA, so noise is drawn on the CPU and moved to the device.
 
     Args:
         seed: Seed of the run.
         samples: Indices of the posterior samples in this batch.
-        scan: First eight bytes of the hash of the scan; never an index in a list, else the
-            result would depend on what else is in the list.
+        scan: First eight bytes of the hash of the scan. Not an index in a list, or the result
+            would depend on the rest of the list.
         slices: One index for a single problem, or one per problem of a batch.
 
     Attributes:
@@ -65,14 +65,14 @@ class SampleNoise:
 
 @dataclass(frozen=True)
 class Coherence:
-    r"""How alike the noise of two slices of a volume is.
+    r"""Correlation of the noise between slices of a volume.
 
-    Their correlation is :math:`a e^{-h^2 / (2 l^2)}` where they are :math:`h > 0` slices apart:
-    geostatistics would say a Gaussian model of range :math:`l` with the nugget :math:`1 - a`.
+    Slices that are :math:`h > 0` apart have the correlation :math:`a e^{-h^2 / (2 l^2)}`, in
+    geostatistics a Gaussian model of range :math:`l` with the nugget :math:`1 - a`.
 
     Attributes:
-        length: :math:`l`, in slices; 0 leaves every slice by itself.
-        share: :math:`a`, the share of the variance that is alike; the rest is each slice's own.
+        length: :math:`l`, in slices; 0 makes slices independent.
+        share: :math:`a`, the share of the variance that is correlated; the rest is independent.
 
     Raises:
         ValueError: If ``length`` is below 0, or ``share`` not in (0, 1].
@@ -87,30 +87,30 @@ class Coherence:
         if not 0 < self.share <= 1:
             raise ValueError(f"share of the variance must be above 0, up to 1, got {self.share}.")
 
-    def correlation(self, apart: float) -> float:
-        """Return the correlation of slices so far apart, in slices."""
+    def correlation(self, distance: float) -> float:
+        """Return the correlation of slices at a distance, in slices."""
         if not self.length:
             return 0.0
-        return self.share * math.exp(-0.5 * (apart / self.length) ** 2)
+        return self.share * math.exp(-0.5 * (distance / self.length) ** 2)
 
 
 ALONE = Coherence()
-"""Every slice by itself."""
+"""Independent slices."""
 
 
 class CoherentNoise(SampleNoise):
-    r"""Noise of a volume: rows of neighbouring slices are correlated along the axis.
+    r"""Gaussian noise of a volume, correlated between neighbouring slices.
 
-    One white field per ``(seed, scan, sample)`` covers the whole volume, whichever of its slices
-    are asked for; slice :math:`k` gets :math:`\sqrt a \sum_m w_m n_{k+m}` of it, with
+    One white field per ``(seed, scan, sample)`` covers the whole volume, whichever slices are
+    drawn; slice :math:`k` gets :math:`\sqrt a \sum_m w_m n_{k+m}` of it, with
     :math:`w_m \propto e^{-m^2 / l^2}` and :math:`\sum w_m^2 = 1`, and :math:`\sqrt{1 - a}` of a
-    field of its own. Each slice by itself sees white unit noise, so the law of its samples is that
-    of :class:`SampleNoise`.
+    field of its own. The noise of a single slice is white with unit variance, so its samples have
+    the distribution of those with :class:`SampleNoise`.
 
     Args:
         seed: Seed of the run.
         samples: Indices of the posterior samples in this batch.
-        coherence: How alike slices are; of a length above 0.
+        coherence: Correlation between slices; its length is above 0.
         scan: As for :class:`SampleNoise`.
         slices: One index per problem of a batch.
 
@@ -129,7 +129,9 @@ class CoherentNoise(SampleNoise):
     ) -> None:
         length, share = coherence.length, coherence.share
         if not length:
-            raise ValueError("length is that of a correlation and must be above 0, got 0.")
+            raise ValueError(
+                "the length of a correlation must be above 0 here, got 0; use SampleNoise."
+            )
         super().__init__(seed, samples, scan=scan, slices=slices)
         reach = math.ceil(REACH * length)
         offsets = range(-reach, reach + 1)
@@ -147,7 +149,7 @@ class CoherentNoise(SampleNoise):
         rest = tuple(rest)
         noise = torch.zeros(len(self._fields), *rest, dtype=like.dtype)
         one = torch.empty(rest, dtype=like.dtype)
-        # Row by row: a sum over all rows at once may round otherwise for another number of rows.
+        # Row by row: a sum over all rows at once may round differently for other numbers of them.
         for row, field, own in zip(noise, self._fields, self._streams, strict=True):
             if self._own:
                 row.add_(one.normal_(generator=own), alpha=self._own)

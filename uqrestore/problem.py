@@ -16,7 +16,7 @@ class Problem:
     """``y = A x + noise_std * n`` with ``n`` unit Gaussian.
 
     Args:
-        operator: ``A``; its own batch is the batch of problems.
+        operator: ``A``; a batch of operators makes a batch of problems.
         y: Measurement, shape ``(*problem, *operator.out_shape)``, in network intensity. Arrays of
             numpy are converted, and complex values to two real channels.
         noise_std: Standard deviation of the measurement noise in the units of ``y`` (per real
@@ -90,17 +90,17 @@ class Problem:
 
     @property
     def problem_shape(self) -> Shape:
-        """The batch of problems: ``()`` for one, ``(b,)`` for several."""
+        """Batch shape: ``()`` for one problem, ``(b,)`` for several."""
         return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
 
     @property
     def in_shape(self) -> Shape:
-        """The shape of one image, ``(channel, *space)``."""
+        """Shape of one image, ``(channel, *space)``."""
         return self.operator.in_shape
 
     @property
     def is_noisy(self) -> bool:
-        """Whether any problem of the batch has measurement noise."""
+        """True if any problem of the batch has measurement noise."""
         return bool((torch.as_tensor(self.noise_std) > 0).any())
 
     def noise_std_like(self, y: Tensor) -> Tensor:
@@ -109,27 +109,28 @@ class Problem:
         return noise_std.reshape(*noise_std.shape, *[1] * len(self.operator.out_shape))
 
     def project(self, x: Tensor) -> Tensor:
-        """Bring images ``(*batch, *problem, *in_shape)`` to the measurements that have no noise.
+        """Project images ``(*batch, *problem, *in_shape)`` onto the noise-free measurements.
 
-        Images of problems with noise come back as they are.
+        Images of noisy problems are returned unchanged.
         """
-        quiet = self._quiet(x)
-        if not quiet.any():
+        noise_free = self._noise_free(x)
+        if not noise_free.any():
             return x
-        return torch.where(quiet, self.operator.project(x, self.y), x)
+        return torch.where(noise_free, self.operator.project(x, self.y), x)
 
     def project_null(self, x: Tensor) -> Tensor:
-        """Take off images what measurements without noise see of them: ``x - A^+ A x``.
+        """Project images onto the null space of noise-free measurements: ``x - A^+ A x``.
 
-        What is left is where the posterior has a width. Shapes are those of :meth:`project`.
+        There the posterior has a width; images of noisy problems are returned unchanged. Shapes
+        are those of :meth:`project`.
         """
-        quiet = self._quiet(x)
-        if not quiet.any():
+        noise_free = self._noise_free(x)
+        if not noise_free.any():
             return x
-        return torch.where(quiet, x - self.operator.pinv(self.operator(x)), x)
+        return torch.where(noise_free, x - self.operator.pinv(self.operator(x)), x)
 
-    def _quiet(self, x: Tensor) -> Tensor:
-        """Return which problems have no noise, to broadcast against images."""
+    def _noise_free(self, x: Tensor) -> Tensor:
+        """Return which problems are noise-free, to broadcast against images."""
         noise_std = torch.as_tensor(self.noise_std, device=x.device)
         return (noise_std == 0).reshape(*noise_std.shape, *[1] * len(self.in_shape))
 
@@ -155,7 +156,7 @@ def as_measurement(operator: LinearOperator, y: Array) -> Tensor:
     """Return a measurement of an operator as a real tensor; see ``operators._arrays.as_real``.
 
     Raises:
-        ValueError: If the operator is none of this package.
+        ValueError: If the operator is not a ``LinearOperator``.
     """
     if not isinstance(operator, LinearOperator):
         raise ValueError(
@@ -181,7 +182,7 @@ def simulate(
         x: Images, shape ``(*problem, *operator.in_shape)``, in network intensity. Arrays of numpy
             are converted, and complex values to two real channels.
         noise_std: Standard deviation of the measurement noise, in the units of ``A x``.
-        seed: Seed of the noise, whose stream no posterior draw of the same seed has.
+        seed: Seed of the noise; its stream differs from those of posterior draws of the same seed.
         noise: Streams of the noise, one sample wide, instead of a seed.
 
     Raises:
