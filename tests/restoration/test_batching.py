@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.front import read
+from tests.scans.rawfiles import coils, noise
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.pipeline import RestorePipeline, change, list_pipelines, load_pipeline
 from uqrestore.pipeline.find import describe
@@ -18,7 +19,17 @@ from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.prepare import prepare_scan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.restore import restore
-from uqrestore.scans import Scan, Source, demo_scan_path, read_scan, scan_from_array
+from uqrestore.scans import (
+    Input,
+    RawScan,
+    Scan,
+    Source,
+    demo_scan_path,
+    read_scan,
+    scan_from_array,
+    scan_from_kspace,
+)
+from uqrestore.scans.kspace import to_kspace
 from uqrestore.zoo import load_prior
 
 DEMO = "brain-cs4-invfussion"
@@ -49,11 +60,25 @@ def body() -> Scan:
     return scan_from_array(values, np.diag([3.125, 3.125, 5.0, 1.0]), source=source)
 
 
+def kspace_of(scan: Scan) -> RawScan:
+    """Return k-space of four coils, every second line and the centre."""
+    volume = scan.voxels.transpose(2, 1, 0)
+    maps = coils((volume.shape[1], volume.shape[2]), 4)
+    kspace = to_kspace(volume[:, None] * maps)
+    kspace = kspace + noise(np.random.default_rng(0), kspace.shape, 0.01 * float(volume.max()))
+    place = np.arange(volume.shape[2])
+    mask = (place % 2 == 0) | (abs(place - volume.shape[2] // 2) < 8)
+    return scan_from_kspace(kspace * mask, spacing=scan.spacing, affine=scan.affine, mask=mask)
+
+
 def images(name: str, folder: Path, batch_size: int, slices: int, count: int = 1) -> np.ndarray:
     """Return two draws of each slice."""
     pipeline = change(load_pipeline(name, RestorePipeline), draws=2, components=0, baseline=None)
-    scan = body() if name.startswith("ct") else read_scan(demo_scan_path())
-    options = RunOptions(slices=slices, batch_size=batch_size, resample="crops" in name)
+    scan: Input = body() if name.startswith("ct") else read_scan(demo_scan_path())
+    if isinstance(scan, Scan) and pipeline.operator is None:
+        scan = kspace_of(scan)
+    resample = "crops" in pipeline.prior
+    options = RunOptions(slices=slices, batch_size=batch_size, resample=resample)
     with threads(count):
         out = restore(pipeline, scan, folder / f"{batch_size}-{count}.h5", options)
     return read(out, "posterior/image")

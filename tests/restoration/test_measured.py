@@ -178,6 +178,16 @@ def test_a_field_or_pixels_that_do_not_fit_are_refused(
 ) -> None:
     larger = np.repeat(brain, 2, axis=2)
     both = np.repeat(lines, 2)
+    finer = np.diag([1.5, 1.5, 3.0, 1.0])
+    fine = np.repeat(np.repeat(brain, 2, axis=1), 2, axis=2)
+    path = write_ismrmrd(
+        tmp_path / "1.mrd", fine.transpose(2, 1, 0), finer, both, 0.01 * brain.max()
+    )
+    options = RunOptions(resample=True)
+    prepared = prepare_scan(pipeline, read_input(path), options, PriorCache())
+    assert prepared.note == (
+        "k-space of 1.5 x 1.5 mm pixels brought to 3 mm, outer frequencies left out"
+    )
     for name, image, pixel, message in (
         ("big", larger, 3.0, r"its brain region is .* but the model sees 192 x 192 mm"),
         ("fine", brain, 2.0, r"its pixels are 2 x 2 mm but the model's are 3 mm; pass --resample"),

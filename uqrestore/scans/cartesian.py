@@ -145,7 +145,7 @@ def cartesian_scan(
                 f"{name}: has an asymmetric echo and separate calibration lines, which are not "
                 "read together; leave the calibration lines out."
             )
-        mixing = np.eye(coils) if noise.mixing is None else noise.mixing
+        mixing = np.eye(coils, dtype=complex) if noise.mixing is None else noise.mixing
         noise = replace(noise, mixing=np.kron(np.eye(factor), mixing))
     return raw_scan(
         kspace, sampled, affine, source=source, noise=noise, maps=maps, calibration=lines

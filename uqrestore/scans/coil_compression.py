@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.kspace import RawScan
+from uqrestore.scans.kspace import RawScan, noted
 from uqrestore.scans.radial import RadialScan
 
 Measured = TypeVar("Measured", bound=RawScan | RadialScan)
@@ -45,7 +45,7 @@ def compress_coils(raw: Measured, coils: int) -> Measured:
 
     mixing = basis if raw.noise.mixing is None else raw.noise.mixing @ basis
     note = f"{have} coils compressed to {coils} with {kept:.2%} of their energy"
-    source = replace(raw.source, coils=coils, note="; ".join(filter(None, (raw.source.note, note))))
+    source = replace(raw.source, coils=coils, note=noted(raw.source.note, note))
     scan = replace(raw.scan, source=source)
     noise = replace(raw.noise, mixing=mixing)
     if isinstance(raw, RadialScan):

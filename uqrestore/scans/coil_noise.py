@@ -47,6 +47,7 @@ def noise_from_samples(
         power: Noise power of the image's samples over that of ``values``.
     """
     coils, count = values.shape
+    values = values.astype(np.complex128)  # squares of small numbers vanish in single precision
     covariance = power * (values @ values.conj().T) / count
     if coils == 1 or count < SAMPLES_A_COIL * coils:
         covariance = np.eye(coils) * np.real(np.trace(covariance)) / coils
@@ -148,7 +149,7 @@ def _object_free(
     if len(block) < length / 2:
         return None
     hybrid = np.take(np.take(kspace, chosen, axis=other), block, axis=axis)
-    hybrid = np.fft.ifft(hybrid, axis=axis, norm="ortho")
+    hybrid = np.fft.ifft(hybrid.astype(np.complex128), axis=axis, norm="ortho")
     distance = np.abs(np.fft.fftfreq(len(block)))  # from the middle, in fields of view
     # The filter of the receiver falls off at the ends of an oversampled field.
     inner, outer = size / length / 2, (size / length + 1) / 4

@@ -142,8 +142,7 @@ def raw_scan(
     """
     name = source.name
     require_signal(samples, sampled, name)
-    images = to_image(samples)
-    rss = np.sqrt((np.abs(images) ** 2).sum(axis=1)).transpose(2, 1, 0).astype(np.float32)
+    rss = root_sum_of_squares(to_image(samples)).transpose(2, 1, 0)
     scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
     intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
     require_noise(noise.std, 2 * intensity.scale, name)
@@ -172,7 +171,7 @@ def raw_scan(
     if calibration is not None:
         calibration, _ = measured(calibration, (calibration != 0).any(axis=(0, 1)))
         calibration = calibration.astype(np.complex64)
-    note = "; ".join(filter(None, (source.note, f"noise from the {noise.source}")))
+    note = noted(source.note, f"noise from the {noise.source}")
     samples, pattern = measured(samples, sampled)
     return RawScan(
         samples=samples.astype(np.complex64),
@@ -187,6 +186,14 @@ def raw_scan(
         maps=maps,
         calibration=calibration,
     )
+
+
+def root_sum_of_squares(
+    images: Complex[np.ndarray, "slice coil row column"],
+) -> Float[np.ndarray, "slice row column"]:
+    """Return the root of the sum of squares over coils, whatever the unit of the images."""
+    peak = float(np.abs(images).max())
+    return peak * np.sqrt(np.square(np.abs(images) / peak).sum(axis=1)).astype(np.float32)
 
 
 def to_image(kspace: Complex[np.ndarray, "*lead row column"]) -> np.ndarray:
@@ -212,6 +219,11 @@ def tissue(rss: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     filled = [np.asarray(binary_fill_holes(bright[:, :, k])) for k in range(rss.shape[2])]
     mask = np.stack(filled, axis=-1)
     return mask if mask.any() else rss > 0
+
+
+def noted(note: str, more: str) -> str:
+    """Add to the note of a source what is not there yet."""
+    return note if more in note else "; ".join(filter(None, (note, more)))
 
 
 def require_signal(samples: np.ndarray, sampled: np.ndarray, name: str) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Complex, Float
 
 from uqrestore.scans.coil_noise import CoilNoise, require_noise
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.kspace import SAME_SIZE, FromScan, tissue
+from uqrestore.scans.kspace import SAME_SIZE, FromScan, noted, root_sum_of_squares, tissue
 from uqrestore.scans.scan import Intensity, Scan, Source, scan_from_array
 
 Samples = Complex[np.ndarray, "slice coil point"]
@@ -107,7 +107,7 @@ def radial_scan(
     if not np.isfinite(samples).all() or not np.abs(samples).any():
         raise ScanError(f"{name}: its samples are NaN, infinite or all zero.")
     images = gridded(samples, points, shape, name)
-    rss = np.sqrt((np.abs(images) ** 2).sum(axis=1)).transpose(2, 1, 0).astype(np.float32)
+    rss = root_sum_of_squares(images).transpose(2, 1, 0)
     scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
     axes, flips = scan.orientation.axes, scan.orientation.flips
     if axes[2] != 2:
@@ -124,7 +124,7 @@ def radial_scan(
             points = points * sign
     if flips[2]:
         samples = samples[::-1]
-    note = "; ".join(filter(None, (source.note, f"noise from the {noise.source}")))
+    note = noted(source.note, f"noise from the {noise.source}")
     found = replace(scan.source, given_mask=False, note=note)
     intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
     require_noise(noise.std, 2 * intensity.scale, name)

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 
 from uqrestore.scans.coil_noise import whiten
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.kspace import RawScan, raw_scan
+from uqrestore.scans.kspace import RawScan, noted, raw_scan
 
 
 def undersampled(raw: RawScan, mask: Bool[np.ndarray, "row column"]) -> RawScan:
@@ -31,7 +31,7 @@ def undersampled(raw: RawScan, mask: Bool[np.ndarray, "row column"]) -> RawScan:
         calibration=raw.calibration,
     )
     share = f"{mask.mean():.1%} of fully sampled k-space kept"
-    source = replace(raw.source, note="; ".join(filter(None, (raw.source.note, share))))
+    source = replace(raw.source, note=noted(raw.source.note, share))
     return replace(kept, scan=replace(kept.scan, source=source), reference=raw.samples)
 
 
