@@ -204,6 +204,20 @@ def test_solve_without_noise_is_the_pseudo_inverse(operator: LinearOperator) -> 
     assert (info.residual < tolerance(operator, 1e-9)).all()
 
 
+@pytest.mark.parametrize("intensity", [1e-30, 1e-20, 1e20, 1e30])
+def test_solves_are_as_good_at_any_intensity(operator: LinearOperator, intensity: float) -> None:
+    """Squares of float32 numbers of 1e-30 underflow, those of 1e30 overflow."""
+    operator = operator.to(torch.float32)
+    y = operator(image(operator).float())
+    y = torch.stack([y, intensity * y])  # of one batch
+    for solve in (lambda y: operator.solve(y), lambda y: operator.solve(y, noise_std=0.3)):
+        (x, scaled), info = solve(y)
+        torch.testing.assert_close(scaled / intensity, x, rtol=2e-3, atol=2e-4)
+        assert (info.residual[1] - info.residual[0]).abs().max() < 1e-5
+    x, scaled = operator.pinv(y)
+    torch.testing.assert_close(scaled / intensity, x, rtol=2e-3, atol=2e-4)
+
+
 def test_noise_gain_is_the_size_of_the_pseudo_inverse(operator: LinearOperator) -> None:
     if not (gain := operator.noise_gain()).any():
         assert OPERATORS["zero"] is type(operator)

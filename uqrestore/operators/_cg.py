@@ -18,6 +18,22 @@ def expand_to(scalar: Tensor, dims: int) -> Tensor:
     return scalar.reshape(*scalar.shape, *[1] * dims)
 
 
+def safe_scale(y: Tensor, dims: int) -> Tensor:
+    """Return a power of two for each vector, to divide it by before it is squared; ``(*batch,)``.
+
+    It is 1 unless the largest entry is so small or large that squares would underflow or overflow
+    in float32. Solves are linear and powers of two exact, so that no other result changes.
+
+    Args:
+        y: Vectors, shape ``(*batch, *shape)`` with ``dims`` trailing dimensions.
+        dims: Number of dimensions of one vector.
+    """
+    largest = y.abs().flatten(y.ndim - dims).amax(-1)
+    extreme = (largest > 0) & ((largest < 1e-9) | (largest > 1e9)) & torch.isfinite(largest)
+    power = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
+    return torch.where(extreme, power, 1)
+
+
 @torch.no_grad()
 def conjugate_gradient(
     apply: Callable[[Tensor], Tensor],

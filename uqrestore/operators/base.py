@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.operators._arrays import Array, as_real
-from uqrestore.operators._cg import conjugate_gradient, expand_to, inner
+from uqrestore.operators._cg import conjugate_gradient, expand_to, inner, safe_scale
 from uqrestore.operators._checks import Index, Shape
 from uqrestore.operators._value import SHARED as SHARED
 from uqrestore.operators._value import TensorValue
@@ -123,7 +123,8 @@ class LinearOperator(TensorValue["LinearOperator"]):
         """
         check_measurement(self, y)
         variance = _variance(self, noise_std, y)
-        iterations = 0
+        scale = safe_scale(y, len(self.out_shape))
+        y, iterations = y / expand_to(scale, len(self.out_shape)), 0
         if noise_std is None and self.exact_pinv:
             x = self.pinv(y)
         elif (spectrum := self.spectral()) is not None:
@@ -132,7 +133,8 @@ class LinearOperator(TensorValue["LinearOperator"]):
             x = spectrum.v(weight * spectrum.ut(y))
         else:
             x, iterations = self._solve_normal(y, variance, tol, max_iter)
-        return x, SolveInfo(self._residual(x, y, variance), iterations, self.rank())
+        info = SolveInfo(self._residual(x, y, variance), iterations, self.rank())
+        return x * expand_to(scale, len(self.in_shape)), info
 
     def measured_rows(self) -> Tensor:
         """Count the entries of ``y`` that are measurements, ``(*problem,)``; padding is not."""

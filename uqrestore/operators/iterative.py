@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from uqrestore.operators._cg import conjugate_gradient, expand_to, inner
+from uqrestore.operators._cg import conjugate_gradient, expand_to, inner, safe_scale
 from uqrestore.operators._checks import full_precision, require
 from uqrestore.operators.base import LinearOperator
 
@@ -45,7 +45,9 @@ class IterativeOperator(LinearOperator):
                 max_iter=self.max_iter,
             )[0]
 
-        return linear_map(inverse, transpose, y)
+        scale = safe_scale(y.detach(), len(self.out_shape))
+        x = linear_map(inverse, transpose, y / expand_to(scale, len(self.out_shape)))
+        return x * expand_to(scale, len(self.in_shape))
 
 
 def scaled_to_fit(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
