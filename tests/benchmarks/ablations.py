@@ -221,7 +221,7 @@ def label_rows(
 
 def ablations(data: Path, folder: Path, samples: int) -> Iterator[str]:
     """Train the networks; after each, compare those that there are."""
-    source = halved(open_data(data, FULL)[0])
+    source = halved(open_data(data, FULL).source)
     truth = held_out(data)
     families = {**FAMILIES, **NEVER_SEEN}
     kinds = [k for k in families if k != "nothing"]

@@ -2,15 +2,17 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss, draw_sigma
+from uqrestore.networks import Backbone
+from uqrestore.networks.measurement import Measurement
 
 SIGMA = torch.tensor([0.01, 0.3, 1.0, 20.0], dtype=torch.float64)
 
 
-class Constant(nn.Module):
+class Constant(Backbone):
     """A network that answers with the same number everywhere."""
 
     image_shape = (1, 3, 5)
@@ -19,7 +21,15 @@ class Constant(nn.Module):
         super().__init__()
         self.value = value
 
-    def forward(self, x: Tensor, c_noise: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        label: Tensor | None = None,
+        measurement: Measurement | None = None,  # noqa: ARG002
+        *,
+        augment: Tensor | None = None,  # noqa: ARG002
+    ) -> Tensor:
         assert label is None or label.shape == c_noise.shape
         return torch.full_like(x, self.value) * c_noise[:, None, None, None]
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
-from uqrestore.networks import HDiT, InvFussion, UNet
+from uqrestore.networks import Backbone, HDiT, InvFussion, UNet
 
 SHAPE = (1, 12, 8)
 
-CASES: dict[str, Callable[[], nn.Module]] = {
+CASES: dict[str, Callable[[], Backbone]] = {
     "hdit": lambda: HDiT(
         SHAPE,
         patch=2,
@@ -76,7 +75,7 @@ CASES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def awake(network: nn.Module, seed: int = 0) -> nn.Module:
+def awake(network: Backbone, seed: int = 0) -> Backbone:
     """Move every weight a little, so that zero starts hide nothing; evaluation mode."""
     g = torch.Generator().manual_seed(seed)
     with torch.no_grad():

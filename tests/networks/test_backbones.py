@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch import nn
 
 from tests.networks.cases import CASES, SHAPE, awake
-from uqrestore.networks import BACKBONES, HDiT
+from uqrestore.networks import BACKBONES, Backbone, HDiT
 from uqrestore.networks.layers import AdaRMSNorm, TokenSplit, merge, split
 from uqrestore.networks.weights import load_tensors, save_tensors
 
@@ -17,7 +16,7 @@ def test_every_backbone_has_a_case() -> None:
 
 
 @pytest.fixture(params=sorted(CASES))
-def network(request: pytest.FixtureRequest) -> nn.Module:
+def network(request: pytest.FixtureRequest) -> Backbone:
     with torch.random.fork_rng():
         torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
         return CASES[request.param]().double()
@@ -29,7 +28,7 @@ def inputs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.randn(count, generator=g, dtype=torch.float64)
 
 
-def test_the_output_starts_at_exactly_zero(network: nn.Module) -> None:
+def test_the_output_starts_at_exactly_zero(network: Backbone) -> None:
     x, c_noise = inputs(3)
     assert torch.equal(network(x, c_noise), torch.zeros_like(x))
 
@@ -38,7 +37,7 @@ OPERATOR = ("degrade", "value", "attention.norm", "direct", "norm_seen")
 """What an operator-conditioned layer needs a measurement to learn."""
 
 
-def test_gradient_reaches_every_parameter(network: nn.Module) -> None:
+def test_gradient_reaches_every_parameter(network: Backbone) -> None:
     awake(network)
     x, c_noise = inputs(4)
     label = torch.tensor([0, 1, 2, 3])
@@ -48,7 +47,7 @@ def test_gradient_reaches_every_parameter(network: nn.Module) -> None:
     assert silent == operator_only, f"no gradient in {silent}"
 
 
-def test_images_of_a_batch_are_independent(network: nn.Module) -> None:
+def test_images_of_a_batch_are_independent(network: Backbone) -> None:
     awake(network)
     x, c_noise = inputs(4)
     together = network(x, c_noise)
@@ -56,7 +55,7 @@ def test_images_of_a_batch_are_independent(network: nn.Module) -> None:
     torch.testing.assert_close(together, alone)
 
 
-def test_no_label_is_the_last_label(network: nn.Module) -> None:
+def test_no_label_is_the_last_label(network: Backbone) -> None:
     awake(network)
     x, c_noise = inputs(2)
     none = network(x, c_noise, torch.tensor([3, 3]))
@@ -64,7 +63,7 @@ def test_no_label_is_the_last_label(network: nn.Module) -> None:
     assert not torch.equal(network(x, c_noise, torch.tensor([0, 0])), none)
 
 
-def test_weights_survive_saving(network: nn.Module, tmp_path) -> None:  # noqa: ANN001
+def test_weights_survive_saving(network: Backbone, tmp_path) -> None:  # noqa: ANN001
     awake(network)
     x, c_noise = inputs(2)
     before = network(x, c_noise)

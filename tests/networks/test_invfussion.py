@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.networks.cases import CASES, SHAPE, awake
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.networks import InvFussion
+from uqrestore.networks import Backbone, InvFussion
 from uqrestore.networks.attention import AttentionSpec
 from uqrestore.networks.feature_degradation import FeatureDegradation
 from uqrestore.networks.hdit import Level
@@ -159,13 +159,13 @@ def test_a_width_that_does_not_fit_is_answered_with_the_nearest() -> None:
 
 
 @pytest.fixture(params=["invfussion", "invfussion_projected", "unet_joint", "unet_projected"])
-def network(request: pytest.FixtureRequest) -> nn.Module:
+def network(request: pytest.FixtureRequest) -> Backbone:
     with torch.random.fork_rng():
         torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
         return awake(CASES[request.param]().double())
 
 
-def test_no_measurement_equals_the_zero_operator_bit_for_bit(network: nn.Module) -> None:
+def test_no_measurement_equals_the_zero_operator_bit_for_bit(network: Backbone) -> None:
     denoiser = NetworkDenoiser(network)
     x, sigma = randn(2, *SHAPE), torch.tensor(0.7, dtype=torch.float64)
     zero = Zero(SHAPE)
@@ -173,7 +173,7 @@ def test_no_measurement_equals_the_zero_operator_bit_for_bit(network: nn.Module)
     assert torch.equal(denoiser(x, sigma), denoiser(x, sigma, problem))
 
 
-def test_the_network_sees_the_operator_and_the_blind_one_does_not(network: nn.Module) -> None:
+def test_the_network_sees_the_operator_and_the_blind_one_does_not(network: Backbone) -> None:
     """Two operators with the same A^+ y: one network answers differently, its blind twin alike."""
     truth = randn(*SHAPE, seed=3)
     full, half = torch.ones(SHAPE), torch.ones(SHAPE)
@@ -201,7 +201,7 @@ def test_the_network_sees_the_operator_and_the_blind_one_does_not(network: nn.Mo
     assert torch.equal(unseen[0], unseen[1])
 
 
-def test_samples_and_problems_broadcast(network: nn.Module) -> None:
+def test_samples_and_problems_broadcast(network: Backbone) -> None:
     """(sample, problem) in one call equals one call a sample and problem."""
     denoiser, operator = NetworkDenoiser(network), fourier()
     problem = simulate(operator, randn(BATCH, *SHAPE, seed=5))
@@ -213,7 +213,7 @@ def test_samples_and_problems_broadcast(network: nn.Module) -> None:
             torch.testing.assert_close(alone, together[i, j])
 
 
-def test_kinds_mixed_in_a_batch_do_not_touch_one_another(network: nn.Module) -> None:
+def test_kinds_mixed_in_a_batch_do_not_touch_one_another(network: Backbone) -> None:
     """A mixed batch, two samples of it, equals each problem by itself."""
     denoiser = NetworkDenoiser(network)
     rows = randn(5, 96, seed=8)
@@ -244,7 +244,7 @@ def test_the_projected_layer_sends_what_it_chooses_and_lifts_what_returns() -> N
     torch.testing.assert_close(ours(tokens(), known), wanted)
 
 
-def test_the_problem_is_laid_out_once_for_all_calls(network: nn.Module) -> None:
+def test_the_problem_is_laid_out_once_for_all_calls(network: Backbone) -> None:
     denoiser = NetworkDenoiser(network)
     first, second = (simulate(fourier(), randn(BATCH, *SHAPE, seed=s)) for s in (5, 6))
     x, sigma = randn(BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)
@@ -255,7 +255,7 @@ def test_the_problem_is_laid_out_once_for_all_calls(network: nn.Module) -> None:
     assert apart > 1e-3, "another problem is heard at once"
 
 
-def test_the_noise_of_the_measurement_is_told(network: nn.Module) -> None:
+def test_the_noise_of_the_measurement_is_told(network: Backbone) -> None:
     denoiser, operator = NetworkDenoiser(network), fourier()
     y = simulate(operator, randn(BATCH, *SHAPE, seed=5)).y
     x, sigma = randn(BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)

@@ -1,5 +1,6 @@
 """MONAI's U-Net with the operator inside: what the plain one has is kept, what is new learns."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,12 @@ def test_without_what_the_operator_returns_the_joint_block_is_the_plain_one() ->
     plain: Any = unet().unet.middle_block.attention
     joint = JointSpatialAttention(plain, 16, 2, 1).double()
     x, tokens = randn(3, 16, 6, 4, seed=5), 6 * 4
-    joint.measurement = Measurement.of(inpainting(), (3,))
-    assert (joint(x) - plain(x)).abs().max() > 1e-3
+    conditioned = partial(joint.conditioned, Measurement.of(inpainting(), (3,)))
+    prior = joint(x)
+    with conditioned():
+        assert (joint(x) - plain(x)).abs().max() > 1e-3
+        assert (joint(x) - prior).abs().max() > 1e-3
+    assert torch.equal(joint(x), prior), "no measurement stays behind"
     wanted = plain(x)
 
     def hide(_: nn.Module, __: tuple[Tensor, ...], weights: Tensor) -> Tensor:
@@ -56,7 +61,8 @@ def test_without_what_the_operator_returns_the_joint_block_is_the_plain_one() ->
         return torch.cat([own / own.sum(-1, keepdim=True), 0 * weights[..., tokens:]], dim=-1)
 
     joint.attn.drop_weights.register_forward_hook(hide)
-    torch.testing.assert_close(joint(x), wanted)
+    with conditioned():
+        torch.testing.assert_close(joint(x), wanted)
 
 
 def test_weights_of_the_plain_network_fit_the_joint_one() -> None:
@@ -109,7 +115,7 @@ def test_both_are_one_switch_away_in_training(switch: dict[str, object], tmp_pat
     said = {"name": "unet", "attention": [False, True], **SMALL, **switch}
     network = NetworkConfig.model_validate(said)
     draw = operators_of(PROBLEM, TRAINED)
-    trainer = Trainer(
+    trainer = Trainer.open(
         config(network=network, problem=PROBLEM), source(), VAL, tmp_path, draw_operator=draw
     )
     before = {name: p.detach().clone() for name, p in trainer.denoiser.named_parameters()}

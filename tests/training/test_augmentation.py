@@ -77,7 +77,7 @@ def test_a_network_is_told_and_asks_for_unchanged_images(tmp_path: Path) -> None
         {**config().network.model_dump(), "augment_labels": True}
     )
     data = DataConfig(shape=SHAPE, augment="edm", augment_share=0.5)
-    trainer = Trainer(config(network=network, data=data), source(), VAL, tmp_path)
+    trainer = Trainer.open(config(network=network, data=data), source(), VAL, tmp_path)
     for _ in range(3):
         trainer.step()
     x, sigma = VAL[:3], torch.tensor(0.5)
@@ -88,9 +88,9 @@ def test_a_network_is_told_and_asks_for_unchanged_images(tmp_path: Path) -> None
     assert not torch.equal(trainer.denoiser.with_components(x, sigma, augment=told)[0], plain)
 
 
-def test_a_network_that_would_be_told_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_network_without_the_parameters_that_it_takes_is_refused(tmp_path: Path) -> None:
     network = NetworkConfig.model_validate(
         {**config().network.model_dump(), "augment_labels": True}
     )
-    with pytest.raises(ValueError, match=r"data.augment is 'none', which tells nothing"):
-        Trainer(config(network=network), source(), VAL, tmp_path)
+    with pytest.raises(ValueError, match=r"data.augment is 'none', which gives no parameters"):
+        Trainer.open(config(network=network), source(), VAL, tmp_path)

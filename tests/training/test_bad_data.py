@@ -69,14 +69,14 @@ def test_data_of_nothing_but_bad_images_are_refused(tmp_path: Path) -> None:
         open_data(tmp_path, CONFIG)
 
 
-def write_scan(path: Path, count: int = 12) -> None:
+def write_scan(path: Path, count: int = 12, bright: float = 600) -> None:
     """A bright ellipsoid on a dark ground, 3 mm."""
     import nibabel
 
     x, y, z = np.mgrid[:24, :20, :count]
     inside = ((x - 12) / 7) ** 2 + ((y - 10) / 6) ** 2 + ((z - count / 2) / (count / 2)) ** 2 < 1
-    path.parent.mkdir(exist_ok=True)
-    volume = (inside * (600 + 10 * x)).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    volume = (inside * (bright + 10 * x)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(volume, np.diag([3.0, 3.0, 3.0, 1.0])), path)
 
 
@@ -86,12 +86,13 @@ SCANS = DataConfig(
 
 
 def test_scans_of_a_folder_become_slices_with_their_heights(tmp_path: Path) -> None:
-    for name in ("train/a.nii.gz", "train/b.nii", "val/c.nii.gz"):
-        write_scan(tmp_path / name)
+    for bright, name in enumerate(("train/a.nii.gz", "train/b.nii", "val/c.nii.gz")):
+        write_scan(tmp_path / name, bright=600 + bright)
     (tmp_path / "train/notes.txt").write_text("not a scan")
     (tmp_path / "train/torn.nii.gz").write_bytes((tmp_path / "train/a.nii.gz").read_bytes()[:300])
     said: list[str] = []
-    source, val = open_data(tmp_path, SCANS, said.append)
+    opened = open_data(tmp_path, SCANS, said.append)
+    source, val = opened.source, opened.val
     assert len(said) == 1
     assert said[0].startswith("torn.nii.gz: ")
     drawn = source(40, torch.Generator().manual_seed(0))
@@ -110,5 +111,5 @@ def test_a_folder_without_a_readable_scan_is_refused_with_the_first_reason(tmp_p
     with pytest.raises(DataError, match=r"of 1 scans none can be used, the first: .*torn.nii"):
         open_data(tmp_path, SCANS)
     write_scan(tmp_path / "train/a.nii.gz")
-    with pytest.raises(DataError, match=r"none to validate on: data\.val_scans"):
+    with pytest.raises(DataError, match=r"none to validate on: give data\.val_scans"):
         open_data(tmp_path, SCANS.model_copy(update={"val_scans": ()}))

@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
         optimiser=OptimiserConfig(lr=5e-3, warmup=64),
         loss=LossConfig(log_mean=1.0, log_std=1.0),
     )
-    trainer = Trainer(said, two_kinds, VAL, tmp_path_factory.mktemp("classes"))
+    trainer = Trainer.open(said, two_kinds, VAL, tmp_path_factory.mktemp("classes"))
     while trainer.seen < said.samples:
         trainer.step()
     trainer.ema.eval()
@@ -123,4 +123,4 @@ def test_what_guidance_amplifies_is_there(trained: Trainer) -> None:
 
 def test_labels_of_the_network_and_of_the_data_go_together(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"network.labels is 0 but data.heights is 2"):
-        Trainer(config(data=DATA), two_kinds, VAL, tmp_path)
+        Trainer.open(config(data=DATA), two_kinds, VAL, tmp_path)

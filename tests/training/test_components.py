@@ -39,7 +39,7 @@ def test_a_resumed_run_with_components_is_the_uninterrupted_one(tmp_path: Path) 
 
 def test_the_losses_reach_the_head_of_the_components(tmp_path: Path) -> None:
     draw = operators_of(PROBLEM, SHAPE)
-    trainer = Trainer(components_config(), source(), VAL, tmp_path, draw_operator=draw)
+    trainer = Trainer.open(components_config(), source(), VAL, tmp_path, draw_operator=draw)
     head = trainer.denoiser.get_parameter(HEAD)
     before = head.detach().clone()
     for _ in range(3):
@@ -51,7 +51,9 @@ def test_the_losses_reach_the_head_of_the_components(tmp_path: Path) -> None:
 def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_path: Path) -> None:
     draw, start = operators_of(PROBLEM, SHAPE), tmp_path / "start.safetensors"
     plain = components_config()
-    state = Trainer(plain, source(), VAL, tmp_path / "a", draw_operator=draw).denoiser.state_dict()
+    state = Trainer.open(
+        plain, source(), VAL, tmp_path / "a", draw_operator=draw
+    ).denoiser.state_dict()
     g = torch.Generator().manual_seed(0)
     awake = {k: v + 0.05 * torch.randn(v.shape, generator=g) for k, v in state.items()}
     save_tensors(start, awake)
@@ -61,7 +63,7 @@ def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_p
     )
     train(said, source(), VAL, tmp_path / "b", draw_operator=draw)
     longer = said.model_copy(update={"samples": 96})
-    again = Trainer(longer, source(), VAL, tmp_path / "b", draw_operator=draw)
+    again = Trainer.open(longer, source(), VAL, tmp_path / "b", draw_operator=draw)
     assert again.base is not None
     held = again.base.state()
     assert all(torch.equal(held[k], awake[k]) for k in awake), "saved, and never trained"
@@ -77,7 +79,7 @@ def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_p
     assert not torch.equal(both.directions, alone.directions)
     lost = said.model_copy(update={"start": None})
     with pytest.raises(ValueError, match="starts from no weights"):
-        Trainer(lost, source(), VAL, tmp_path / "c", draw_operator=draw)
+        Trainer.open(lost, source(), VAL, tmp_path / "c", draw_operator=draw)
 
 
 def test_the_kinds_of_a_mixed_batch_are_found() -> None:

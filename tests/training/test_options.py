@@ -25,14 +25,14 @@ def test_regression_sees_pure_noise_alone_and_leaves_the_weighting(tmp_path: Pat
     )
     draw = operators_of(PROBLEM, SHAPE)
     assert (draw_batch(said, source(), draw, step_generator(0)).sigma == 100).all()
-    trainer = Trainer(said, source(), VAL, tmp_path, draw_operator=draw)
+    trainer = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
     losses = [trainer.step() for _ in range(30)]
     truth = draw_batch(said, source(), draw, step_generator(0)).truth
     assert losses[0] == pytest.approx(float(truth.square().mean()), rel=0.3), "plain squared error"
     assert losses[-1] < 0.7 * losses[0]
     assert all(not p.any() for p in trainer.uncertainty.parameters()), "nothing to weigh"
     trainer.save()
-    again = Trainer(said, source(), VAL, tmp_path, draw_operator=draw)
+    again = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
     assert again.step() == trainer.step(), "resumes to the bit"
 
 
@@ -72,10 +72,10 @@ def test_the_network_is_compiled_where_wanted(
         return run
 
     monkeypatch.setattr(torch, "compile", pretend)
-    plain = Trainer(config(), source(), VAL, tmp_path / "plain")
+    plain = Trainer.open(config(), source(), VAL, tmp_path / "plain")
     plain.step()
     assert not calls
-    made = Trainer(config(compile="inductor"), source(), VAL, tmp_path / "compiled")
+    made = Trainer.open(config(compile="inductor"), source(), VAL, tmp_path / "compiled")
     made.step()
     assert calls == ["inductor"]
     state = made.denoiser.state_dict()
@@ -108,7 +108,7 @@ def test_a_projected_loss_asks_nothing_of_what_was_measured(
     seen = batch.truth - batch.problem.project_null(batch.truth)
     losses = []
     for shift in (0.0, 3.0):
-        trainer = Trainer(said, source(), VAL, tmp_path / str(shift), draw_operator=draw)
+        trainer = Trainer.open(said, source(), VAL, tmp_path / str(shift), draw_operator=draw)
         monkeypatch.setattr(trainer, "network", Shifted(trainer.network, shift * seen))
         losses.append(trainer.step())
     assert losses[0] > 0

@@ -31,7 +31,7 @@ def write_people(path: Path, splits: tuple[str, ...] = ("train", "val")) -> None
     label[z < 3] = 0
     with h5py.File(path, "w") as file:
         for split in splits:
-            person = file.create_group(f"{split}/somebody")
+            person = file.create_group(f"{split}/somebody of {split}")
             person["label"] = label
             person.attrs["t1_mean"] = [0.0, 0.8, 0.5]
 
@@ -56,9 +56,9 @@ def test_the_same_seed_draws_the_same_slices(tmp_path: Path) -> None:
 
 def test_labels_alone_are_data_enough(tmp_path: Path) -> None:
     write_people(tmp_path / "labels.h5")
-    source, val = open_data(tmp_path, DataConfig(labels="labels.h5", shape=(1, 16, 16)))
-    assert pictures(source, 2).shape == (2, 1, 16, 16)
-    assert len(val) == 256
+    opened = open_data(tmp_path, DataConfig(labels="labels.h5", shape=(1, 16, 16)))
+    assert pictures(opened.source, 2).shape == (2, 1, 16, 16)
+    assert len(opened.val) == 256
 
 
 def constant(value: float) -> Source:
@@ -142,9 +142,9 @@ def test_a_run_on_windows_reads_slices_of_their_own_size(tmp_path: Path) -> None
         windows_of=(24, 24),
         voxel_mm=1.5,
     )
-    source, val = open_data(tmp_path, config)
-    assert pictures(source, 5).shape == (5, 1, 16, 16)
-    assert val.shape == (256, 1, 16, 16)
+    opened = open_data(tmp_path, config)
+    assert pictures(opened.source, 5).shape == (5, 1, 16, 16)
+    assert opened.val.shape == (256, 1, 16, 16)
     with pytest.raises(DataError, match=r"data.windows_of ask for \(1, 20, 24\)"):
         open_data(tmp_path, config.model_copy(update={"windows_of": (20, 24)}))
 

@@ -88,11 +88,11 @@ def test_the_law_of_a_guess_comes_with_the_weights(tmp_path: Path) -> None:
     )
     said = config(network=network, problem=PROBLEM, samples=16)
     draw = operators_of(PROBLEM, SHAPE)
-    first = Trainer(said, source(), VAL, tmp_path / "first", draw_operator=draw)
+    first = Trainer.open(said, source(), VAL, tmp_path / "first", draw_operator=draw)
     first.save()
     start = str(tmp_path / "first" / "ema.safetensors")
     said = said.model_copy(update={"start": start, "seed": 5})
-    then = Trainer(said, source(), VAL, tmp_path / "then", draw_operator=draw)
+    then = Trainer.open(said, source(), VAL, tmp_path / "then", draw_operator=draw)
     law = [trainer.denoiser.get_buffer(LAW) for trainer in (first, then)]
     assert float(law[0].std()) > 0
     assert torch.equal(*law)
@@ -110,7 +110,7 @@ def test_a_guess_of_large_images_is_fitted_to_fewer(
     monkeypatch.setattr(trainer_module, "FIT_PIXELS", 700 * VAL[0].numel())
     network = conditional(joint=[True, True], fdl_input="projected", guess=3)
     said = config(network=network, problem=PROBLEM, samples=16)
-    Trainer(said, counted, VAL, tmp_path, draw_operator=operators_of(PROBLEM, SHAPE))
+    Trainer.open(said, counted, VAL, tmp_path, draw_operator=operators_of(PROBLEM, SHAPE))
     assert asked == [500, 200]
 
 
@@ -122,13 +122,13 @@ def test_a_run_starts_once_and_then_goes_on_from_its_own_state(tmp_path: Path) -
     network = conditional(joint=[True, True], fdl_input="projected", guess=3)
     said = config(network=network, problem=PROBLEM, start=str(path), samples=16)
     draw = operators_of(PROBLEM, SHAPE)
-    trainer = Trainer(said, source(), VAL, tmp_path, draw_operator=draw)
+    trainer = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
     std = trainer.denoiser.get_buffer("network.linear_guess.std")
     assert float(std.std()) > 0, "the law of the guess is that of the images"
     trainer.step()
     trainer.save()
     path.unlink()
-    again = Trainer(said, source(), VAL, tmp_path, draw_operator=draw)
+    again = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
     for a, b in zip(trainer.ema.buffers(), again.ema.buffers(), strict=True):
         assert torch.equal(a, b)
     assert again.seen == trainer.seen

@@ -91,7 +91,7 @@ def test_a_run_of_another_configuration_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_a_step_that_is_not_finite_is_refused_and_counted(tmp_path: Path) -> None:
-    trainer = Trainer(config(), source(), VAL, tmp_path)
+    trainer = Trainer.open(config(), source(), VAL, tmp_path)
     weight = next(trainer.denoiser.parameters())
     before = [p.detach().clone() for p in trainer.denoiser.parameters()]
     good = weight.detach().clone()
@@ -114,7 +114,7 @@ def test_the_step_size_rises_then_falls_as_one_over_the_root() -> None:
 
 
 def test_constant_weights_stay_constant_in_the_average(tmp_path: Path) -> None:
-    trainer = Trainer(config(), source(), VAL, tmp_path)
+    trainer = Trainer.open(config(), source(), VAL, tmp_path)
     trainer.seen = 800
     trainer._average()
     for ours, theirs in zip(trainer.ema.parameters(), trainer.denoiser.parameters(), strict=True):

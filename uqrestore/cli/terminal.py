@@ -1,6 +1,7 @@
 """What the terminal shows: lines, bars with the time left, and one line for whatever goes wrong."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,22 @@ def count_bar(what: str) -> Iterator[Callable[..., None]]:
             bar.update(task, completed=done, total=total, description=words)
 
         yield advance
+
+
+class ProgressLines:
+    """Times of the lines of a log without a terminal: every minute or every 5 %."""
+
+    def __init__(self, seconds: float = 60.0, share: float = 0.05) -> None:
+        self.seconds, self.share = seconds, share
+        self._time, self._done = time.monotonic(), 0.0
+
+    def due(self, done: float) -> bool:
+        """Return whether to print a line at this share of the work."""
+        now = time.monotonic()
+        if now - self._time < self.seconds and done - self._done < self.share and done < 1:
+            return False
+        self._time, self._done = now, done
+        return True
 
 
 def _bar(text: str) -> "RichProgress":

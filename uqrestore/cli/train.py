@@ -1,4 +1,4 @@
-"""Train a network; average its weights anew."""
+"""Train a network; average its weights again."""
 
 import signal
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from uqrestore.cli.options import Device
-from uqrestore.cli.terminal import count_bar, one_line_faults, say
+from uqrestore.cli.terminal import ProgressLines, count_bar, one_line_faults, out, say
 
 
 def train(
@@ -20,17 +20,26 @@ def train(
         bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")
     ] = False,
 ) -> None:
-    """Train a network; run again after a stop, it goes on. With torchrun, on several processes."""
+    """Train a network; run again to resume after a stop. With torchrun, on several processes."""
     # A cluster ends jobs by SIGTERM, and shells let background jobs ignore SIGINT: both stop the
     # run as Ctrl-C does, which saves it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with one_line_faults(folder / "state.safetensors"):
         from uqrestore.pipeline import TrainPipeline, load_pipeline
+        from uqrestore.training.loop import Progress
         from uqrestore.training.run import SKIPPED, run_training
 
         plan = load_pipeline(pipeline, TrainPipeline)
         with count_bar("samples") as advance:
+            lines = ProgressLines()
+
+            def report(now: Progress) -> None:
+                speed = f"{now.samples_per_second:.1f} samples a second,"
+                advance(now.seen, now.samples, speed)
+                if not out.is_terminal and lines.due(now.seen / now.samples):
+                    say(f"{speed} {now.seen} of {now.samples}, loss {now.loss:.4f}")
+
             weights = run_training(
                 plan.config,
                 plan.title,
@@ -38,9 +47,8 @@ def train(
                 data,
                 folder,
                 device=device,
-                report=lambda now: advance(
-                    now.seen, now.samples, f"{now.samples_per_second:.1f} samples a second,"
-                ),
+                report=report,
+                notify=say,
                 tensorboard=tensorboard,
             )
         skipped = folder / SKIPPED

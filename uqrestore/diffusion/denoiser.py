@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
@@ -146,23 +147,33 @@ class NetworkDenoiser(nn.Module):
     """``D(x; sigma) = c_skip x + c_out F(c_in x; ln(sigma) / 4)`` around a backbone.
 
     Args:
-        network: A backbone of ``uqrestore.networks``.
+        network: A backbone of ``uqrestore.networks``, or one of your own.
         preconditioning: Scalings of input and output.
+
+    Raises:
+        TypeError: If the network is no backbone, or has no ``image_shape``.
     """
 
-    def __init__(self, network: nn.Module, preconditioning: Preconditioning | None = None) -> None:
+    network: Backbone
+
+    def __init__(self, network: Backbone, preconditioning: Preconditioning | None = None) -> None:
         super().__init__()
+        if not isinstance(network, Backbone) or not hasattr(network, "image_shape"):
+            raise TypeError(
+                f"{type(network).__name__} cannot be a denoiser: derive it from "
+                "uqrestore.networks.Backbone and set self.image_shape = (channel, row, column)."
+            )
         self.network = network
         self.preconditioning = preconditioning or Preconditioning()
 
     @property
     def in_shape(self) -> Shape:
-        return tuple(self.network.image_shape)  # type: ignore[arg-type]
+        return tuple(self.network.image_shape)
 
     @property
     def components(self) -> int:
         """Number of principal components of the posterior that the network predicts."""
-        return getattr(self.network, "components", 0)
+        return self.network.components
 
     def forward(
         self,
@@ -238,7 +249,7 @@ class NetworkDenoiser(nn.Module):
             and problem.batch == batch
         ):
             return problem.measurement
-        if not getattr(self.network, "conditional", True):
+        if not self.network.conditional:
             raise ValueError(
                 f"{type(self.network).__name__} is a prior, which takes no measurement; choose a "
                 "zero-shot method such as 'ddnm', or a conditional network."
@@ -248,6 +259,5 @@ class NetworkDenoiser(nn.Module):
                 f"the network makes images of shape {self.in_shape} but the operator "
                 f"{problem.operator.name} measures images of shape {problem.in_shape}."
             )
-        estimate = getattr(self.network, "linear_guess", None)
-        widest = getattr(self.network, "widest", None)
-        return Measurement.of(problem, batch, estimate, widest)
+        network = self.network
+        return Measurement.of(problem, batch, network.linear_estimate, network.linear_components)

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 
-from torch import nn
-
+from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.hdit import HDiT
 from uqrestore.networks.invfussion import InvFussion
 from uqrestore.networks.unet import UNet
 
-BACKBONES: Mapping[str, type[nn.Module]] = {
+BACKBONES: Mapping[str, type[Backbone]] = {
     "hdit": HDiT,
     "invfussion": InvFussion,
     "unet": UNet,
 }
 
-__all__ = ["BACKBONES", "HDiT", "InvFussion", "UNet"]
+__all__ = ["BACKBONES", "Backbone", "HDiT", "InvFussion", "UNet"]

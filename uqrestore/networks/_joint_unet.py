@@ -1,5 +1,7 @@
 """Feature degradation and joint attention inside MONAI's diffusion U-Net."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,14 +20,14 @@ Maps = Float[Tensor, "batch channel row column"]
 class JointSpatialAttention(nn.Module):
     """MONAI's spatial attention block whose softmax also ranges over what the operator returns.
 
-    The convolutional twin of :class:`uqrestore.networks.invfussion.JointAttention`: the channels
+    The convolutional form of :class:`uqrestore.networks.invfussion.JointAttention`: the channels
     of a location are un-patched into a stack of images at full resolution, which a
     :class:`FeatureDegradation` sends through the operator; what returns gives further keys and
     values. Norm, queries, own keys and values and the output map are those of the block that is
     replaced, under the same names, so weights of a plain U-Net still fit.
 
-    MONAI calls its blocks with the activations alone; the measurement is therefore laid down in
-    :attr:`measurement` before a call, and taken away after it.
+    MONAI calls its blocks with the activations alone; a call of the U-Net therefore runs inside
+    :meth:`conditioned`.
 
     Args:
         plain: The ``SpatialAttentionBlock`` to extend.
@@ -62,23 +64,32 @@ class JointSpatialAttention(nn.Module):
         self.value = nn.Linear(seen, width)
         self.direct = zero_init(nn.Linear(seen, width, bias=False)) if projected else None
         self.fdl_input = fdl_input
-        self.measurement: Measurement | None = None
+        self._measurement: Measurement | None = None
+
+    @contextmanager
+    def conditioned(self, measurement: Measurement | None) -> Iterator[None]:
+        """Use a measurement in the calls inside the block."""
+        self._measurement = measurement
+        try:
+            yield
+        finally:
+            self._measurement = None
 
     def forward(self, x: Maps) -> Maps:
         b, d, h, w = x.shape
         normed = self.norm(x)
-        if self.measurement is None:
+        if self._measurement is None:
             back = x.new_zeros(b, h, w, self.value.in_features)
         else:
             sent = x if self.fdl_input == "raw" else normed
-            back = self.degrade(sent.permute(0, 2, 3, 1), self.measurement)
+            back = self.degrade(sent.permute(0, 2, 3, 1), self._measurement)
         seen = self.norm_seen(back.flatten(1, 2).mT).mT
         own = normed.flatten(2).mT
         keys = torch.cat([self.attn.to_k(own), self.key(torch.cat([own, seen], dim=-1))], dim=1)
         values = torch.cat([self.attn.to_v(own), self.value(seen)], dim=1)
         q, k, v = (self.attn.input_rearrange(t) for t in (self.attn.to_q(own), keys, values))
         weights = (self.attn.scale * q @ k.mT).softmax(dim=-1)
-        # Through MONAI's own dropout, at which an attention tape listens.
+        # Through MONAI's own dropout, where an attention tape is attached.
         attended = self.attn.out_rearrange(self.attn.drop_weights(weights) @ v)
         out = self.attn.drop_output(self.attn.out_proj(attended))
         if self.direct is not None:

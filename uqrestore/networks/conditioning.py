@@ -1,4 +1,4 @@
-"""From noise level, label and measurement noise to the one vector that steers every norm."""
+"""Embedding of noise level, label and measurement noise in the vector that modulates every norm."""
 
 import torch
 from jaxtyping import Float
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 from uqrestore.networks.layers import FourierFeatures, Mapping
 
 AUGMENT_LABELS = 9
-"""Numbers that tell how an image was changed; see :mod:`uqrestore.training.augmentation`."""
+"""Number of parameters of the augmentation; see :mod:`uqrestore.training.augmentation`."""
 FLOOR = 1e-3
 """Measurement noise below this, in network units, is treated as none."""
 
 
 class Conditioning(nn.Module):
-    """Embed what a network is told about one image besides the image itself.
+    """Embed the inputs of a network besides the image.
 
     Args:
         width: Channels of the condition vector.
         labels: Number of class labels; 0 for none. Index ``labels`` means "no label".
-        measurement_noise: Whether the standard deviation of the measurement noise is told.
-        augment: Whether the network is told how its training images were changed; then an image
-            that was not changed can be asked for, and no change leaks into what it makes.
+        measurement_noise: Whether the standard deviation of the measurement noise is an input.
+        augment: Whether the parameters of the augmentation are an input; images without any can
+            then be asked for, and the augmentation does not leak into them.
         seed: Seed of the fixed Fourier frequencies.
     """
 
@@ -62,8 +62,8 @@ class Conditioning(nn.Module):
             c_noise: Scaled noise level of the diffusion, ``ln(sigma) / 4``.
             label: Class index; None, or the number of labels, means "no label".
             noise_std: Standard deviation of the measurement noise; None means none.
-            augment: How the image was changed, nine numbers that are 0 where it was not; None
-                means not at all.
+            augment: Parameters of the augmentation, nine numbers that are 0 for none; None for
+                none.
         """
         z = self.noise_in(self.noise_features(c_noise[:, None]))
         if self.label_in is not None:

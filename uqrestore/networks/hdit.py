@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uqrestore.networks.attention import AttentionSpec, SelfAttention
+from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.layers import (
     FeedForward,
@@ -19,6 +20,7 @@ from uqrestore.networks.layers import (
     split,
     zero_init,
 )
+from uqrestore.networks.measurement import Measurement
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,8 @@ class TransformerLayer(nn.Module):
         return self.feed_forward(self.attention(x, cond), cond)
 
 
-class HDiT(nn.Module):
-    """Hourglass diffusion transformer of images alone; it knows no measurement.
+class HDiT(Backbone):
+    """Hourglass diffusion transformer, unconditional.
 
     Args:
         image_shape: ``(channel, row, column)`` of the images; sides are multiples of
@@ -175,7 +177,7 @@ class HDiT(nn.Module):
         attention: One text a level: ``neighborhood:7``, ``shifted-window:8`` or ``global``.
         head_width: Channels of an attention head.
         labels: Number of class labels; 0 for none.
-        augment_labels: Whether the network is told how its training images were changed.
+        augment_labels: Whether the parameters of the augmentation are an input.
         cond_width: Channels of the condition vector.
         dropout: Share of units dropped in training.
 
@@ -186,8 +188,6 @@ class HDiT(nn.Module):
         Crowson et al., "Scalable High-Resolution Pixel-Space Image Synthesis with Hourglass
         Diffusion Transformers", ICML 2024. arXiv:2401.11605
     """
-
-    conditional = False
 
     def __init__(
         self,
@@ -205,7 +205,8 @@ class HDiT(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = image_shape
-        self.image_shape = tuple(image_shape)
+        self.image_shape = image_shape
+        self.labels, self.takes_augmentation = labels, augment_labels
         self.conditioning = Conditioning(cond_width, labels=labels, augment=augment_labels)
         self.trunk = Hourglass(
             channels,
@@ -219,6 +220,7 @@ class HDiT(nn.Module):
         x: Float[Tensor, "batch channel row column"],
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
+        measurement: Measurement | None = None,  # noqa: ARG002
         *,
         augment: Tensor | None = None,
     ) -> Float[Tensor, "batch channel row column"]:

@@ -13,11 +13,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uqrestore.networks.attention import SelfAttention
+from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.feature_degradation import FdlInput, FeatureDegradation
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
-from uqrestore.networks.linear.build import make_estimator
+from uqrestore.networks.linear.build import EstimateOptions, LinearEstimator
 from uqrestore.networks.linear.components import linear_components
 from uqrestore.networks.measurement import Measurement
 from uqrestore.problem import Problem
@@ -78,7 +79,7 @@ class JointAttention(nn.Module):
         else:
             back = self.degrade(x if self.fdl_input == "raw" else normed, measurement)
             seen = self.norm(back, cond)
-        # Two products instead of four: all that is made of the tokens, all of what was seen.
+        # Two products instead of four: one of the tokens, one of what the operator returned.
         key_own, key_seen = self.key.weight.tensor_split([d], dim=1)
         of_own = F.linear(normed, torch.cat([own.qkv.weight, key_own]))
         of_seen = F.linear(seen, torch.cat([key_seen, self.value.weight]))
@@ -114,38 +115,38 @@ class BlindLayer(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class _Told:
-    """Components of a linear law, each brought to a mean square of 1, and what they were."""
+class _Components:
+    """Components of a linear model scaled to unit mean square, and their scales."""
 
-    even: Tensor
-    std: Tensor
+    unit: Tensor
+    scale: Tensor
 
 
-class InvFussion(nn.Module):
-    """Conditional hourglass transformer that is told the operator and the measurement.
+class InvFussion(Backbone):
+    """Hourglass transformer conditioned on the operator and the measurement.
 
     ``A^+ y`` joins the input channels; where ``joint`` is set, every layer also sends its
     activations through the operator (:class:`FeatureDegradation`). With ``joint`` off everywhere
-    this is the Palette baseline: the same network, blind to the operator. With ``guess``, a linear
-    estimate (:mod:`uqrestore.networks.linear.build`) joins the input as well; it knows the
-    operator, so Palette goes without.
+    this is the Palette baseline: the same network without the operator. With ``guess``, a linear
+    estimate (:mod:`uqrestore.networks.linear.build`) joins the input as well; it depends on the
+    operator, so Palette has none.
 
     Args:
         image_shape: ``(channel, row, column)`` of the images.
         joint: One switch a level, finest first.
         fdl_input: See :class:`JointAttention`.
-        measurement_noise: Whether the network is told the noise level of the measurement.
+        measurement_noise: Whether the noise level of the measurement is an input.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
-        guess_rank: Widest directions of the law behind the guess; see
-            :func:`uqrestore.networks.linear.build.make_estimator`.
-        guess_classes: Classes of images, each with a law of its own.
-        pass_guess: Add the guess to what is put out as well, times a factor learned for each noise
-            level that starts at zero, so that the network has only to change it.
+        guess_rank: Principal directions of the Gaussian model of the estimate; see
+            :class:`uqrestore.networks.linear.build.EstimateOptions`.
+        guess_classes: Classes of images, each with a Gaussian model of its own.
+        pass_guess: Add the estimate to the output as well, times a factor learned for each noise
+            level that starts at zero, so that the network has only to correct it.
         components: Principal components of the posterior to put out after the image, each of the
             channels of the image (:mod:`uqrestore.diffusion.nppc`).
-        component_rounds: With a guess, the components of its law (:func:`linear_components`, so
-            many rounds) join the input, and what the network puts out is added to them, in units
-            of their standard deviation; 0 leaves them out, as published.
+        component_rounds: With a linear estimate, the components of its posterior
+            (:func:`linear_components`, so many rounds) join the input, and the output is added to
+            them, in units of their standard deviation; 0 leaves them out, as published.
 
     The other options are those of :class:`uqrestore.networks.hdit.HDiT`.
 
@@ -181,7 +182,8 @@ class InvFussion(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = image_shape
-        self.image_shape = tuple(image_shape)
+        self.image_shape, self.labels = image_shape, labels
+        self.takes_augmentation = augment_labels
         levels = make_levels(sides, patch, widths, depths, attention)
         if len(joint) != len(levels):
             raise ValueError(f"joint has {len(joint)} switches for {len(levels)} levels.")
@@ -207,29 +209,26 @@ class InvFussion(nn.Module):
             measurement_noise=measurement_noise,
             augment=augment_labels,
         )
-        self.linear_guess = make_estimator(self.image_shape, guess, guess_rank, guess_classes)
-        if pass_guess and not guess:
-            raise ValueError(
-                "guess is 0 but pass_guess adds it to the output; give guess its steps, such as 18."
-            )
+        options = EstimateOptions(
+            guess, guess_rank, guess_classes, pass_guess, components, component_rounds
+        )
+        self.linear_guess = options.make(image_shape)
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
         self.components, self.component_rounds = components, component_rounds
-        if component_rounds and not (guess and components):
-            raise ValueError(
-                f"component_rounds is {component_rounds} but guess is {guess} and components "
-                f"{components}; components of the linear law want both, or leave it 0."
-            )
         inputs = (3 if guess else 2) + (components if component_rounds else 0)
         self.trunk = Hourglass(
             inputs * channels, channels, levels, make_layer, components * channels
         )
         if component_rounds:
             assert self.trunk.more_out is not None
-            zero_init(self.trunk.more_out)  # the components of the law are where it starts
+            zero_init(self.trunk.more_out)  # it starts from the linear components
 
     @property
-    def widest(self) -> Callable[[Problem], Tensor] | None:
-        """Finds the components that the network refines, if it does."""
+    def linear_estimate(self) -> LinearEstimator | None:
+        return self.linear_guess
+
+    @property
+    def linear_components(self) -> Callable[[Problem], Tensor] | None:
         if self.linear_guess is None or not self.component_rounds:
             return None
         return partial(
@@ -250,37 +249,38 @@ class InvFussion(nn.Module):
     ) -> Float[Tensor, "batch out row column"]:
         """Run the network on noisy images scaled to unit variance; no measurement: the prior."""
         if measurement is None:
-            pinv_y, noise_std, guess = torch.zeros_like(x), None, None
+            pinv_y, noise_std, estimate = torch.zeros_like(x), None, None
         else:
             pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std
-            guess = measurement.guess
+            estimate = measurement.estimate
         cond = self.conditioning(c_noise, label, noise_std, augment)
         inputs = [x, pinv_y]
         if self.linear_guess is not None:
-            guess = self.linear_guess.mean.expand_as(x) if guess is None else guess.to(x.dtype)
-            inputs.append(guess)
-        told = self._predicted_components(measurement, x) if self.component_rounds else None
-        if told is not None:
-            inputs.append(told.even)
+            mean = self.linear_guess.mean.expand_as(x)
+            estimate = mean if estimate is None else estimate.to(x.dtype)
+            inputs.append(estimate)
+        linear = self._linear_channels(measurement, x) if self.component_rounds else None
+        if linear is not None:
+            inputs.append(linear.unit)
         out = self._walk(inputs, cond, measurement)
         clean, change = out.tensor_split([self.image_shape[0]], dim=1)
         if self.pass_guess is not None:
-            clean = clean + self.pass_guess(cond)[..., None, None] * guess
-        if told is not None:
-            change = told.std * (told.even + change)
+            clean = clean + self.pass_guess(cond)[..., None, None] * estimate
+        if linear is not None:
+            change = linear.scale * (linear.unit + change)
         return torch.cat([clean, change], dim=1)
 
-    def _predicted_components(self, measurement: Measurement | None, x: Tensor) -> _Told:
-        """Lay out the components of the law as channels; without a measurement they are zero."""
+    def _linear_channels(self, measurement: Measurement | None, x: Tensor) -> _Components:
+        """Lay out the linear components as channels; without a measurement they are zero."""
         rows = x.new_zeros(len(x), self.components, *self.image_shape)
         if measurement is not None and measurement.components is not None:
             rows = measurement.components.to(x.dtype)
-        std = rows.square().mean((2, 3, 4), keepdim=True).sqrt().expand_as(rows)
-        even = rows / std.clamp(min=torch.finfo(rows.dtype).tiny)
-        return _Told(even.flatten(1, 2), std.flatten(1, 2))
+        scale = rows.square().mean((2, 3, 4), keepdim=True).sqrt().expand_as(rows)
+        unit = rows / scale.clamp(min=torch.finfo(rows.dtype).tiny)
+        return _Components(unit.flatten(1, 2), scale.flatten(1, 2))
 
     def _walk(self, inputs: list[Tensor], cond: Tensor, measurement: Measurement | None) -> Tensor:
-        """Run the trunk on images sorted as the measurement wants them, and sort them back."""
+        """Run the trunk on images sorted by their kind of operator, and sort them back."""
         x = torch.cat(inputs, dim=1)
         if measurement is None or measurement.order is None:
             return self.trunk(x, cond, measurement)

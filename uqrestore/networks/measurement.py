@@ -1,4 +1,4 @@
-"""What a network with the operator inside is told about the measurement."""
+"""Conditioning inputs of operator-aware networks."""
 
 import functools
 from collections.abc import Callable
@@ -91,16 +91,16 @@ class Measurement:
         order: Which image of the batch stands at each place of the sorted one; None: as it is.
         pinv_y: ``A^+ y``, shape ``(flat batch, *in_shape)``, in the order of the batch.
         noise_std: Standard deviation of the measurement noise, ``(flat batch,)``, likewise.
-        guess: A linear estimate of the images, shaped as ``pinv_y``, for networks that want one.
-        components: Directions that a linear law leaves open, times their standard deviations,
-            ``(flat batch, component, *in_shape)``, likewise.
+        estimate: Linear estimate of the images, shaped as ``pinv_y``, for networks that take one.
+        components: Components of the linear-Gaussian posterior times their standard deviations,
+            ``(flat batch, component, *in_shape)``, in the order of the batch.
     """
 
     parts: tuple[Part, ...]
     order: Tensor | None
     pinv_y: Tensor
     noise_std: Tensor
-    guess: Tensor | None = None
+    estimate: Tensor | None = None
     components: Tensor | None = None
 
     @functools.cached_property
@@ -114,15 +114,15 @@ class Measurement:
         problem: Problem,
         batch: Shape,
         estimate: Callable[[Problem], Tensor] | None = None,
-        widest: Callable[[Problem], Tensor] | None = None,
+        components: Callable[[Problem], Tensor] | None = None,
     ) -> "Measurement":
         """Lay out a problem for images of shape ``(*batch, *in_shape)``.
 
         Args:
-            problem: What was measured.
+            problem: The measurement.
             batch: The batch of images; it ends in the batch of the problem.
-            estimate: Makes the guess.
-            widest: Makes the components.
+            estimate: Linear estimator of the network.
+            components: Linear components of the network.
 
         Raises:
             ValueError: If the batch does not end in the batch of problems.
@@ -142,10 +142,10 @@ class Measurement:
             one = images.shape[len(own) :]
             return images.expand(*batch, *one).reshape(-1, *one)
 
-        guess = None if estimate is None else lay(estimate(problem))
-        components = None if widest is None else lay(widest(problem))
+        linear = None if estimate is None else lay(estimate(problem))
+        directions = None if components is None else lay(components(problem))
         noise_std = noise_std.expand(batch).reshape(-1)
-        return cls(parts, order, lay(pinv_y), noise_std, guess, components)
+        return cls(parts, order, lay(pinv_y), noise_std, linear, directions)
 
 
 def _split(

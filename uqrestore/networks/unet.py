@@ -1,6 +1,7 @@
 """MONAI's diffusion U-Net as a backbone of ours: a prior, Palette, or InvFussion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -8,13 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uqrestore.networks._joint_unet import JointSpatialAttention
+from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import FLOOR
 from uqrestore.networks.feature_degradation import FdlInput
 from uqrestore.networks.measurement import Measurement
 
 
-class UNet(nn.Module):
-    """MONAI's ``DiffusionModelUNet``, called as every backbone is.
+class UNet(Backbone):
+    """MONAI's ``DiffusionModelUNet`` as a backbone.
 
     Weights trained with MONAI on discrete times fit as they are: load them into :attr:`unet`, set
     ``time_scale=1`` and wrap the whole in ``uqrestore.diffusion.ddpm.DiscreteDenoiser``.
@@ -35,14 +37,14 @@ class UNet(nn.Module):
         time_scale: What the noise condition is multiplied by. MONAI's embedding resolves steps of
             one in 0 to 1000, the condition of our preconditioning, ``ln(sigma) / 4``, spans about
             3.
-        conditional: Whether the network is told a measurement.
+        conditional: Whether the network takes a measurement.
         joint: Which levels send their activations through the operator, one switch a level; they
             must be levels with attention. Any of them makes the network conditional.
         fdl_input: See :class:`uqrestore.networks.invfussion.JointAttention`. Unless
             ``projected``, the width of a joint level is a multiple of
             ``channels * 4 ** level``.
-        measurement_noise: Whether a conditional network is told the noise level of the
-            measurement, as one more input channel.
+        measurement_noise: Whether the noise level of the measurement is one more input channel of
+            a conditional network.
 
     Raises:
         ImportError: If MONAI is not installed.
@@ -87,14 +89,14 @@ class UNet(nn.Module):
                 f"unet: joint {list(joint)} needs one switch for each of {len(widths)} levels, on "
                 f"only where attention is, which is {list(attention)}."
             )
-        self.image_shape = tuple(image_shape)
+        self.image_shape = image_shape
         self.labels, self.time_scale = labels, time_scale
         self.conditional = conditional or any(joint)
         self.measurement_noise = measurement_noise and self.conditional
-        told = channels + self.measurement_noise if self.conditional else 0
+        extra = channels + self.measurement_noise if self.conditional else 0
         self.unet = _monai_unet()(
             spatial_dims=2,
-            in_channels=channels + told,
+            in_channels=channels + extra,
             out_channels=channels,
             channels=tuple(widths),
             num_res_blocks=blocks,
@@ -110,7 +112,7 @@ class UNet(nn.Module):
     def _join(
         self, widths: Sequence[int], joint: Sequence[bool], channels: int, fdl_input: FdlInput
     ) -> None:
-        """Put the operator into the attention of the levels that want it."""
+        """Replace the attention of the joint levels by attention that includes the operator."""
         unet: Any = self.unet
         last = len(widths) - 1
         places = [
@@ -140,6 +142,8 @@ class UNet(nn.Module):
         c_noise: Float[Tensor, " batch"],
         label: Tensor | None = None,
         measurement: Measurement | None = None,
+        *,
+        augment: Tensor | None = None,  # noqa: ARG002
     ) -> Float[Tensor, "batch channel row column"]:
         """Run the network on noisy images scaled to unit variance; no measurement: the prior."""
         if not self.labels:
@@ -147,27 +151,21 @@ class UNet(nn.Module):
         elif label is None:
             label = torch.full(x.shape[:1], self.labels, device=x.device)
         if self.conditional:
-            x = torch.cat([x, *self._told(x, measurement)], dim=1)
+            x = torch.cat([x, *self._conditioning(x, measurement)], dim=1)
         time = self.time_scale * c_noise
         order = None if measurement is None else measurement.order
         if order is not None:
             label = None if label is None else label[order]
             x, time = x[order], time[order]
-        joints = list(self._joints())
-        try:
-            for block in joints:
-                block.measurement = measurement
+        with ExitStack() as stack:
+            for block in self.modules():
+                if isinstance(block, JointSpatialAttention):
+                    stack.enter_context(block.conditioned(measurement))
             out = self.unet(x, time, class_labels=label)
-        finally:
-            for block in joints:
-                block.measurement = None
         return out if order is None or measurement is None else out[measurement.places]
 
-    def _joints(self) -> Iterator[JointSpatialAttention]:
-        return (m for m in self.unet.modules() if isinstance(m, JointSpatialAttention))
-
-    def _told(self, x: Tensor, measurement: Measurement | None) -> list[Tensor]:
-        """Return the input channels that tell of the measurement."""
+    def _conditioning(self, x: Tensor, measurement: Measurement | None) -> list[Tensor]:
+        """Return the input channels of the measurement."""
         if measurement is None:
             pinv_y, noise_std = torch.zeros_like(x), x.new_zeros(len(x))
         else:

@@ -126,9 +126,7 @@ def _conditional(
 ) -> tuple[NetworkDenoiser, PriorCard]:
     denoiser, card = cache.denoiser(name, device)
     shape = acquisition.operator.in_shape
-    conditional = isinstance(denoiser, NetworkDenoiser) and getattr(
-        denoiser.network, "conditional", False
-    )
+    conditional = isinstance(denoiser, NetworkDenoiser) and denoiser.network.conditional
     if not conditional or tuple(denoiser.in_shape) != shape:
         raise ValueError(
             f"{key}: {name} must be a conditional network for images of shape {shape}, such "

@@ -1,4 +1,4 @@
-"""Geometric changes of training images that the network is told, so that none leaks."""
+"""Geometric augmentation whose parameters are an input of the network, so that none leaks."""
 
 import math
 
@@ -10,21 +10,21 @@ from torch import Tensor
 from uqrestore.networks.conditioning import AUGMENT_LABELS
 from uqrestore.training.data import Images
 
-Told = Float[Tensor, "batch change"]
+Parameters = Float[Tensor, "batch change"]
 
 
 def augment_conditioned(
     images: Images, generator: torch.Generator, share: float
-) -> tuple[Images, Told]:
-    """Flip, scale, turn, stretch and shift images, and say how each was changed.
+) -> tuple[Images, Parameters]:
+    """Flip, scale, turn, stretch and shift images, and return the parameters of each.
 
     Half the images are mirrored left to right; every other change meets a share of the images by
     itself: mirroring up to down (half of those), scaling by ``2^(0.2 n)``, any rotation,
     stretching along one axis by ``2^(0.2 n)`` and shrinking along the other (in a frame that is
     turned for half of those), and shifting by ``n / 8`` of the side; ``n`` is a standard normal
-    number. Told are nine numbers: mirrored, mirrored up to down, ``n`` of the scale, ``cos - 1``
-    and ``sin`` of the rotation, ``n`` of the stretch times ``cos`` and ``sin`` of its frame, and
-    ``n`` of the shift along columns and rows. All are 0 for an image as it was.
+    number. The parameters are nine numbers: mirrored, mirrored up to down, ``n`` of the scale,
+    ``cos - 1`` and ``sin`` of the rotation, ``n`` of the stretch times ``cos`` and ``sin`` of its
+    frame, and ``n`` of the shift along columns and rows. All are 0 for an image as it was.
 
     Where the published pipeline filters by wavelets, images are sampled bicubically at twice the
     density, with reflection at the border, and averaged.
@@ -51,7 +51,7 @@ def augment_conditioned(
     scale, turn, stretch = normal(), chosen(turn), normal()
     frame = chosen(2 * math.pi * (torch.rand(count, generator=generator) - 0.5), 0.5)
     right, down = normal(), normal()
-    told = torch.stack(
+    parameters = torch.stack(
         [
             mirror,
             upset,
@@ -65,15 +65,15 @@ def augment_conditioned(
         ],
         dim=1,
     )
-    assert told.shape[1] == AUGMENT_LABELS
+    assert parameters.shape[1] == AUGMENT_LABELS
     images = torch.where(mirror.bool()[:, None, None, None], images.flip(-1), images)
     images = torch.where(upset.bool()[:, None, None, None], images.flip(-2), images)
-    moved = (told[:, 2:] != 0).any(1)
+    moved = (parameters[:, 2:] != 0).any(1)
     if moved.any():
         at = moved.nonzero()[:, 0]
         parts = (value[at] for value in (scale, turn, stretch, frame, right, down))
         images = images.index_copy(0, at, _move(images[at], *parts))
-    return images, told
+    return images, parameters
 
 
 def _move(

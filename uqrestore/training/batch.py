@@ -1,4 +1,4 @@
-"""What one training step sees: images, noise levels, noise, measurements."""
+"""Batch of one training step: images, noise levels, noise, measurements."""
 
 import dataclasses
 from collections.abc import Callable
@@ -27,8 +27,8 @@ DrawOperator = Callable[[int, Generator], LinearOperator]
 """``(count, generator) -> a batch of count operators``."""
 
 
-def build_distribution(name: str, said: FamilyConfig, shape: Shape) -> OperatorDistribution:
-    """Build the law of one family from its name and options.
+def build_distribution(name: str, family: FamilyConfig, shape: Shape) -> OperatorDistribution:
+    """Build one random operator of a training from its name and options.
 
     Raises:
         ValueError: If the name or an option is unknown; the nearest is named.
@@ -39,15 +39,15 @@ def build_distribution(name: str, said: FamilyConfig, shape: Shape) -> OperatorD
         )
     kind = DISTRIBUTIONS[name]
     known = [field.name for field in dataclasses.fields(kind) if field.name != "shape"]
-    for option in said.options:
+    for option in family.options:
         if option not in known:
             raise ValueError(f"problem.families.{name}: {_unknown(option, known)}")
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in said.options.items()}
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in family.options.items()}
     return kind(shape, **plain)
 
 
 def operators_of(config: ProblemConfig, shape: Shape) -> DrawOperator:
-    """Return what draws one operator for every image of a batch.
+    """Return a function that draws one operator for every image of a batch.
 
     Args:
         config: Families and their shares.
@@ -78,7 +78,8 @@ class Batch:
         problem: One measurement for each image; None trains a prior.
         label: Class of each image, the number of classes where it is hidden or not known; None
             where there are no classes.
-        told: How each image was changed; None where the network is not told.
+        augmentation: Parameters of the augmentation of each image, ``(image, 9)``; None where
+            there are none.
     """
 
     truth: Images
@@ -86,7 +87,7 @@ class Batch:
     noise: Images
     problem: Problem | None
     label: Tensor | None = None
-    told: Tensor | None = None
+    augmentation: Tensor | None = None
 
     @property
     def x_t(self) -> Images:
@@ -110,7 +111,7 @@ class Batch:
             tensor(self.noise),
             None if self.problem is None else problem(self.problem),
             None if self.label is None else tensor(self.label),
-            None if self.told is None else tensor(self.told),
+            None if self.augmentation is None else tensor(self.augmentation),
         )
 
 
@@ -122,16 +123,16 @@ def draw_batch(
 ) -> Batch:
     """Draw the batch of one step, always the same from the same stream."""
     drawn = Drawn.of(source(config.batch, generator))
-    truth, told = drawn.images, None
+    truth, augmentation = drawn.images, None
     if config.data.augment == "edm":
-        truth, told = augment_conditioned(truth, generator, config.data.augment_share)
+        truth, augmentation = augment_conditioned(truth, generator, config.data.augment_share)
     sigma = _draw_sigma(config.loss, config.batch, generator)
     noise = torch.randn(truth.shape, generator=generator)
     problem = None
     if config.problem is not None and draw_operator is not None:
         problem = _draw_problem(config.problem, truth, draw_operator, generator)
     label = _draw_label(config.data, drawn.height, generator) if config.data.heights else None
-    return Batch(truth, sigma, noise, problem, label, told)
+    return Batch(truth, sigma, noise, problem, label, augmentation)
 
 
 def height_label(height: Heights, bins: int) -> Tensor:
@@ -152,19 +153,19 @@ def _draw_sigma(loss: LossConfig, count: int, generator: torch.Generator) -> Ten
     if loss.regression:
         return torch.full((count,), loss.pure_noise_sigma)
     sigma = draw_sigma(count, generator, mean=loss.log_mean, std=loss.log_std)
-    drowned = torch.rand(count, generator=generator) < loss.pure_noise
-    return sigma.masked_fill(drowned, loss.pure_noise_sigma)
+    pure = torch.rand(count, generator=generator) < loss.pure_noise
+    return sigma.masked_fill(pure, loss.pure_noise_sigma)
 
 
 def _draw_problem(
-    said: ProblemConfig, truth: Images, draw_operator: DrawOperator, generator: torch.Generator
+    config: ProblemConfig, truth: Images, draw_operator: DrawOperator, generator: torch.Generator
 ) -> Problem:
     """Measure every image by an operator and with noise of its own."""
     operator = draw_operator(len(truth), generator)
-    low, high = said.noise_std
+    low, high = config.noise_std
     noise_std = low + (high - low) * torch.rand(len(truth), generator=generator)
-    quiet = torch.rand(len(truth), generator=generator) < said.noise_free
-    noise_std = noise_std.masked_fill(quiet, 0.0)
+    noise_free = torch.rand(len(truth), generator=generator) < config.noise_free
+    noise_std = noise_std.masked_fill(noise_free, 0.0)
     problem = Problem(operator, operator(truth), noise_std)
     noise = torch.randn(problem.y.shape, generator=generator)
     if operator.row_mask is not None:

@@ -38,28 +38,28 @@ class ComponentsLoss:
         clean: Images,
         truth: Images,
         problem: Problem,
-        drowned: Tensor,
+        pure: Tensor,
         seen: int,
     ) -> Tensor:
-        """Return the weighted loss, averaged over the images that were drowned in noise.
+        """Return the weighted loss, averaged over the images seen as pure noise.
 
         Args:
             raw: Raw components ``(batch, component, *in_shape)``.
             clean: Posterior means of the network; a constant here.
             truth: True images.
             problem: One for each image.
-            drowned: Which images the network saw as pure noise.
+            pure: Which images the network saw as pure noise.
             seen: Samples of the run so far.
         """
         directions, std = gram_schmidt(null_space_components(raw, problem))
         error = truth - problem.project(clean.detach())
-        groups = {name: at[drowned[at]] for name, at in kinds(problem).items()}
+        groups = {name: at[pure[at]] for name, at in kinds(problem).items()}
         scale = self.scale(error, {name: at for name, at in groups.items() if len(at)})
         ramp = min(seen / self.config.ramp, 1.0) if self.config.ramp else 1.0
         lengths = likelihood_loss if self.config.lengths == "likelihood" else variance_loss
         loss = self.config.direction * direction_loss(directions, error)
         loss = loss + self.config.variance * ramp * lengths(directions, std, error, scale)
-        return (loss * drowned).sum() / drowned.sum().clamp(min=1)
+        return (loss * pure).sum() / pure.sum().clamp(min=1)
 
 
 class FrozenBase:

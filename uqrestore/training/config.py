@@ -1,18 +1,10 @@
-"""What a training run is made of; a training pipeline holds these fields."""
+"""Configuration of a training run; a training pipeline holds these fields."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Part(BaseModel):
-    """A frozen piece of a configuration that refuses unknown names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from uqrestore.training.data_config import Count, DataConfig, Part, Positive, Share
 
 
 class NetworkConfig(Part):
@@ -25,74 +17,6 @@ class NetworkConfig(Part):
     def options(self) -> dict[str, Any]:
         """Everything but the name."""
         return dict(self.__pydantic_extra__ or {})
-
-
-class RangeConfig(Part):
-    """What 0 and 1 of training slices stand for, where a number means the same in every patient.
-
-    Args:
-        low: Value of 0, such as -1000 (HU).
-        high: Value of 1.
-        unit: Of both.
-    """
-
-    low: float
-    high: float
-    unit: str
-
-    @model_validator(mode="after")
-    def _rises(self) -> "RangeConfig":
-        if not self.low < self.high:
-            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
-        return self
-
-
-class DataConfig(Part):
-    """Which images to train on, inside the folder that ``--data`` names.
-
-    Args:
-        files: HDF5 files of slices in [0, 1], read from their groups ``train`` and ``val``.
-        variable: Name of the slices in those groups.
-        labels: HDF5 file of label maps (groups ``train/PERSON/label``) to draw fresh slices from.
-        labels_share: Share of training slices drawn fresh from the label maps.
-        shape: ``(channel, row, column)`` of one training image.
-        windows_of: ``(row, column)`` of the slices, if training images are windows cut from them
-            at random places; None trains on whole slices.
-        scans: Patterns of scans below the folder, such as ``train/*.nii.gz``: volumes in any format
-            that ``uqrestore`` reads, cut into axial slices of ``voxel_mm``.
-        val_scans: Patterns of the scans to validate on, of other people.
-        voxel_mm: Pixel size of the slices, in mm.
-        range: For calibrated units, such as HU: scans are put on this scale in training and in
-            use, and cut to it. None scales every scan by its own brightest tissue.
-        augment: ``brain`` (left-right flips, small affine and intensity changes, of stored slices),
-            ``edm`` (:func:`uqrestore.training.augmentation.augment_conditioned`, with the
-            parameters as conditioning where the network has ``augment_labels``) or ``none``.
-        augment_share: Share of images that each change of ``edm`` is applied to.
-        heights: Number of class labels, bins of the height of a slice between the bottom (0) and
-            the top of its brain; 0 for no labels. The network wants as many ``labels``.
-        label_dropout: Share of training images whose label is hidden, without which there is no
-            guidance.
-    """
-
-    files: tuple[str, ...] = ()
-    variable: str = "brain"
-    labels: str | None = None
-    labels_share: Share = 0.0
-    shape: tuple[Count, Count, Count] = (1, 64, 64)
-    windows_of: tuple[Count, Count] | None = None
-    scans: tuple[str, ...] = ()
-    val_scans: tuple[str, ...] = ()
-    voxel_mm: Positive = 3.0
-    range: RangeConfig | None = None
-    augment: Literal["brain", "edm", "none"] = "brain"
-    augment_share: Share = 0.12
-    heights: Annotated[int, Field(ge=0)] = 0
-    label_dropout: Share = 0.1
-
-    @property
-    def slice_shape(self) -> tuple[int, int, int]:
-        """``(channel, row, column)`` of one whole slice."""
-        return self.shape if self.windows_of is None else (self.shape[0], *self.windows_of)
 
 
 class ComponentsConfig(Part):
@@ -131,12 +55,12 @@ class LossConfig(Part):
         log_std: Standard deviation of ``ln sigma``.
         pure_noise: Share of training samples at ``pure_noise_sigma``, where a conditional network
             learns the posterior mean in one call; 1 trains for the mean alone.
-        pure_noise_sigma: Noise level that drowns every image.
+        pure_noise_sigma: Noise level at which nothing of an image is left to see.
         choose_pure_noise: Choose that level from the training images, ten times the root of their
             largest variance (:func:`uqrestore.training.sources.pure_noise_level`).
-        components: How the components of a network that puts some out are trained.
-        project: Bring what the network says to the measurement before it is compared, where that
-            has no noise, as samplers do: what the measurement leaves open is all that is learned.
+        components: Losses of the components, for a network with components.
+        project: Project the output onto the measurement before it is compared, where that has no
+            noise, as samplers do: only the null space of the operator is then learned.
         regression: Train the posterior mean alone, by the plain squared error of one call at pure
             noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
     """
@@ -189,7 +113,7 @@ class PowerEmaConfig(Part):
 
 
 class FamilyConfig(Part):
-    """How often a law over operators is drawn, and the law's own options beside it."""
+    """Share of one random operator in a training, and beside it the options of that operator."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     share: Positive
@@ -200,12 +124,50 @@ class FamilyConfig(Part):
         return dict(self.__pydantic_extra__ or {})
 
 
+class DataFacts(Part):
+    """One data set of a training, for the card.
+
+    Args:
+        name: Name and source.
+        licence: Licence of the images.
+        slices: Number of slices.
+        share: Share of the training images.
+    """
+
+    name: str
+    licence: str
+    slices: Annotated[int, Field(ge=1)] | None = None
+    share: Share | None = None
+
+
+class CardConfig(Part):
+    """Facts for the card of the prior that the run cannot know.
+
+    Args:
+        contrast: Such as ``T1w``; scans of another contrast are then out of scope.
+        skull_stripped: Whether the images hold the brain alone.
+        units: What the numbers of an image mean.
+        data: Training sets and their licences.
+        validation_data: What was validated on.
+        licence: Of the weights.
+        known_limits: What the prior is not for.
+    """
+
+    contrast: str | None = None
+    skull_stripped: bool | None = None
+    units: str | None = None
+    data: tuple[DataFacts, ...] = ()
+    validation_data: str | None = None
+    licence: str | None = None
+    known_limits: str | None = None
+
+
 class ProblemConfig(Part):
     """The measurements that a conditional network is trained on.
 
     Args:
-        families: Laws of ``uqrestore.operators.random.mixture`` by name; every training image
-            gets an operator of its own. ``nothing`` is the unconditional share.
+        families: Random operators of ``uqrestore.operators.random.mixture`` by name; every training
+            image gets an operator of its own. ``nothing`` is the unconditional share.
         noise_std: Range of the measurement noise, in network units; drawn per image, evenly.
         noise_free: Share of images measured without noise.
     """
@@ -235,7 +197,10 @@ class TrainConfig(Part):
             where the folder holds no run yet; in a pipeline, a name of the zoo will do.
         compile: Backend of ``torch.compile``, such as ``inductor``, that runs the network in
             training; None runs it as it is. Weights are the same to rounding.
+        card: Facts for the card of the prior that the run cannot know.
     """
+
+    newer = frozenset({"card"})
 
     network: NetworkConfig = NetworkConfig()
     data: DataConfig = DataConfig()
@@ -251,3 +216,4 @@ class TrainConfig(Part):
     seed: Annotated[int, Field(ge=0)] = 0
     start: str | None = None
     compile: str | None = None
+    card: CardConfig = CardConfig()

@@ -16,7 +16,7 @@ Slices = UInt8[Tensor, "slice channel row column"]
 Images = Float[Tensor, "batch channel row column"]
 Heights = Float[Tensor, " slice"]
 Skip = Callable[[str], None]
-"""Told, in one line, of an image that cannot be used."""
+"""Called with one line on every image that cannot be used."""
 
 
 class DataError(ValueError):
@@ -25,7 +25,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Training images, and where in the body they are from.
+    """Training images, and the place in the body that each shows.
 
     Attributes:
         images: Network units.
@@ -38,14 +38,14 @@ class Drawn:
 
     @classmethod
     def of(cls, images: "Images | Drawn") -> "Drawn":
-        """Return what a source drew; plain images are from nobody knows where."""
+        """Return what a source drew; the height of plain images is not known."""
         if isinstance(images, Drawn):
             return images
         return cls(images, torch.full((len(images),), math.nan))
 
     @classmethod
     def join(cls, parts: Sequence["Drawn"]) -> "Drawn":
-        """Put batches behind one another."""
+        """Concatenate batches."""
         return cls(torch.cat([p.images for p in parts]), torch.cat([p.height for p in parts]))
 
 
@@ -60,15 +60,36 @@ class Stored:
     Attributes:
         slices: The images.
         height: As in :class:`Drawn`.
+        person: Name of the person of each slice; empty where it is not known.
     """
 
     slices: Slices
     height: Heights
+    person: tuple[str, ...]
 
     @classmethod
-    def of(cls, slices: Slices, height: Heights | None = None) -> "Stored":
-        """Return slices whose place need not be known."""
-        return cls(slices, torch.full((len(slices),), math.nan) if height is None else height)
+    def of(cls, slices: Slices) -> "Stored":
+        """Return slices of unknown height and people."""
+        return cls(slices, torch.full((len(slices),), math.nan), ("",) * len(slices))
+
+    @classmethod
+    def join(cls, parts: Sequence["Stored"]) -> "Stored":
+        """Concatenate slices."""
+        return cls(
+            torch.cat([p.slices for p in parts]),
+            torch.cat([p.height for p in parts]),
+            tuple(name for p in parts for name in p.person),
+        )
+
+    @property
+    def people(self) -> frozenset[str]:
+        """Names of all people that are known."""
+        return frozenset(self.person) - {""}
+
+    def of_people(self, people: frozenset[str]) -> "Stored":
+        """Return the slices of some people."""
+        rows = [row for row, name in enumerate(self.person) if name in people]
+        return Stored(self.slices[rows], self.height[rows], tuple(self.person[row] for row in rows))
 
 
 def to_network(slices: Slices) -> Images:

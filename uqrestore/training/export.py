@@ -1,6 +1,5 @@
-"""From a training run to what ships: averaged weights in half precision, and their card."""
+"""From a training run to a prior: averaged weights in half precision, and their card."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from uqrestore.networks.weights import (
     sha256,
 )
 from uqrestore.training.config import TrainConfig
+from uqrestore.training.log import rows_of
 from uqrestore.training.power_ema import combine
+from uqrestore.training.state import AVERAGED, SavedState
 
 MEASURED = ("val_", "mmse_psnr_")
 """Columns of the log that the card keeps."""
@@ -32,8 +33,8 @@ def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
     """Average the averaged weights of several runs of one network, each begun where one ended.
 
     Such a mean is flatter than any of them: here it is better than the last run on images like
-    those of the training, and keeps on a real scan what the last run had lost. The law behind a
-    linear guess is that of the last run.
+    those of the training, and keeps on a real scan what the last run had lost. The Gaussian model
+    of a linear estimate is that of the last run.
 
     Args:
         runs: Folders of the runs.
@@ -46,7 +47,7 @@ def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
     """
     if not runs:
         raise WeightsError("there are no runs to average; name at least one folder.")
-    parts = [load_tensors(run / "ema.safetensors") for run in runs]
+    parts = [load_tensors(run / AVERAGED) for run in runs]
     first, *others = ({name: tensor.shape for name, tensor in part.items()} for part in parts)
     for run, shapes in zip(runs[1:], others, strict=True):
         if shapes != first:
@@ -54,7 +55,7 @@ def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
                 f"{run}: its network differs from that of {runs[0]}; average runs of one network."
             )
     mean = combine(parts, np.full(len(parts), 1 / len(parts)))
-    # The law behind a guess is fitted, not trained: classes and directions of two have no order.
+    # The model of a linear estimate is fitted, not trained: its classes have no common order.
     mean |= {name: value for name, value in parts[-1].items() if IN_STATE in name}
     return {name: value.to(parts[-1][name].dtype) for name, value in mean.items()}
 
@@ -72,7 +73,7 @@ def export(
         run: Folder of the run, as :func:`uqrestore.training.loop.train` leaves it.
         name: Name of the model.
         folder: Where the two files go.
-        facts: What the run cannot know: title, data and licences, contrast, known limits.
+        facts: Fields that the run cannot know: title, data and licences, contrast, known limits.
         average: Weights to write, such as :func:`mean_weights`; by default the running average of
             the training.
 
@@ -80,13 +81,13 @@ def export(
         The file of weights.
     """
     config = TrainConfig.model_validate(load_json(run / "config.json"))
-    with (run / "log.csv").open(newline="") as file:
-        curve = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    curve = [{k: float(v) for k, v in row.items()} for row in rows_of(run)]
     weights = folder / f"{name}.safetensors"
-    tensors = load_tensors(run / "ema.safetensors") if average is None else average
-    said = config.model_dump(mode="json")
+    tensors = load_tensors(run / AVERAGED) if average is None else average
+    training = config.model_dump(mode="json", exclude={"card"})
     if config.start is not None:
-        said["start"] = Path(config.start).stem  # where it lay is nobody's business
+        training["start"] = Path(config.start).stem  # a path names a machine
+    data = config.data
     half = {k: v.half() if v.dtype == torch.float32 else v for k, v in tensors.items()}
     save_tensors(weights, half)
     card = {
@@ -94,15 +95,16 @@ def export(
         "kind": "network",
         "schema": 1,
         **facts,
-        "in_shape": list(config.data.shape),
-        "voxel_size": [config.data.voxel_mm] * 2,
-        "range": config.data.range and config.data.range.model_dump(),
-        "windows_of": config.data.windows_of and list(config.data.windows_of),
+        "in_shape": list(data.shape),
+        # Complex windows are cut from slices of several pixel sizes.
+        "voxel_size": None if data.complex_windows else [data.voxel_mm] * 2,
+        "range": data.range and data.range.model_dump(),
+        "windows_of": data.windows_of and list(data.windows_of),
         "feature_degradation": FEATURE_DEGRADATION if config.problem is not None else None,
-        "classes": {"height": config.data.heights} if config.data.heights else None,
+        "classes": {"height": data.heights} if data.heights else None,
         "network": {"name": config.network.name, **config.network.options},
         "sigma_data": config.loss.sigma_data,
-        "training": {**said, "samples": int(load_tensors(run / "state.safetensors")["seen"])},
+        "training": {**training, "samples": SavedState(run).number("seen")},
         "parameters": sum(t.numel() for t in tensors.values()),
         "validation": {k: v for k, v in curve[-1].items() if k.startswith(MEASURED)},
         "curve": [

@@ -26,6 +26,7 @@ class LabelSlices:
         height: Of each slice between the lowest (0) and the highest (1) of its person.
         side: Pixels a side of the images to be drawn.
         supersample: Painted points a side of a pixel, before they are averaged.
+        people: Names of the people.
     """
 
     labels: UInt8[Tensor, "slice row column"]
@@ -33,6 +34,7 @@ class LabelSlices:
     height: Float[Tensor, " slice"]
     side: int
     supersample: int
+    people: frozenset[str] = frozenset()
 
 
 def load_labels(path: Path, split: str, side: int, voxel_mm: float = 3.0) -> LabelSlices:
@@ -57,6 +59,7 @@ def load_labels(path: Path, split: str, side: int, voxel_mm: float = 3.0) -> Lab
         people: Any = file.get(split)
         if people is None or len(people) == 0:
             raise DataError(f"{path}: no group {split!r} with label maps.")
+        names = frozenset(people)
         for name, person in people.items():
             if "label" not in person or "t1_mean" not in person.attrs:
                 raise DataError(
@@ -68,7 +71,7 @@ def load_labels(path: Path, split: str, side: int, voxel_mm: float = 3.0) -> Lab
     assert level is not None
     labels = torch.from_numpy(np.concatenate(stacks))
     height = torch.cat([torch.linspace(0, 1, len(stack)) for stack in stacks])
-    return LabelSlices(labels, level, height, side, math.ceil(voxel_mm))
+    return LabelSlices(labels, level, height, side, math.ceil(voxel_mm), names)
 
 
 def _centred(volume: np.ndarray, size: int) -> np.ndarray:

@@ -64,7 +64,7 @@ def join(device: str) -> str:
     """Join the processes that ``torchrun`` started, if it did.
 
     Args:
-        device: As the user said it; each process takes a GPU of its own of ``cuda``.
+        device: Device of the whole training; of ``cuda`` each process takes a GPU of its own.
 
     Returns:
         The device of this process.

@@ -1,4 +1,4 @@
-"""Run a training pipeline: open the data, train, write weights and card; average them anew."""
+"""Run a training pipeline: open the data, train, write weights and card; average them again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from uqrestore.zoo import locate
 PURE_NOISE_IMAGES = 2000
 """Images from which the level of pure noise is chosen."""
 SKIPPED = "skipped.txt"
-"""In the folder of a run: what of the data could not be used, one line each."""
+"""File of a run folder that names the images that could not be used, one a line."""
 
 
 def run_training(
@@ -30,9 +30,10 @@ def run_training(
     *,
     device: str = "cpu",
     report: Callable[[Progress], None] | None = None,
+    notify: Callable[[str], None] | None = None,
     tensorboard: bool = False,
 ) -> Path:
-    """Train the network of a pipeline, or go on with a run that the folder holds.
+    """Train the network of a pipeline, or resume the run that the folder holds.
 
     Images that cannot be used are left out; ``skipped.txt`` in the folder names them, and the card
     counts them.
@@ -46,6 +47,7 @@ def run_training(
             go.
         device: Where to train.
         report: Called after each step.
+        notify: Called with lines for the user, such as that a run is resumed.
         tensorboard: Write the log for TensorBoard too.
 
     Returns:
@@ -54,30 +56,36 @@ def run_training(
     Raises:
         WeightsError: If the weights to start from cannot be used.
         DataError: If the data cannot be used.
-        ValueError: If the folder holds another run.
+        ValueError: If the folder holds another run, or another process trains in it.
     """
     device = join(device)
     if config.start is not None:
         config = config.model_copy(update={"start": str(locate(config.start))})
     skipped: list[str] = []
-    source, held_out = open_data(data, config.data, skipped.append)
+    opened = open_data(data, config.data, skipped.append)
     _note_skipped(folder, skipped)
     if config.loss.choose_pure_noise:
-        config = _with_pure_noise_level(config, source)
+        config = _with_pure_noise_level(config, opened.source)
     problem = config.problem
     train(
         config,
-        source,
-        held_out,
+        opened.source,
+        opened.val,
         folder,
         draw_operator=None if problem is None else operators_of(problem, config.data.shape),
         device=device,
         report=report,
+        notify=notify,
         tensorboard=tensorboard,
     )
     if not World.current().leads:
         return folder / f"{name}.safetensors"
-    facts = {"title": title, "skipped_images": len(skipped)}
+    facts = {
+        "title": title,
+        **config.card.model_dump(mode="json", exclude_defaults=True),
+        **opened.people.to_card(),
+        "skipped_images": len(skipped),
+    }
     return export(folder, name, folder, facts)
 
 
@@ -89,7 +97,7 @@ def _with_pure_noise_level(config: TrainConfig, source: Source) -> TrainConfig:
 
 
 def _note_skipped(folder: Path, skipped: list[str]) -> None:
-    """Write down what cannot be used, if anything."""
+    """Write the list of images that cannot be used, if there are any."""
     path = folder / SKIPPED
     if World.current().leads and (skipped or path.exists()):
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +106,7 @@ def _note_skipped(folder: Path, skipped: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Averaged:
-    """Weights that were averaged anew.
+    """Weights averaged from the snapshots of a run.
 
     Attributes:
         weights: Their file.

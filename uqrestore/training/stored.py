@@ -1,4 +1,4 @@
-"""Slices of HDF5 files, read once; those that cannot be used are named and left out."""
+"""Slices of HDF5 files, read once; slices that cannot be used are named and left out."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from uqrestore.training.config import DataConfig
 from uqrestore.training.data import DataError, Skip, Slices, Stored
 
 PLACES = ("z_mm", "z_index")
-"""Data sets that may say where along the axis a slice was, the first that is there."""
+"""Data sets of the place of a slice along the axis; the first that is there is read."""
 
 
 def load_slices(folder: Path, config: DataConfig, split: str) -> Slices:
@@ -25,14 +25,15 @@ def load_stored(
 ) -> Stored:
     """Read the slices of one split from every HDF5 file of the configuration.
 
-    Heights come from a data set ``z_mm`` or ``z_index`` beside the slices, between the lowest and
-    the highest of each ``subject``; without one they are not known.
+    People come from a data set ``subject`` beside the slices; where there is a data set ``group``,
+    the records of one group are one person. Heights come from a data set ``z_mm`` or ``z_index``,
+    between the lowest and the highest of each person. Without these they are not known.
 
     Args:
         folder: Where the files are.
         config: Names of files and variable, and the shape wanted.
         split: Group to read, such as ``train``; files without it are passed over.
-        skip: Told of every slice that is left out.
+        skip: Called with a line on every slice that is left out.
 
     Raises:
         DataError: If a file is missing or unreadable, its slices have another shape, or nothing
@@ -44,9 +45,7 @@ def load_stored(
             f"{folder}: no slices of variable {config.variable!r} in group {split!r} of "
             f"{', '.join(config.files) or 'no files'}; name the files in data.files."
         )
-    return Stored(
-        torch.cat([part.slices for part in parts]), torch.cat([part.height for part in parts])
-    )
+    return Stored.join(parts)
 
 
 def _read(path: Path, config: DataConfig, split: str, skip: Skip) -> Iterator[Stored]:
@@ -58,9 +57,23 @@ def _read(path: Path, config: DataConfig, split: str, skip: Skip) -> Iterator[St
                 return
             group: Any = file[split]
             stored = group[config.variable]
+            if not isinstance(stored, h5py.Dataset):
+                inside = ", ".join(
+                    name for name in stored if isinstance(stored[name], h5py.Dataset)
+                )
+                raise DataError(
+                    f"{path}: {split}/{config.variable} is a group, not a data set of slices; name "
+                    f"one by data.variable (in the group: {inside or 'no data set'})."
+                )
+            if stored.ndim not in (3, 4):
+                raise DataError(
+                    f"{path}: {split}/{config.variable} has shape {stored.shape}; slices are "
+                    "(slice, row, column) or (slice, channel, row, column)."
+                )
             scale = float(np.asarray(stored.attrs.get("scale_factor", 1.0)).item())
             values, kept = _values(stored, f"{path.name}: {split}/{config.variable}", skip)
-            height = _height(group, len(stored))[kept]
+            person = _people(group, len(stored), path.name)
+            height = _height(group, person)[kept]
     except OSError as error:
         raise DataError(f"{path}: not a readable HDF5 file ({error}).") from error
     values = values[:, None] if values.ndim == 3 else values
@@ -72,7 +85,7 @@ def _read(path: Path, config: DataConfig, split: str, skip: Skip) -> Iterator[St
         )
     if values.dtype != np.uint8:
         values = np.round(np.clip(values * scale, 0, 1) * 255).astype(np.uint8)
-    yield Stored(torch.from_numpy(values), torch.from_numpy(height))
+    yield Stored(torch.from_numpy(values), torch.from_numpy(height), tuple(person[kept]))
 
 
 def _values(stored: Any, name: str, skip: Skip) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401
@@ -98,16 +111,25 @@ def _values(stored: Any, name: str, skip: Skip) -> tuple[np.ndarray, np.ndarray]
     return values[kept], kept
 
 
-def _height(group: Any, count: int) -> np.ndarray:  # noqa: ANN401 - h5py
-    """Return where each slice lies between the ends of its subject, NaN where nothing says so."""
+def _people(group: Any, count: int, file: str) -> np.ndarray:  # noqa: ANN401 - h5py
+    """Return the name of the person of each slice, empty where it is not known."""
+    if "group" in group:  # numbers of this file
+        return np.array([f"{file} group {number}" for number in group["group"][()]], object)
+    if "subject" not in group:
+        return np.full(count, "", object)
+    names = group["subject"][()]
+    return np.array([n.decode() if isinstance(n, bytes) else str(n) for n in names], object)
+
+
+def _height(group: Any, person: np.ndarray) -> np.ndarray:  # noqa: ANN401 - h5py
+    """Return the height of each slice between the ends of its person, NaN where not known."""
     name = next((place for place in PLACES if place in group), None)
+    height = np.full(len(person), np.nan, np.float32)
     if name is None:
-        return np.full(count, np.nan, np.float32)
+        return height
     place = np.asarray(group[name][()], np.float64)
-    subject = np.asarray(group["subject"][()]) if "subject" in group else np.zeros(count)
-    height = np.full(count, np.nan, np.float32)
-    for who in np.unique(subject):
-        own = subject == who
+    for who in np.unique(person):
+        own = person == who
         low, high = place[own].min(), place[own].max()
         height[own] = (place[own] - low) / max(high - low, 1e-9)
     return height

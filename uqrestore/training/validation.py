@@ -1,4 +1,4 @@
-"""What a conditional network is asked now and then while it trains."""
+"""Validation of a conditional network while it trains."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,9 +48,9 @@ class Probes:
         images = val[:: len(val) // count][:count]
         shape = tuple(images.shape[1:])
         problems = {}
-        for number, (name, said) in enumerate(config.families.items()):
+        for number, (name, family) in enumerate(config.families.items()):
             generator = step_generator(seed, 4, number)
-            operator = build_distribution(name, said, shape).draw(generator, count)
+            operator = build_distribution(name, family, shape).draw(generator, count)
             problems[name] = simulate(operator, images)
         noise = torch.randn(images.shape, generator=step_generator(seed, 5))
         return cls(images, problems, noise)

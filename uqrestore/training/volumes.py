@@ -1,5 +1,6 @@
 """Training slices from a folder of scans in any format that is read elsewhere."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from uqrestore.scans import FixedScale, ScanError, fit_to_model, is_scan, on_fixed_scale, read_scan
+from uqrestore.scans import (
+    FixedScale,
+    ScanError,
+    fit_to_model,
+    is_scan,
+    on_fixed_scale,
+    read_scan,
+    stem,
+)
 from uqrestore.training.config import DataConfig
 from uqrestore.training.data import DataError, Skip, Stored
 
@@ -20,24 +29,27 @@ def load_volumes(
 ) -> Stored:
     """Cut the scans below a folder into axial slices of the model's size.
 
-    Scans are brought to the model's pixels, centred, and scaled as a restoration scales them.
+    Scans are brought to the model's pixels, centred, stripped to their mask where there is one, and
+    scaled as a restoration scales them.
     One that cannot be read or does not fit is named and left out: a run over thousands must not
     end at the one that was damaged in transfer.
 
     Args:
         folder: Where to look.
         patterns: Such as ``train/*.nii.gz``; below the folder.
-        config: Shape and pixel size of the slices.
-        skip: Told of every scan that is left out.
+        config: Shape and pixel size of the slices, and names of the masks.
+        skip: Called with a line on every scan that is left out.
 
     Raises:
         DataError: If nothing that can be used is found; the first reason is given.
     """
     found = {path for pattern in patterns for path in folder.glob(pattern) if is_scan(path)}
+    masks = {path: mask_of(path, config.mask) for path in found}
+    found -= {mask for mask in masks.values() if mask is not None}
     parts, reasons = [], []
     for path in sorted(found):
         try:
-            parts.append(_slices(path, config))
+            parts.append(_slices(path, masks[path], person_of(path, folder), config))
         except (ScanError, OSError, ValueError, EOFError) as error:
             reasons.append(str(error).splitlines()[0])
             skip(f"{path.name}: {reasons[-1]}")
@@ -49,14 +61,29 @@ def load_volumes(
             f"{folder}: no readable scan matches {', '.join(patterns)}{why}. Give the folder of "
             "the training data by --data and patterns in data.scans."
         )
-    return Stored(
-        torch.cat([part.slices for part in parts]), torch.cat([part.height for part in parts])
-    )
+    return Stored.join(parts)
 
 
-def _slices(path: Path, config: DataConfig) -> Stored:
+def mask_of(path: Path, pattern: str | None) -> Path | None:
+    """Return the mask of a scan by the pattern of the configuration."""
+    return None if pattern is None else path.parent / pattern.replace("{stem}", stem(path))
+
+
+def person_of(path: Path, folder: Path) -> str:
+    """Return the person of a scan: ``sub-NAME`` of its path, as in BIDS; else empty."""
+    found = re.search(r"sub-[0-9A-Za-z]+", path.relative_to(folder).as_posix())
+    return "" if found is None else found[0]
+
+
+def _slices(path: Path, mask: Path | None, person: str, config: DataConfig) -> Stored:
+    if mask is not None and not mask.exists():
+        raise DataError(f"has no mask {mask.name} (data.mask)")
     scale = None if config.range is None else FixedScale(**config.range.model_dump())
-    scan = on_fixed_scale(read_scan(path), scale)
+    scan = on_fixed_scale(read_scan(path, mask=mask), scale)
+    person = (
+        person or f"the scan with SHA-256 {scan.source.sha256[:12]}..."
+    )  # the same scan is the same person
+    scan = scan.strip() if scan.source.given_mask else scan
     _, *sides = config.slice_shape
     cut = fit_to_model(scan, (sides[0], sides[1]), voxel_size=config.voxel_mm, resample=True)
     height = heights(cut.mask)
@@ -65,11 +92,11 @@ def _slices(path: Path, config: DataConfig) -> Stored:
     if not np.isfinite(network).all():
         raise DataError("holds NaN or infinity")
     values = np.round((np.clip(network, -1, 1) + 1) * 127.5).astype(np.uint8)
-    return Stored(torch.from_numpy(values), torch.from_numpy(height[shown]))
+    return Stored(torch.from_numpy(values), torch.from_numpy(height[shown]), (person,) * len(shown))
 
 
 def heights(mask: Bool[np.ndarray, "slice row column"]) -> Float[np.ndarray, " slice"]:
-    """Return where each slice lies between the lowest (0) and the highest (1) that shows much.
+    """Return the height of each slice between the lowest (0) and the highest (1) that shows much.
 
     A slice shows much if its mask has a tenth of the largest area; those beyond the two lie below
     0 or above 1.

@@ -10,17 +10,17 @@ from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.networks.weights import WeightsError, load_tensors
 
 WRAPPERS = (".own.", ".layer.")
-"""What an operator-conditioned layer puts around the parts of a plain one."""
+"""Prefixes of the parts of a plain layer inside an operator-conditioned one."""
 
 PATCH_IN = "patch_in.project.weight"
 
 
 def start_from(denoiser: NetworkDenoiser, path: Path) -> list[str]:
-    """Fill a network from a file of weights; return the names of what stays as it was.
+    """Fill a network from a file of weights; return the names of the tensors it does not hold.
 
-    A conditional network takes over the trunk of an unconditional prior, and one that is told more
-    that of one that is told less: further input channels start at zero, and what only it has, such
-    as everything about the operator, stays as drawn.
+    A conditional network takes over the trunk of an unconditional prior, and one with more inputs
+    that of one with fewer: further input channels start at zero, and what only it has, such as
+    everything about the operator, stays as drawn.
 
     Args:
         denoiser: What to fill, in place.

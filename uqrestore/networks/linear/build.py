@@ -1,4 +1,6 @@
-"""Linear estimators that a network may start from, by its options."""
+"""Options of the linear estimate that a network starts from, and its estimator."""
+
+from dataclasses import dataclass
 
 from uqrestore.networks.linear.classes import ClasswiseEstimator
 from uqrestore.networks.linear.low_rank import LowRankEstimator
@@ -11,33 +13,59 @@ IN_STATE = "linear_guess."
 LinearEstimator = SpectralEstimator | LowRankEstimator | ClasswiseEstimator
 
 
-def make_estimator(
-    image_shape: Shape, steps: int, rank: int, classes: int
-) -> LinearEstimator | None:
-    """Return the estimator of so many conjugate gradient steps; None for no steps.
+@dataclass(frozen=True)
+class EstimateOptions:
+    """Linear estimate of a conditional network, by the flat options of cards and pipelines.
 
     Args:
-        image_shape: ``(channel, row, column)``.
-        steps: Conjugate gradient steps, ``guess`` of a network.
-        rank: Principal directions of the model, ``guess_rank``; 0 for a spectrum alone.
-        classes: Classes of images with a model of their own, ``guess_classes``; 0 for one model.
+        guess: Conjugate gradient steps; 0 for no linear estimate.
+        guess_rank: Principal directions of the Gaussian model; 0 for a spectrum alone.
+        guess_classes: Classes of images with a model of their own; 0 for one model.
+        pass_guess: Whether the estimate is added to the output as well.
+        components: Principal components that the network puts out.
+        component_rounds: Rounds of :func:`uqrestore.networks.linear.components.linear_components`
+            for the components that the network refines; 0 for none.
 
     Raises:
-        ValueError: If there are directions or classes but no steps, or classes of no directions.
+        ValueError: If an option lacks another one that it depends on.
     """
-    if not steps and (rank or classes):
-        raise ValueError(
-            f"guess is 0 but guess_rank is {rank} and guess_classes {classes}, which describe the "
-            "model of that estimate; give guess its number of conjugate gradient steps, such as "
-            "18, or leave all of them out."
-        )
-    if classes and not rank:
-        raise ValueError(
-            f"guess_classes is {classes} but guess_rank is 0: classes differ in the covariance of "
-            "the principal directions; give guess_rank, such as 256."
-        )
-    if classes:
-        return ClasswiseEstimator(image_shape, steps, rank, classes)
-    if rank:
-        return LowRankEstimator(image_shape, steps, rank)
-    return SpectralEstimator(image_shape, steps) if steps else None
+
+    guess: int = 0
+    guess_rank: int = 0
+    guess_classes: int = 0
+    pass_guess: bool = False
+    components: int = 0
+    component_rounds: int = 0
+
+    def __post_init__(self) -> None:
+        rank, classes = self.guess_rank, self.guess_classes
+        if not self.guess and (rank or classes):
+            raise ValueError(
+                f"guess is 0 but guess_rank is {rank} and guess_classes {classes}, which describe "
+                "the model of that estimate; give guess its number of conjugate gradient steps, "
+                "such as 18, or leave all of them out."
+            )
+        if classes and not rank:
+            raise ValueError(
+                f"guess_classes is {classes} but guess_rank is 0: classes differ in the covariance "
+                "of the principal directions; give guess_rank, such as 256."
+            )
+        if self.pass_guess and not self.guess:
+            raise ValueError(
+                "guess is 0 but pass_guess adds it to the output; give guess its number of "
+                "conjugate gradient steps, such as 18."
+            )
+        if self.component_rounds and not (self.guess and self.components):
+            raise ValueError(
+                f"component_rounds is {self.component_rounds} but guess is {self.guess} and "
+                f"components {self.components}; components of the linear model need both; give "
+                "them, or leave component_rounds 0."
+            )
+
+    def make(self, image_shape: Shape) -> LinearEstimator | None:
+        """Return the estimator, not fitted yet; None for no steps."""
+        if self.guess_classes:
+            return ClasswiseEstimator(image_shape, self.guess, self.guess_rank, self.guess_classes)
+        if self.guess_rank:
+            return LowRankEstimator(image_shape, self.guess, self.guess_rank)
+        return SpectralEstimator(image_shape, self.guess) if self.guess else None
