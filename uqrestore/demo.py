@@ -20,7 +20,7 @@ COMPARED = ("zero_filled", "linear_mmse", "mean")
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo wrote and measured.
+    """Files and figures of the demo.
 
     Attributes:
         posterior: The posterior file.
@@ -52,7 +52,7 @@ def run_demo(
     progress: Callable[[Progress], None] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> DemoResult:
-    """Restore slices of the scan that ships, and draw what came out.
+    """Restore slices of the bundled scan, and draw the results.
 
     Args:
         folder: Where ``brain.posterior.h5``, ``brain.png`` and ``brain.report.html`` go; made if

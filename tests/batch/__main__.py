@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.batch.scene import pipeline, write_scans
-from uqrestore.batch import Job, Record, Task, find_tasks
-from uqrestore.batch import executors as engines
+from uqrestore.batch import Job, Record, Task, executors, find_tasks
 
 SCANS = 16
 HEAVY = {"method": {"name": "ddnm", "steps": 200}, "draws": 16, "batch_size": 16}
@@ -16,12 +15,12 @@ HEAVY = {"method": {"name": "ddnm", "steps": 200}, "draws": 16, "batch_size": 16
 
 def measure(workers: int, tasks: list[Task], job: Job) -> tuple[float, list[Record]]:
     """Return the seconds that all scans took once the workers had loaded everything."""
-    with engines.local_cluster(workers) as client:
+    with executors.local_cluster(workers) as client:
         warm = replace(job, out=job.out / "warm")
         names = [replace(tasks[0], name=f"warm-{i}") for i in range(4 * workers)]
-        list(engines.run_on(client, names, warm, lambda _: None))
+        list(executors.run_on(client, names, warm, lambda _: None))
         start = time.perf_counter()
-        records = list(engines.run_on(client, tasks, job, lambda _: None))
+        records = list(executors.run_on(client, tasks, job, lambda _: None))
         return time.perf_counter() - start, records
 
 

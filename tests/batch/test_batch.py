@@ -20,6 +20,7 @@ from uqrestore.batch import (
     BatchError,
     Job,
     Task,
+    executors,
     find_tasks,
     job,
     open_posteriors,
@@ -28,10 +29,9 @@ from uqrestore.batch import (
     run_batch,
     write_catalogue,
 )
-from uqrestore.batch import executors as engines
 from uqrestore.batch.tasks import safe_name
 from uqrestore.cli.app import app
-from uqrestore.posterior import export_dicom
+from uqrestore.posterior import PosteriorFile, export_dicom
 from uqrestore.reports.page import write_report
 from uqrestore.restoration.options import RunOptions
 from uqrestore.scans import ScanError, read_scan
@@ -46,7 +46,7 @@ def here(tasks: object, work: Job, started: object) -> object:
 
 @pytest.fixture
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "run_here", here)
+    monkeypatch.setattr(executors, "run_here", here)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_an_answer_that_died_with_its_worker_still_counts_as_restored(
         list(here(tasks, work, started))  # type: ignore[call-overload]
         return here(tasks, work, started)
 
-    monkeypatch.setattr(engines, "run_here", twice)
+    monkeypatch.setattr(executors, "run_here", twice)
     outcome = run_batch(str(folder), work)
     assert (outcome.count("done"), outcome.count("skipped")) == (1, 1)
 
@@ -162,7 +162,7 @@ def test_without_an_engine_a_scan_that_kills_its_process_is_recorded_and_the_nex
     tasks = [Poison("poison", scan), Task("good", scan)]
     work.out.mkdir()
 
-    records = list(engines.run_here(tasks, work, lambda _: None))
+    records = list(executors.run_here(tasks, work, lambda _: None))
 
     assert [record.status for record in records] == ["failed", "done"]
     assert "died 3 times" in records[0].error
@@ -208,7 +208,7 @@ def test_mistakes_are_one_line(arguments: list[str], words: str, tmp_path: Path)
 def test_a_scheduler_that_does_not_answer_is_one_line(
     work: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(executors, "ANSWER_SECONDS", 0.5)
     write_scans(tmp_path / "scans", ["a"])
 
     with pytest.raises(ConnectionError, match=r"no scheduler answers there within 0\.5 s"):
@@ -331,8 +331,8 @@ def test_hostile_dicom_values_reach_neither_a_path_nor_a_report_unescaped(tmp_pa
     [task] = find_tasks(str(series.parent))
     record = restore_one(task, work)
     assert record.status == "done", record.error
-    page = write_report(work.posterior(task), work.out).page
-    export_dicom(work.posterior(task), work.out / "dicom", kind="both")
+    page = write_report(work.posterior(task.name), work.out).page
+    export_dicom(work.posterior(task.name), work.out / "dicom", kind="both")
 
     after = {path for path in tmp_path.rglob("*") if work.out not in path.parents}
     assert after - before == {work.out}
@@ -402,3 +402,70 @@ def test_parts_of_an_array_of_jobs_are_counted_from_one() -> None:
     for wrong in ("0/8", "9/8", "3", "a/b", "-1/8"):
         with pytest.raises(BatchError, match="write i/N"):
             parse_shard(wrong)
+
+
+@pytest.mark.usefixtures("one_process")
+def test_masks_beside_the_scans_are_found_and_are_no_scans(work: Job, tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    for path in write_scans(folder, ["a", "b"]):
+        write_scan(path.with_name(f"{path.name[0]}_mask.nii.gz"), (tiny_voxels() > 0).astype(float))
+
+    tasks = find_tasks(str(folder), mask="{}_mask.nii.gz")
+
+    assert [task.name for task in tasks] == ["a", "b"]
+    assert [task.mask for task in tasks] == [folder / f"{n}_mask.nii.gz" for n in "ab"]
+    assert run_batch(tasks, work).is_done
+    for name in "ab":
+        with PosteriorFile(work.posterior(name)) as file:
+            assert file.provenance["pipeline"]["kind"] == "restore"
+    assert run_batch(tasks, work).count("skipped") == 2
+
+
+def test_a_mask_that_is_missing_or_one_for_many_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    [a, b] = write_scans(folder, ["a", "b"])
+    with pytest.raises(BatchError, match=r"is one mask for 2 scans; write \{\} for the name"):
+        find_tasks(str(folder), mask="mask.nii.gz")
+    with pytest.raises(BatchError, match=r"2 scans have no such mask, the first is .*a\.nii\.gz"):
+        find_tasks(str(folder), mask="{}_mask.nii.gz")
+    write_scan(tmp_path / "m.nii.gz", (tiny_voxels() > 0).astype(float))
+    [task] = find_tasks(str(a), mask=str(tmp_path / "m.nii.gz"))
+    assert task.mask == tmp_path / "m.nii.gz"
+    (tmp_path / "list.csv").write_text(f"scan,mask\n{a},{tmp_path / 'm.nii.gz'}\n{b},\n")
+    with pytest.raises(BatchError, match=r"1 scans have no such mask, the first is .*b\.nii\.gz"):
+        find_tasks(str(tmp_path / "list.csv"), mask="{}_mask.nii.gz")
+
+
+def test_a_list_states_volume_and_noise_of_each_scan(tmp_path: Path) -> None:
+    write_scans(tmp_path, ["a", "b"])
+    (tmp_path / "list.csv").write_text("scan,volume,noise_std\na.nii.gz,2,\nb.nii.gz,,0.5\n")
+    first, second = find_tasks(str(tmp_path / "list.csv"), volume=1, noise_std=3.0)
+    assert (first.volume, first.noise_std) == (2, 3.0)
+    assert (second.volume, second.noise_std) == (1, 0.5)
+    for text in ("scan,volume\na.nii.gz,x\n", "scan,noise_std\na.nii.gz,-1\n"):
+        (tmp_path / "list.csv").write_text(text)
+        with pytest.raises(BatchError, match=r"list\.csv:2: (volume|noise_std) '.*' (is no|must)"):
+            find_tasks(str(tmp_path / "list.csv"))
+
+
+@pytest.mark.usefixtures("one_process")
+def test_workers_in_another_folder_find_every_network_of_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scans(tmp_path / "scans", ["a"])
+    pipeline(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    plan = pipeline(tmp_path, prior="tiny.safetensors", baseline="tiny.safetensors")
+    seen: list[Job] = []
+    monkeypatch.setattr(executors, "run_here", lambda _tasks, job, _started: seen.append(job) or [])
+    run_batch(str(tmp_path / "scans"), Job(plan, tmp_path / "out"))
+    prior = str(tmp_path / "tiny.safetensors")
+    assert (seen[0].pipeline.prior, seen[0].pipeline.baseline) == (prior, prior)
+
+
+@pytest.mark.usefixtures("one_process")
+def test_an_error_record_that_cannot_be_read_is_no_record(work: Job, tmp_path: Path) -> None:
+    write_scans(tmp_path / "scans", ["a"])
+    work.out.mkdir()
+    (work.out / "a.error.json").write_text("[" * 100_000)
+    assert run_batch(str(tmp_path / "scans"), work).is_done

@@ -179,3 +179,21 @@ def test_every_good_scan_has_one_valid_file_whatever_dies(batch: Batch, tmp_path
         )
         one, other = read(path, "posterior/image"), read(alone, "posterior/image")
         assert np.abs(one - other).max() <= 1e-5 * np.ptp(other)
+
+
+def test_a_command_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    write_scans(scans, ["a", "b", "c"])
+    arguments = [scans, "-p", write_pipeline(tmp_path, **SLOW, axial_mm=0.0), "-o", out]
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), MARK: str(out)}
+    process = subprocess.Popen([*COMMAND, *map(str, arguments)], env=environment)
+    wait_for(lambda: any(out.rglob("*.part")))
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+
+    process.kill()
+    process.wait()
+
+    gone, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive, [child.cmdline() for child in alive]
+    assert len(gone) == len(children)

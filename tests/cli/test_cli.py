@@ -97,7 +97,7 @@ def test_a_reconstruction_says_where_it_is_and_what_its_scope_is(tmp_path: Path)
 
     assert result.exit_code == 0, result.output
     assert f"posterior: {tmp_path / 'out.h5'}" in result.stdout
-    assert "in scope" in result.stdout
+    assert "scope unknown" in result.stdout  # the tiny card states no contrast
     assert validate(tmp_path / "out.h5") == []
 
 
@@ -323,9 +323,26 @@ def test_an_output_that_exists_is_refused_and_kept(tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "s.nii.gz")
 
     assert_one_line(reconstruct(tmp_path, scan), MISTAKE, "out.h5", "--overwrite")
+    assert_one_line(reconstruct(tmp_path, scan, "--overwrite"), MISTAKE, "no posterior file")
     assert (tmp_path / "out.h5").read_text() == "precious"
-    assert reconstruct(tmp_path, scan, "--overwrite").exit_code == 0
+    (tmp_path / "out.h5").unlink()
+    assert reconstruct(tmp_path, scan).exit_code == 0
+    assert_one_line(reconstruct(tmp_path, scan), MISTAKE, "out.h5", "--overwrite")
+    assert reconstruct(tmp_path, scan, "--overwrite", "--seed", 1).exit_code == 0
     assert validate(tmp_path / "out.h5") == []
+
+
+@pytest.mark.parametrize("name", ["s.nii.gz", "mask.nii.gz"])
+def test_the_users_own_files_are_never_replaced(tmp_path: Path, name: str) -> None:
+    scan = write_scan(tmp_path / "s.nii.gz")
+    mask = write_scan(tmp_path / "mask.nii.gz", (tiny_voxels() > 0).astype(np.float32))
+    before = {path: path.read_bytes() for path in (scan, mask)}
+    pipeline, out = write_pipeline(tmp_path), tmp_path / name
+
+    result = run("reconstruct", scan, "--mask", mask, "-p", pipeline, "-o", out, "--overwrite")
+
+    assert_one_line(result, MISTAKE, name, "no posterior file", "choose another name")
+    assert {path: path.read_bytes() for path in (scan, mask)} == before
 
 
 def test_an_output_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -123,3 +123,53 @@ def test_changes_are_checked_like_a_file(tmp_path: Path) -> None:
         change(pipeline, draws=1)
     with pytest.raises(PipelineError, match="components: 2 needs draws: 4"):
         change(pipeline, draws=3)
+
+
+def bomb(levels: int = 12, width: int = 10) -> str:
+    """Return a small file whose aliases of aliases stand for ``width ** levels`` values."""
+    lines = ["kind: restore", "title: bomb", "a0: &a0 [1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * width)}]" for i in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (bomb(), "more than 10000 values"),
+        (GOOD + "extra: &a [*a]\n", "nested deeper than 20 levels"),
+        (GOOD + "extra: " + "[" * 40 + "]" * 40 + "\n", "nested deeper than 20 levels"),
+        (GOOD + "extra: " + "{a: " * 5000 + "1" + "}" * 5000 + "\n", "nested deeper than 20"),
+        (GOOD + "? [a, b]\n: 3\n", "a key is a list or mapping"),
+        (GOOD + "? {a: b}\n: 3\n", "a key is a list or mapping"),
+        (GOOD.replace("title: A test", "title: A\x07 test"), r"holds '\\x07'"),
+        (GOOD.replace("title: A test", 'title: "\\e]0;gone\\a"'), r"holds '\\x1b'"),
+        (GOOD.replace("brain64-gaussian", '"a\\0b"'), r"holds '\\x00'"),
+        (GOOD.replace("draws:", '"draws\\e[31m":'), r"holds '\\x1b'"),
+        (GOOD + "seed: 1.0e+30\n", "seed: .*exceeded maximum size"),
+        (GOOD + f"seed: {10**30}\n", "seed: should be less than or equal to"),
+        (GOOD + f"seed: {'9' * 5000}\n", "not valid YAML: Exceeds the limit"),
+        (GOOD.replace("draws: 4", f"draws: {10**30}"), "draws: should be less than or equal to"),
+        (GOOD + "day: 2020-13-45\n", "not valid YAML: month must be in 1..12"),
+        ("kind: restore\n" + "#" * 2**20, "is larger than 1048576 bytes"),
+    ],
+)
+def test_what_no_pipeline_holds_is_refused_at_once_in_one_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = write(tmp_path, text)
+
+    with pytest.raises(PipelineError, match=words) as caught:
+        read_pipeline(path)
+
+    assert str(caught.value).startswith(f"{path}:")
+    assert len(str(caught.value)) < len(str(path)) + 300
+    assert str(caught.value).isprintable()
+
+
+def test_aliases_that_are_few_are_allowed(tmp_path: Path) -> None:
+    text = GOOD.replace("{name: ddnm, steps: 7}", "{name: &name ddnm, steps: 7}")
+    text = text.replace("title: A test", "title: *name")
+    lines = text.splitlines()
+    lines.insert(len(lines), lines.pop(1))  # an alias stands below its anchor
+
+    assert read_pipeline(write(tmp_path, "\n".join(lines))).title == "ddnm"

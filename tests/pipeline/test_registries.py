@@ -78,7 +78,7 @@ def test_an_option_that_must_be_given_is_named() -> None:
     ("changes", "words"),
     [
         ({"operator": {"name": "identity", "mask": {"law": "box"}}}, "identity has no mask"),
-        ({"operator": {"name": "coil_fourier"}}, "which a pipeline cannot say"),
+        ({"operator": {"name": "coil_fourier"}}, "which a pipeline cannot hold"),
         (
             {"operator": {"name": "inpainting", "mask": {"law": "cartesain"}}},
             "operator.mask.law: there is no mask law 'cartesain'",

@@ -67,3 +67,30 @@ def test_a_budget_changes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     images = [read(path, "posterior/image") for path in (one, other)]
     assert np.abs(images[0] - images[1]).max() < 1e-5 * np.ptp(images[0])
+
+
+@pytest.mark.parametrize(
+    ("draws", "memory", "words"),
+    [
+        (10**9, None, r"1000000000 draws of 5 slices need .* GiB of memory .* fewer draws"),
+        (40_000, 2 * 2**30, r"--memory: .* before a single image is drawn; .* --slices or --draws"),
+    ],
+)
+def test_more_draws_than_memory_holds_are_refused_before_any_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draws: int, memory: int | None, words: str
+) -> None:
+    use_prior(monkeypatch, tiny_prior())
+    pipeline = tiny_pipeline(tmp_path, draws=draws)
+    before = peak_memory()
+
+    with pytest.raises(ValueError, match=words):
+        restore(pipeline, tiny_scan(), tmp_path / "a.h5", RunOptions(memory=memory))
+
+    assert peak_memory() - before < 2**29
+    assert not list(tmp_path.glob("a.h5*"))
+
+
+def test_draws_that_fit_are_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_prior(monkeypatch, tiny_prior())
+    pipeline = tiny_pipeline(tmp_path, draws=300, method={"name": "exact"}, components=1)
+    restore(pipeline, tiny_scan(), tmp_path / "a.h5", RunOptions(slices=1, memory=4 * 2**30))

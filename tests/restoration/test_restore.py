@@ -186,7 +186,11 @@ def test_an_existing_file_stays_unless_told(pipeline: RestorePipeline, tmp_path:
 
     with pytest.raises(PosteriorError, match="overwrite"):
         restore(pipeline, tiny_scan(), out)
+    with pytest.raises(PosteriorError, match="no posterior file"):
+        restore(pipeline, tiny_scan(), out, RunOptions(overwrite=True))
     assert out.read_text() == "precious"
+    out.unlink()
+    restore(pipeline, tiny_scan(), out)
     restore(pipeline, tiny_scan(), out, RunOptions(overwrite=True))
     assert validate(out) == []
 

@@ -1,6 +1,6 @@
-"""Many scans: found, restored by many processes, resumed, listed in a catalogue, read lazily.
+"""Restoration of many scans by many processes: resumable, with a catalogue of the results.
 
-The file of a scan is the only state: one that is whole and of the same fingerprint is done.
+The posterior file of a scan is the only state: a complete one of the same fingerprint is done.
 """
 
 from uqrestore.batch.catalogue import Posteriors, open_posteriors, write_catalogue

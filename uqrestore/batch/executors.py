@@ -1,7 +1,7 @@
-"""Engines: how the scans of a batch reach processes that may die at any moment.
+"""Executors: worker processes that restore the scans of a batch and may die at any moment.
 
-Both keep as many scans under way as there are workers and hand out the next only when one is
-done, so that a process that dies takes one scan with it, and that scan alone is under suspicion.
+Each keeps as many scans in progress as there are workers and submits the next only when one is
+done, so that a process that dies interrupts one scan, which alone may have caused it.
 """
 
 import logging
@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,15 +29,15 @@ Started = Callable[[Task], None]
 
 
 def run_here(tasks: Sequence[Task], job: Job, started: Started) -> Iterator[Record]:
-    """Restore scans one after another in a child process, with no engine at all.
+    """Restore scans one after another in a child process, without dask.
 
-    The child is what dies if a scan crashes the process; it is then started anew.
+    A scan that crashes its process ends the child, which is then replaced.
     """
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
     context = _context()
-    pool = ProcessPoolExecutor(1, context, _one_thread)
+    pool = ProcessPoolExecutor(1, context, _start_worker)
     try:
         for task in tasks:
             started(task)
@@ -46,7 +47,7 @@ def run_here(tasks: Sequence[Task], job: Job, started: Started) -> Iterator[Reco
                     break
                 except BrokenProcessPool:
                     pool.shutdown()
-                    pool = ProcessPoolExecutor(1, context, _one_thread)
+                    pool = ProcessPoolExecutor(1, context, _start_worker)
                     if death == DEATHS:
                         yield crashed(task, job)
     finally:
@@ -220,6 +221,19 @@ def _context() -> Any:  # noqa: ANN401 - multiprocessing's contexts share no pub
 def _preload(context: Any, more: list[str]) -> None:  # noqa: ANN401
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload([*more, "uqrestore.batch.job"])
+
+
+def _start_worker() -> None:
+    """Prepare a worker process: one thread, and no life after the command that started it."""
+    _one_thread()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this runs in a worker
+    parent.join()
+    os._exit(1)  # as a kill would: the partial file keeps what is done
 
 
 def _one_thread() -> None:

@@ -1,4 +1,4 @@
-"""One scan of a batch: skipped where it is done, restored, or recorded as failed."""
+"""One scan of a batch: skipped if it is done, restored, or recorded as failed."""
 
 import functools
 import json
@@ -38,7 +38,7 @@ def prior_cache() -> PriorCache:
 
 @dataclass(frozen=True)
 class Job:
-    """What is done to every scan of a batch.
+    """Restoration of every scan of a batch.
 
     Attributes:
         pipeline: What to simulate or solve, and how.
@@ -53,9 +53,9 @@ class Job:
     options: RunOptions = DEFAULTS
     retry_failed: bool = False
 
-    def posterior(self, task: Task) -> Path:
-        """Return the output of a task."""
-        return self.out / f"{task.name}{SUFFIX}"
+    def posterior(self, name: str) -> Path:
+        """Return the posterior file of the task of this name."""
+        return self.out / f"{name}{SUFFIX}"
 
     def error_record(self, task: Task) -> Path:
         """Return where a failure of a task is recorded."""
@@ -64,7 +64,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a scan.
+    """Result of one scan of a batch.
 
     Attributes:
         name: Of the task.
@@ -82,24 +82,24 @@ class Record:
 
     @property
     def is_done(self) -> bool:
-        """Whether the scan has its finished file."""
+        """True if the scan has its finished file."""
         return self.status in {"done", "skipped"}
 
 
 def restore_one(task: Task, job: Job) -> Record:
     """Restore one scan, unless its finished file is there; never raises for a bad scan.
 
-    A failure is written beside the outputs as ``NAME.error.json`` and not tried again while
-    pipeline, weights and input stay the same, unless the job says so. A failure of the machine,
-    such as a full disk, is always tried again.
+    A failure is written beside the outputs as ``NAME.error.json`` and not repeated while pipeline,
+    weights and input stay the same, unless the job retries failures. A failure of the machine,
+    such as a full disk, is always repeated.
     """
     start = time.perf_counter()
     seen: list[Progress] = []
     name = ""
     try:
         name = _fingerprint(task, job)
-        if is_complete(job.posterior(task), name):
-            remove_leftovers(job.posterior(task), name)
+        if is_complete(job.posterior(task.name), name):
+            remove_leftovers(job.posterior(task.name), name)
             job.error_record(task).unlink(missing_ok=True)
             return Record(task.name, "skipped", time.perf_counter() - start)
         known = _failed_before(task, job, name)
@@ -137,14 +137,14 @@ def record_failure(
     Args:
         task: The scan.
         job: Its batch.
-        error: One line for people.
+        error: One line of text.
         kind: Class of the error.
         try_again: Whether the machine or the command failed rather than the scan.
         run: Fingerprint, if it came that far.
         trace: Traceback.
     """
     path = job.error_record(task)
-    said = {
+    record = {
         "name": task.name,
         "scan": str(task.scan),
         "error": error,
@@ -157,22 +157,22 @@ def record_failure(
     }
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(said, indent=1))
+        write_text(path, json.dumps(record, indent=1))
 
 
 def read_failure(path: Path) -> dict[str, Any] | None:
     """Return an error record; None if there is none that can be read."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return record if isinstance(record, dict) else None
 
 
 def _fingerprint(task: Task, job: Job) -> str:
     return fingerprint(
         job.pipeline,
-        input_identity(task.scan, task.mask, task.volume),
+        input_identity(task.scan, task.mask, task.volume, task.noise_std, task.coils),
         slices=job.options.slices,
         resample=job.options.resample,
     )
@@ -186,14 +186,14 @@ def _fingerprint_or_nothing(task: Task, job: Job) -> str:
 
 
 def _failed_before(task: Task, job: Job, name: str) -> str | None:
-    said = read_failure(job.error_record(task))
-    if said is None or job.retry_failed or said.get("try_again"):
+    record = read_failure(job.error_record(task))
+    if record is None or job.retry_failed or record.get("try_again"):
         return None
-    return str(said.get("error")) if said.get("fingerprint") == name else None
+    return str(record.get("error")) if record.get("fingerprint") == name else None
 
 
 def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
-    out = job.posterior(task)
+    out = job.posterior(task.name)
     out.parent.mkdir(parents=True, exist_ok=True)
     options = job.options
     if out.exists() and intact(out) and not options.overwrite:
@@ -201,7 +201,14 @@ def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
             f"{out}: is the finished file of another pipeline, prior or scan; pass --overwrite to "
             "replace it, or choose another folder."
         )
-    scan = read_input(task.scan, mask=task.mask, volume=task.volume, allow_gaps=options.allow_gaps)
+    scan = read_input(
+        task.scan,
+        mask=task.mask,
+        volume=task.volume,
+        allow_gaps=options.allow_gaps,
+        noise_std=task.noise_std,
+        coils=task.coils,
+    )
 
     def run(overwrite: bool) -> None:
         chosen = replace(options, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""What a batch shows while it runs: a table that lives on a terminal, lines anywhere else."""
+"""Progress of a batch: a live table on a terminal, lines elsewhere."""
 
 import time
 from collections import Counter
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from uqrestore._text import printable
 from uqrestore.batch.job import Record
 from uqrestore.batch.tasks import Task
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-SHOWN = 12  # scans under way that fit on a screen
+SHOWN = 12  # scans in progress that fit on a screen
 
 
 @dataclass
@@ -25,7 +26,7 @@ class _State:
     computed_s: float = 0.0
     begun: float = field(default_factory=time.monotonic)
 
-    def hear(self, event: str, what: Task | Record) -> None:
+    def update(self, event: str, what: Task | Record) -> None:
         self.total += event == "found"
         if event == "started":
             self.running[what.name] = time.monotonic()
@@ -39,9 +40,9 @@ class _State:
 
         now, done = time.monotonic(), self.ended.total()
         left = (now - self.begun) / done * (self.total - done) if done else None
-        words = ", ".join(f"{n} {status}" for status, n in self.ended.items()) or "none ended yet"
-        table = Table(title=f"{done}/{self.total} scans: {words}", title_justify="left", box=None)
-        table.add_column("under way")
+        counts = ", ".join(f"{n} {status}" for status, n in self.ended.items()) or "none ended yet"
+        table = Table(title=f"{done}/{self.total} scans: {counts}", title_justify="left", box=None)
+        table.add_column("in progress")
         table.add_column("seconds", justify="right")
         for name, start in list(self.running.items())[:SHOWN]:
             table.add_row(escape(name), f"{now - start:.0f}")
@@ -53,19 +54,19 @@ class _State:
 
 @contextmanager
 def board(console: "Console") -> Iterator[Callable[[str, Task | Record], None]]:
-    """Show a batch; yields what ``run_batch`` wants as ``tell``."""
+    """Show a batch; yields the callback ``tell`` of ``run_batch``."""
     from rich.live import Live
 
     state = _State()
 
     def tell(event: str, what: Task | Record) -> None:
-        state.hear(event, what)
+        state.update(event, what)
         if isinstance(what, Record):
             ended = f"{state.ended.total()}/{state.total}"
             line = f"{ended} {what.name}: {what.status}"
             line += f" ({what.error})" if what.error else f" in {what.seconds:.1f} s"
             if what.error or not console.is_terminal:
-                console.print(line, markup=False, highlight=False)
+                console.print(printable(line), markup=False, highlight=False)
 
     if not console.is_terminal:
         yield tell

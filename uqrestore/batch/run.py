@@ -1,4 +1,4 @@
-"""Run a batch: find its scans, hand them to an engine, say what became of them."""
+"""Run a batch: find its scans, restore them on an executor, report their results."""
 
 import tempfile
 from collections.abc import Callable, Generator, Sequence
@@ -6,12 +6,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uqrestore.batch import executors as engines
+from uqrestore.batch import executors
 from uqrestore.batch.catalogue import write_catalogue
 from uqrestore.batch.job import Job, Record
 from uqrestore.batch.tasks import BatchError, Task, find_tasks
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.zoo import load_card
+from uqrestore.restoration.prior_cache import WEIGHTS, weights_of
 
 Tell = Callable[[str, Task | Record], None]
 """Called with ``"found"``, ``"started"`` and a task, or with ``"ended"`` and a record."""
@@ -19,7 +19,7 @@ Tell = Callable[[str, Task | Record], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch.
+    """Results of a batch.
 
     Attributes:
         records: One a scan, in the order in which they ended.
@@ -31,7 +31,7 @@ class Outcome:
 
     @property
     def is_done(self) -> bool:
-        """Whether every scan has its finished file."""
+        """True if every scan has its finished file."""
         return all(record.is_done for record in self.records)
 
     def count(self, status: str) -> int:
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def run_batch(
-    source: str,
+    source: str | Sequence[Task],
     job: Job,
     *,
     workers: int = 1,
@@ -51,35 +51,35 @@ def run_batch(
 ) -> Outcome:
     """Restore every scan of a list, a pattern or a folder.
 
-    One file a scan is the only state. A run that is killed at any moment is gone on with by the
-    same call; nothing that is finished is computed again.
+    The posterior file of a scan is the only state. A run that is killed at any moment is resumed
+    by the same call; nothing that is finished is computed again.
 
     Args:
-        source: See ``find_tasks``.
-        job: What is done to each of them.
-        workers: Processes on this machine; 1 needs no engine.
+        source: Scans as ``find_tasks`` takes them, or what it returned.
+        job: Restoration of each of them.
+        workers: Processes on this machine; 1 needs no dask.
         scheduler: Address of a dask scheduler whose workers are used instead.
         scheduler_file: File that such a scheduler wrote.
         shard: ``(i, N)``: take every N-th scan, the i-th of them first; for arrays of jobs.
-        tell: Hears of every scan.
+        tell: Called for every scan found, started and ended.
 
     Raises:
         BatchError: If there is nothing to restore, or the folder cannot be written.
         ConnectionError: If the scheduler does not answer or is lost.
     """
     say = tell or (lambda *_: None)
-    tasks = find_tasks(source)
+    tasks = find_tasks(source) if isinstance(source, str) else list(source)
     if shard is not None:
         tasks = tasks[shard[0] - 1 :: shard[1]]
     job = replace(job, out=_writable(job.out), pipeline=_absolute(job.pipeline))
-    load_card(job.pipeline.prior)  # a prior that does not exist fails once, not for every scan
+    weights_of(job.pipeline)  # weights that do not exist fail once, not for every scan
     tasks = [_resolved(task) for task in tasks]
     for task in tasks:
         say("found", task)
-    outputs = {task.name: job.posterior(task) for task in tasks}
+    outputs = {task.name: job.posterior(task.name) for task in tasks}
     before = {name: _stamp(path) for name, path in outputs.items()}
     records = []
-    with closing(_engine(tasks, job, workers, scheduler, scheduler_file, say)) as results:
+    with closing(_execute(tasks, job, workers, scheduler, scheduler_file, say)) as results:
         for record in results:
             # A worker that dies takes its last answers along; asked again, it finds its own file.
             if record.status == "skipped" and before[record.name] != _stamp(outputs[record.name]):
@@ -90,7 +90,7 @@ def run_batch(
     return Outcome(tuple(records), listed)
 
 
-def _engine(
+def _execute(
     tasks: Sequence[Task],
     job: Job,
     workers: int,
@@ -104,17 +104,17 @@ def _engine(
     if not tasks:
         return
     if scheduler is not None or scheduler_file is not None:
-        with engines.remote_cluster(scheduler, scheduler_file) as client:
-            yield from engines.run_on(client, tasks, job, started)
+        with executors.remote_cluster(scheduler, scheduler_file) as client:
+            yield from executors.run_on(client, tasks, job, started)
     elif workers > 1:
-        with engines.local_cluster(workers) as client:
-            yield from engines.run_on(client, tasks, job, started)
+        with executors.local_cluster(workers) as client:
+            yield from executors.run_on(client, tasks, job, started)
     else:
-        yield from engines.run_here(tasks, job, started)
+        yield from executors.run_here(tasks, job, started)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return what changes when a file is written anew; None where there is none."""
+    """Return inode and time of a file, which change when it is replaced; None without a file."""
     try:
         stat = path.stat()
     except OSError:
@@ -135,11 +135,14 @@ def _writable(folder: Path) -> Path:
 
 
 def _absolute(pipeline: RestorePipeline) -> RestorePipeline:
-    """Workers may run in another folder than this command."""
-    prior = Path(pipeline.prior)
-    if prior.suffix != ".safetensors":
-        return pipeline
-    return pipeline.model_copy(update={"prior": str(prior.resolve())})
+    """Return the pipeline with absolute paths: workers may run in another folder."""
+    named = {key: getattr(pipeline, key) for key in WEIGHTS}
+    paths = {
+        key: str(Path(name).resolve())
+        for key, name in named.items()
+        if name is not None and Path(name).suffix == ".safetensors"
+    }
+    return pipeline.model_copy(update=paths)
 
 
 def _resolved(task: Task) -> Task:

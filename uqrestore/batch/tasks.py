@@ -1,24 +1,26 @@
-"""Which scans a batch restores, and what their files are called."""
+"""Scans of a batch and the names of their outputs."""
 
 import csv
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from uqrestore.scans import is_scan, stem
 
 LISTS = {".txt", ".lst", ".csv", ".tsv"}
-COLUMNS = ("scan", "mask", "volume", "name")
+COLUMNS = ("scan", "mask", "volume", "noise_std", "name")
 SUFFIX = ".posterior.h5"
+Number = TypeVar("Number", int, float)
 LONGEST_NAME = 120  # bytes of one folder or file name, so that every suffix still fits in 255
 
 
 class BatchError(ValueError):
-    """The user's mistake: nothing to restore, two outputs of one name, a shard that is none."""
+    """A mistake in a command: nothing to restore, two outputs of one name, an invalid shard."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +32,40 @@ class Task:
         scan: The scan's file, or the folder of a DICOM series.
         mask: Its brain mask, where it needs one.
         volume: Which volume of a 4-D file.
+        noise_std: Noise of raw k-space, instead of the file's.
+        coils: Number of coils that raw k-space is compressed to.
     """
 
     name: str
     scan: Path
     mask: Path | None = None
     volume: int | None = None
+    noise_std: float | None = None
+    coils: int | None = None
 
 
-def find_tasks(source: str) -> list[Task]:
+def find_tasks(
+    source: str,
+    *,
+    mask: str | None = None,
+    volume: int | None = None,
+    noise_std: float | None = None,
+    coils: int | None = None,
+) -> list[Task]:
     """Find the scans that a list, a pattern or a folder names, sorted by name.
 
     Outputs of a folder or a pattern mirror its subfolders, so that no two scans share a name and
     adding a scan renames no other. A list is a text file of one path a line, or a CSV or TSV file
-    with the columns ``scan``, ``mask``, ``volume`` and ``name``, of which only the first is
-    needed; its paths start at the list's own folder.
+    with the columns ``scan``, ``mask``, ``volume``, ``noise_std`` and ``name``, of which only the
+    first is needed; its paths start at the list's own folder.
 
     Args:
         source: File of a list, a folder, a scan, or a pattern such as ``study/*/T1w.nii.gz``.
+        mask: Brain mask of scans for which the list names none: a file for a single scan, or the
+            name beside each scan, where ``{}`` stands for the scan's name without suffix.
+        volume: Volume of scans for which the list states none.
+        noise_std: Noise of raw k-space for which the list states none.
+        coils: Number of coils that raw k-space is compressed to.
 
     Raises:
         BatchError: If there is nothing to restore, or two scans would have one output.
@@ -69,7 +87,18 @@ def find_tasks(source: str) -> list[Task]:
             f"{source}: names no scan that can be read; give a folder of scans, a pattern in "
             "quotes, or a list of paths."
         )
-    _refuse_twins(tasks)
+    if mask is not None:
+        tasks = _with_masks(tasks, mask)
+    tasks = [
+        replace(
+            task,
+            volume=volume if task.volume is None else task.volume,
+            noise_std=noise_std if task.noise_std is None else task.noise_std,
+            coils=coils,
+        )
+        for task in tasks
+    ]
+    _refuse_duplicates(tasks)
     return sorted(tasks, key=lambda task: task.name)
 
 
@@ -77,7 +106,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """Read ``i/N``: part i, from 1, of N.
 
     Raises:
-        BatchError: If it says something else.
+        BatchError: If the text is of another form.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
@@ -97,6 +126,28 @@ def safe_name(part: str) -> str:
         return clean
     short = clean.encode()[: LONGEST_NAME - 9].decode(errors="ignore")
     return f"{short}-{sha256(part.encode(errors='surrogatepass')).hexdigest()[:8]}"
+
+
+def _with_masks(tasks: list[Task], mask: str) -> list[Task]:
+    """Give every task without a mask its own; the masks themselves are no scans to restore."""
+    if "{}" not in mask:
+        if len(tasks) > 1:
+            raise BatchError(
+                f"--mask {mask}: is one mask for {len(tasks)} scans; write {{}} for the name of a "
+                "scan, such as '{}_mask.nii.gz', or list scans and masks in a CSV file."
+            )
+        masks = {task: Path(mask) for task in tasks}
+    else:
+        masks = {task: task.scan.parent / mask.replace("{}", stem(task.scan)) for task in tasks}
+    named = {path.resolve() for path in masks.values()}
+    tasks = [task for task in tasks if task.scan.resolve() not in named]
+    missing = [task.scan for task in tasks if task.mask is None and not masks[task].exists()]
+    if missing:
+        raise BatchError(
+            f"--mask {mask}: {len(missing)} scans have no such mask, the first is {missing[0]}; "
+            "add it, or list scans and masks in a CSV file."
+        )
+    return [replace(task, mask=task.mask or masks[task]) for task in tasks]
 
 
 def _below(root: Path, scan: Path) -> Task:
@@ -130,14 +181,29 @@ def _listed(path: Path) -> Iterator[Task]:
     rows = list(_rows(path, text))
     for line, row in rows:
         scan = path.parent / row["scan"]
-        volume, mask = row.get("volume"), row.get("mask")
-        if volume and not volume.isdecimal():
-            raise BatchError(f"{path}:{line}: volume {volume!r} is no number from 0.")
         given = row.get("name") or stem(scan)
-        name = "/".join(safe_name(part) for part in given.split("/") if part)
         yield Task(
-            name, scan, path.parent / mask if mask else None, int(volume) if volume else None
+            "/".join(safe_name(part) for part in given.split("/") if part),
+            scan,
+            mask=path.parent / row["mask"] if row.get("mask") else None,
+            volume=_number(path, line, row, "volume", int),
+            noise_std=_number(path, line, row, "noise_std", float),
         )
+
+
+def _number(
+    path: Path, line: int, row: dict[str, str], key: str, kind: Callable[[str], Number]
+) -> Number | None:
+    text = row.get(key)
+    if not text:
+        return None
+    try:
+        number = kind(text)
+    except ValueError:
+        raise BatchError(f"{path}:{line}: {key} {text!r} is no number.") from None
+    if not number >= 0:
+        raise BatchError(f"{path}:{line}: {key} {text!r} must be 0 or more.")
+    return number
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -162,12 +228,12 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             yield table.line_num, values
 
 
-def _refuse_twins(tasks: Iterable[Task]) -> None:
+def _refuse_duplicates(tasks: Iterable[Task]) -> None:
     seen: dict[str, Task] = {}
     for task in tasks:
-        twin = seen.setdefault(task.name.casefold(), task)
-        if twin is not task:
+        other = seen.setdefault(task.name.casefold(), task)
+        if other is not task:
             raise BatchError(
-                f"{twin.scan} and {task.scan} would both be written to {task.name}{SUFFIX}; give "
-                "them names in a CSV list with the columns scan,name, or restore them apart."
+                f"{other.scan} and {task.scan} would both be written to {task.name}{SUFFIX}; give "
+                "them names in a CSV list with the columns scan,name, or restore them separately."
             )

@@ -148,7 +148,7 @@ class Results:
             fields = json.loads(path.read_text())
             same = fields["pipeline_sha256"] == pipeline.sha256
             pieces = [BenchmarkRecord(**piece) for piece in fields["pieces"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             same, pieces, fields = False, [], {}
         if not same:
             raise FileExistsError(

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 def as_table(results: Results) -> "Group":
     """Return the table for a terminal, and below it why a method has no numbers."""
     from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
     pipeline, rows = results.pipeline, results.rows()
-    table = Table(title=pipeline.title, title_justify="left")
+    table = Table(title=escape(pipeline.title), title_justify="left")
     table.add_column("operator", overflow="fold", min_width=9)
     table.add_column("noise", no_wrap=True, min_width=5)
     table.add_column("method", no_wrap=True)
@@ -34,9 +35,9 @@ def as_table(results: Results) -> "Group":
 
     for row in rows:
         table.add_row(
-            row.operator,
+            escape(row.operator),
             f"{row.noise_std:g}",
-            row.method,
+            escape(row.method),
             str(row.slices),
             number(row.psnr, ".2f"),
             number(row.ssim, ".3f"),
@@ -45,7 +46,7 @@ def as_table(results: Results) -> "Group":
             number(row.seconds or None, ".2f"),
         )
     notes = [
-        f"{row.method}, {row.operator}, noise {row.noise_std:g}: {row.failed}"
+        escape(f"{row.method}, {row.operator}, noise {row.noise_std:g}: {row.failed}")
         for row in rows
         if row.failed
     ]

@@ -1,4 +1,4 @@
-"""One file a group of commands; each reads its arguments, calls one function, says what came out.
+"""Commands by group: each reads its arguments, calls one function and prints the result.
 
 Nothing here imports torch at the top: ``uqrestore --help`` answers at once.
 """

@@ -2,11 +2,11 @@
 
 import typer
 
-from uqrestore.cli import batch, benchmark, evaluate, files, report, restore, train
+from uqrestore.cli import axial, batch, benchmark, evaluate, files, report, restore, train
 
 app = typer.Typer(
     name="uqrestore",
-    help="Restore medical images, and say how uncertain the result is. Research use only.",
+    help="Restore medical images with calibrated uncertainty. Research use only.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,7 +25,7 @@ app.command()(report.report)
 app.command()(files.export)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.calibrate)
-app.command()(evaluate.fit_axial)
+app.command()(axial.fit_axial)
 app.command("list")(files.list_names)
 
 

@@ -10,15 +10,19 @@ from uqrestore.cli.options import (
     AllowGaps,
     BatchSize,
     Bits,
+    Coils,
     Device,
     Draws,
     Guarantee,
     Keep,
+    Masks,
     Memory,
+    NoiseStd,
     Pipeline,
     Resample,
     Seed,
     Slices,
+    Volume,
     restore_pipeline,
     run_options,
 )
@@ -45,13 +49,17 @@ def batch(
         str | None, typer.Option(help="i/N: restore the i-th of N parts, for arrays of jobs.")
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed by itself.")
+        bool, typer.Option("--retry-failed", help="Repeat scans that failed.")
     ] = False,
     slices: Slices = None,
     draws: Draws = None,
     seed: Seed = None,
     batch_size: BatchSize = None,
     device: Device = "cpu",
+    mask: Masks = None,
+    volume: Volume = None,
+    noise_std: NoiseStd = None,
+    coils: Coils = None,
     resample: Resample = False,
     guarantee: Guarantee = None,
     overwrite: Annotated[
@@ -62,11 +70,11 @@ def batch(
     memory: Memory = None,
     allow_gaps: AllowGaps = False,
 ) -> None:
-    """Restore many scans; run again after a crash, it goes on. Exit code 0 only if all are done."""
+    """Restore many scans; the same command resumes. Exit code 0 only if all are done."""
     with one_line_faults(folder):
         if scheduler is not None and scheduler_file is not None:
             raise ValueError("--scheduler and --scheduler-file name two schedulers; give one.")
-        from uqrestore.batch import Job, parse_shard, run_batch
+        from uqrestore.batch import Job, find_tasks, parse_shard, run_batch
         from uqrestore.batch.progress import board
 
         job = Job(
@@ -88,7 +96,7 @@ def batch(
         )
         with board(out) as tell:
             outcome = run_batch(
-                source,
+                find_tasks(source, mask=mask, volume=volume, noise_std=noise_std, coils=coils),
                 job,
                 workers=workers,
                 scheduler=scheduler,
@@ -98,7 +106,7 @@ def batch(
             )
         counts = {status: outcome.count(status) for status in ("done", "skipped", "failed")}
         before = outcome.count("failed before")
-        hint = f", {before} failed before (--retry-failed tries them again)" if before else ""
+        hint = f", {before} failed before (--retry-failed repeats them)" if before else ""
         say(
             f"{counts['done']} restored, {counts['skipped']} were done already, "
             f"{counts['failed']} failed{hint}"

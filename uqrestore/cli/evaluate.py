@@ -10,31 +10,36 @@ from uqrestore.cli.options import (
     BatchSize,
     Device,
     Draws,
+    Masks,
     Memory,
     Overwrite,
-    Pipeline,
     Resample,
+    Seed,
     Slices,
+    Volume,
     restore_pipeline,
     run_options,
 )
 from uqrestore.cli.terminal import one_line_faults, out, say
 
 if TYPE_CHECKING:
+    from uqrestore.batch import Task
     from uqrestore.pipeline import RestorePipeline
     from uqrestore.restoration.options import RunOptions
 
 Folder = Annotated[
     Path,
-    typer.Argument(help="Folder of posterior files with truth; with --pipeline, of scans."),
+    typer.Argument(
+        help="Folder of posterior files with truth; with --pipeline, scans as 'batch' takes them."
+    ),
 ]
 PipelineName = Annotated[
     str | None,
-    typer.Option("--pipeline", "-p", help="First restore the scans of the folder by this."),
+    typer.Option("--pipeline", "-p", help="First restore the scans by this pipeline."),
 ]
 Restored = Annotated[
     Path | None,
-    typer.Option("--restored", help="Where the posterior files go; a second run finds them there."),
+    typer.Option("--restored", help="Folder of the posterior files; a second run resumes there."),
 ]
 
 
@@ -48,6 +53,9 @@ def evaluate(
     *,
     slices: Slices = None,
     draws: Draws = None,
+    seed: Seed = None,
+    mask: Masks = None,
+    volume: Volume = None,
     level: Annotated[
         float,
         typer.Option(
@@ -63,11 +71,14 @@ def evaluate(
 ) -> None:
     """Test draws against known truth: calibration, coverage, scores, image quality."""
     with one_line_faults(table or folder):
+        from uqrestore.batch import find_tasks
         from uqrestore.evaluation import find_files, read_study, save_evaluation, table_of
 
         if table is not None and table.exists() and not overwrite:
             raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
-        if pipeline is not None:
+        if pipeline is None:
+            files = find_files(folder)
+        else:
             options = run_options(
                 slices=slices,
                 resample=resample,
@@ -76,10 +87,10 @@ def evaluate(
                 device=device,
                 memory=memory,
             )
-            folder = _restored(
-                str(folder), restore_pipeline(pipeline, draws=draws), restored, options
-            )
-        study = read_study(find_files(folder))
+            plan = restore_pipeline(pipeline, draws=draws, seed=seed)
+            tasks = find_tasks(str(folder), mask=mask, volume=volume)
+            files = _restored(tasks, plan, restored, options)
+        study = read_study(files)
         found = study.evaluate(level=level)
         out.print(table_of(found))
         say(found.battery.verdict)
@@ -105,13 +116,16 @@ def calibrate(
     ] = 0.1,
     delta: Annotated[
         float,
-        typer.Option(help="Chance of an unlucky calibration set, for rcps and learn_then_test."),
+        typer.Option(help="Risk of an unlucky calibration set, for rcps and learn_then_test."),
     ] = 0.1,
     share: Annotated[
         float, typer.Option(help="Share of pixels that must be inside, for split_conformal.")
     ] = 0.95,
     slices: Slices = None,
     draws: Draws = None,
+    seed: Seed = None,
+    mask: Masks = None,
+    volume: Volume = None,
     batch_size: BatchSize = None,
     device: Device = "cpu",
     resample: Resample = False,
@@ -121,11 +135,14 @@ def calibrate(
 ) -> None:
     """Make a guarantee for intervals from scans whose truth is known."""
     with one_line_faults(guarantee):
+        from uqrestore.batch import find_tasks
         from uqrestore.evaluation import find_files, read_study
 
         if guarantee.exists() and not overwrite:
             raise ValueError(f"{guarantee}: exists; give another --out, or --overwrite.")
-        if pipeline is not None:
+        if pipeline is None:
+            files = find_files(folder)
+        else:
             options = run_options(
                 slices=slices,
                 resample=resample,
@@ -134,10 +151,10 @@ def calibrate(
                 device=device,
                 memory=memory,
             )
-            folder = _restored(
-                str(folder), restore_pipeline(pipeline, draws=draws), restored, options
-            )
-        study = read_study(find_files(folder))
+            plan = restore_pipeline(pipeline, draws=draws, seed=seed)
+            tasks = find_tasks(str(folder), mask=mask, volume=volume)
+            files = _restored(tasks, plan, restored, options)
+        study = read_study(files)
         if method == "component_box":
             made = study.calibrate_box(alpha=alpha)
         else:
@@ -150,9 +167,12 @@ def calibrate(
 
 
 def _restored(
-    source: str, pipeline: "RestorePipeline", restored: Path | None, options: "RunOptions"
-) -> Path:
-    """Restore the scans of a folder, a pattern or a list, resuming an earlier run."""
+    tasks: "list[Task]",
+    pipeline: "RestorePipeline",
+    restored: Path | None,
+    options: "RunOptions",
+) -> list[Path]:
+    """Restore scans, resuming an earlier run, and return their posterior files."""
     from uqrestore.batch import Job, run_batch
     from uqrestore.batch.progress import board
 
@@ -160,7 +180,7 @@ def _restored(
         raise ValueError("--pipeline restores scans and needs --restored FOLDER for their files.")
     job = Job(pipeline=pipeline, out=restored, options=options, retry_failed=True)
     with board(out) as tell:
-        outcome = run_batch(source, job, tell=tell)
+        outcome = run_batch(tasks, job, tell=tell)
     failed = [record for record in outcome.records if not record.is_done]
     if failed:
         first = failed[0]
@@ -169,44 +189,4 @@ def _restored(
             f"{first.name}: {str(first.error).rstrip('.')}. A study leaves none out; correct or "
             "remove them."
         )
-    return restored
-
-
-def fit_axial(
-    scans: Annotated[list[Path], typer.Argument(help="Scans that nothing was trained on.")],
-    pipeline: Pipeline,
-    lengths: Annotated[str, typer.Option(help="Lengths to try, in mm, rising.")] = "0,2,4,6,9,13",
-    draws: Annotated[int, typer.Option(min=1, help="Draws of a volume at each length.")] = 3,
-    slices: Annotated[
-        int | None, typer.Option(min=4, help="Slices in the middle of the brain; else all.")
-    ] = None,
-    *,
-    resample: Resample = False,
-    batch_size: BatchSize = None,
-    device: Device = "cpu",
-) -> None:
-    """Find axial_mm and axial_share: draws then change from slice to slice as real scans do."""
-    with one_line_faults():
-        from uqrestore.pipeline import RestorePipeline, load_pipeline
-        from uqrestore.restoration.axial import fit_axial
-        from uqrestore.restoration.options import RunOptions
-        from uqrestore.scans import read_scan
-
-        try:
-            tried = [float(length) for length in lengths.split(",")]
-        except ValueError:
-            raise ValueError(f"--lengths {lengths}: give numbers with commas between.") from None
-        found = fit_axial(
-            load_pipeline(pipeline, RestorePipeline),
-            [read_scan(path) for path in scans],
-            lengths_mm=tried,
-            draws=draws,
-            slices=slices,
-            options=RunOptions(resample=resample, batch_size=batch_size, device=device),
-            tell=say,
-        )
-        say(f"axial_mm: {found.axial_mm:.1f}")
-        say(f"axial_share: {found.axial_share:.2f}")
-        if not found.reached:
-            ratio = ", ".join(f"{value:.2f}" for value in found.ratio_found)
-            say(f"this is the nearest, but the variogram is still {ratio} of the truth's.")
+    return [job.posterior(record.name) for record in outcome.records]

@@ -45,8 +45,8 @@ def export(
     with one_line_faults():
         if not nifti and not zarr and dicom is None and array is None:
             raise ValueError(
-                "say what to write: --nifti, --array NAME.npz, --zarr, or --dicom pmap, series or "
-                "both."
+                "choose what to write: --nifti, --array NAME.npz, --zarr, or --dicom pmap, series "
+                "or both."
             )
         from uqrestore.posterior import export_array, export_dicom, export_nifti, export_zarr
 
@@ -70,7 +70,7 @@ def export(
 
 
 class Registry(StrEnum):
-    """What ``uqrestore list`` can list."""
+    """Registries that ``uqrestore list`` shows."""
 
     OPERATORS = "operators"
     METHODS = "methods"
@@ -96,12 +96,19 @@ def inspect(
 
 
 def list_names(
-    what: Annotated[Registry, typer.Argument(help="What to list.")],
+    what: Annotated[Registry | None, typer.Argument(help="What to list; else all names.")] = None,
 ) -> None:
     """List what a pipeline can name."""
     from rich.table import Table
 
     with one_line_faults():
+        if what is None:
+            table = Table("list", "names")
+            for kind in Registry:
+                table.add_row(kind.value, ", ".join(name for name, _ in _entries(kind)))
+            out.print(table)
+            say(f"uqrestore list {Registry.METHODS}, for example, describes them")
+            return
         table = Table("name", "what it is", title=what.value, title_justify="left")
         for name, text in _entries(what):
             table.add_row(name, text)

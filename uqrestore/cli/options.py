@@ -34,6 +34,19 @@ Memory = Annotated[str | None, typer.Option(help="Memory that the process may ta
 AllowGaps = Annotated[
     bool, typer.Option("--allow-gaps", help="Take a DICOM series in spite of missing slices.")
 ]
+Masks = Annotated[
+    str | None,
+    typer.Option(
+        "--mask",
+        help="Brain mask; of several scans the name beside each, such as '{}_mask.nii.gz'.",
+    ),
+]
+Volume = Annotated[int | None, typer.Option(min=0, help="Volume of a 4-D file, from 0.")]
+NoiseStd = Annotated[
+    float | None,
+    typer.Option(help="Noise of raw k-space per real component, in the file's units."),
+]
+Coils = Annotated[int | None, typer.Option(min=1, help="Coils that raw k-space is compressed to.")]
 Guarantee = Annotated[
     Path | None, typer.Option(help="Guarantee made by 'calibrate' that the intervals shall have.")
 ]

@@ -1,4 +1,4 @@
-"""Report: pages for people, from posterior files alone."""
+"""Reports of posterior files."""
 
 from pathlib import Path
 from typing import Annotated

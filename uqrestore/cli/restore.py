@@ -1,5 +1,8 @@
 """Restore: the demo and one scan."""
 
+import shlex
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,16 +12,19 @@ from uqrestore.cli.options import (
     AllowGaps,
     BatchSize,
     Bits,
+    Coils,
     Device,
     Draws,
     Guarantee,
     Keep,
     Memory,
+    NoiseStd,
     Overwrite,
     Pipeline,
     Resample,
     Seed,
     Slices,
+    Volume,
     restore_pipeline,
     run_options,
 )
@@ -35,7 +41,7 @@ def demo(
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Restore the brain that ships: 12 slices, 32 posterior draws each, and a report."""
+    """Restore the bundled brain scan: 12 slices, 32 posterior draws each, and a report."""
     with one_line_faults(folder / "brain.posterior.h5.part"):
         if fast and whole:
             raise ValueError("--fast is three slices and --whole is every one; give one of them.")
@@ -53,12 +59,7 @@ def demo(
                 progress=advance,
                 notify=say,
             )
-        names = {"zero_filled": "zero-filled", "linear_mmse": "linear MMSE", "mean": "mean"}
-        words = ", ".join(f"{names[k]} {result.psnr[k]:.2f}" for k in names if k in result.psnr)
-        say(
-            f"PSNR inside the brain mask: {words} dB "
-            f"(peak {result.data_range:.4g}, that is 2 in network units [-1, 1])"
-        )
+        say(psnr_line(result.psnr, result.data_range))
         say(f"largest ||A x - y|| / ||y|| of any draw: {result.residual:.1e}")
         say(f"posterior: {result.posterior}")
         say(f"picture:   {result.picture}")
@@ -74,14 +75,9 @@ def reconstruct(
     mask: Annotated[
         Path | None, typer.Option(help="Brain mask, for a scan that still has its skull.")
     ] = None,
-    volume: Annotated[int | None, typer.Option(min=0, help="Volume of a 4-D file, from 0.")] = None,
-    noise_std: Annotated[
-        float | None,
-        typer.Option(help="Noise of raw k-space per real component, in the file's units."),
-    ] = None,
-    coils: Annotated[
-        int | None, typer.Option(min=1, help="Coils that raw k-space is compressed to.")
-    ] = None,
+    volume: Volume = None,
+    noise_std: NoiseStd = None,
+    coils: Coils = None,
     reference: Annotated[
         Path | None, typer.Option(help="Fully sampled file of the same raw k-space.")
     ] = None,
@@ -102,8 +98,9 @@ def reconstruct(
     overwrite: Overwrite = False,
 ) -> None:
     """Restore a scan: simulate the pipeline's acquisition, draw its posterior, write one file."""
+    start = time.perf_counter()
     with one_line_faults(Path(f"{posterior}.part")):
-        from uqrestore.posterior import export_nifti
+        from uqrestore.posterior import PosteriorFile, export_nifti
         from uqrestore.restoration.restore import restore
         from uqrestore.scans import read_input
 
@@ -143,9 +140,31 @@ def reconstruct(
                 progress=advance,
                 notify=say,
             )
+        with PosteriorFile(written) as file:
+            figures = file.figures
+        if figures:
+            psnr = {key.removeprefix("psnr_"): value for key, value in figures.items()}
+            say(psnr_line(psnr, psnr.pop("data_range")))
         say(f"posterior: {written}")
         if options.guarantee is not None:
             say(f"guarantee: {options.guarantee.statement}")
         if native:
             for path in export_nifti(written, written.parent, native=True, overwrite=overwrite):
                 say(f"native:    {path}")
+        seconds, file = time.perf_counter() - start, shlex.quote(str(written))
+        say(f"{seconds:.0f} s; now: uqrestore report {file}")
+
+
+def psnr_line(psnr: Mapping[str, float], data_range: float) -> str:
+    """Return one line with the PSNR of the images of a posterior file, in dB."""
+    names = {
+        "zero_filled": "zero-filled",
+        "linear_mmse": "linear MMSE",
+        "mean": "mean",
+        "mmse": "network mean",
+    }
+    values = ", ".join(f"{names[key]} {psnr[key]:.2f}" for key in names if key in psnr)
+    return (
+        f"PSNR inside the brain mask: {values} dB "
+        f"(peak {data_range:.4g}, that is 2 in network units [-1, 1])"
+    )

@@ -1,4 +1,4 @@
-"""What the terminal shows: lines, bars with the time left, and one line for whatever goes wrong."""
+"""Terminal output: lines, progress bars with the time left, and errors in one line."""
 
 import os
 import time
@@ -35,7 +35,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def one_line_faults(kept: Path | None = None) -> Iterator[None]:
-    """Turn whatever goes wrong into one line and an exit code: 2 for a mistake, 1 for a failure.
+    """Turn an exception into one line and an exit code: 2 for a mistake, 1 for a failure.
 
     ``UQRESTORE_TRACEBACK=1`` lets the exception through, for a report of a bug.
 
@@ -47,14 +47,14 @@ def one_line_faults(kept: Path | None = None) -> Iterator[None]:
     except KeyboardInterrupt:
         hint = ""
         if kept is not None and kept.exists():
-            hint = f" {kept} keeps what is done: run the same command again to go on."
+            hint = f" {kept} keeps what is done: run the same command again to resume."
         err.print(printable(f"Stopped.{hint}"), markup=False, highlight=False)
         raise typer.Exit(FAILURE) from None
     except Exception as error:
         if os.environ.get("UQRESTORE_TRACEBACK"):
             raise
         code, text = _judge(error)
-        err.print(f"Error: {text}", markup=False, highlight=False)
+        err.print(printable(f"Error: {text}"), markup=False, highlight=False)
         raise typer.Exit(code) from None
 
 

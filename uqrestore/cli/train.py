@@ -1,4 +1,4 @@
-"""Train a network; average its weights again."""
+"""Train a network; average its weights."""
 
 import signal
 from pathlib import Path
@@ -20,7 +20,7 @@ def train(
         bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")
     ] = False,
 ) -> None:
-    """Train a network; run again to resume after a stop. With torchrun, on several processes."""
+    """Train a network; the same command resumes a stopped training. Also under torchrun."""
     # A cluster ends jobs by SIGTERM, and shells let background jobs ignore SIGINT: both stop the
     # run as Ctrl-C does, which saves it.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -58,7 +58,7 @@ def train(
 
 
 def average(
-    run: Annotated[Path, typer.Argument(help="Folder of a run whose pipeline says power_ema.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run whose pipeline has power_ema.")],
     width: Annotated[
         float, typer.Option(help="Relative width of the average, sigma_rel: 0.05 to 0.2 is usual.")
     ],

@@ -66,7 +66,7 @@ class WindowedDenoiser(WrappedDenoiser):
         if problem is not None:
             raise ValueError(
                 "a prior of windows sees a slice in pieces and takes no measurement of the whole; "
-                "choose a zero-shot method, such as 'ssd' or 'diffpir'."
+                "choose a zero-shot method, such as 'diffpir'."
             )
         blended = torch.zeros_like(x_t)
         for rows, columns, weight in self._windows():

@@ -112,7 +112,7 @@ def require_noise_free(method: str, problem: Problem) -> None:
     if problem.is_noisy:
         raise ValueError(
             f"{method} restores noise-free measurements but noise_std is {_level(problem)}; choose "
-            "a method for noisy data, such as 'moment_matching', 'ddnm_plus' or 'diffpir'."
+            "a method for noisy data, such as 'local_gaussian', 'moment_matching' or 'diffpir'."
         )
 
 

@@ -61,7 +61,7 @@ def load_json(path: Path) -> dict:
     """
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable JSON file ({error}).") from error
     if not isinstance(found, dict):
         raise WeightsError(f"{path}: holds JSON, but no object of names and values.")

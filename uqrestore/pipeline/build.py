@@ -1,4 +1,4 @@
-"""From the words of a pipeline to the operator they mean."""
+"""Operators of pipelines, built from names and options."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uqrestore._named import find_named
 from uqrestore.operators import PIPELINE_OPERATORS, stack_operators
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.masks import MASKS
@@ -19,10 +20,10 @@ def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -
     """Return the operator that measures slices of a scan.
 
     Args:
-        part: Name, options and mask law.
+        part: Name, options and mask pattern.
         in_shape: ``(channel, row, column)`` of a slice.
         slices: Indices of the slices on the model grid. A mask that is drawn per slice depends
-            on its index alone, so slice 7 is measured alike whichever others are restored.
+            on its index alone, whichever others are restored.
 
     Returns:
         One operator for all slices, or a batch with one problem a slice where the mask is drawn
@@ -32,7 +33,7 @@ def build_operator(part: OperatorPart, in_shape: Shape, slices: Sequence[int]) -
         ValueError: If the operator does not act on slices of this shape, or its mask measures
             nothing.
     """
-    kind = PIPELINE_OPERATORS[part.name]
+    kind = find_named(part.name, PIPELINE_OPERATORS, "operator")
     options = typed_options(("operator",), part.name, part.options, kind, OPERATOR_INPUTS)
     accepted = inspect.signature(kind).parameters
     options |= {name: in_shape for name in ("shape", "in_shape") if name in accepted}
@@ -60,9 +61,9 @@ def _measure_with(
 ) -> LinearOperator:
     part = operator.mask
     assert part is not None  # as asked before
-    law = MASKS[part.law]
-    said = typed_options(("operator", "mask"), part.law, part.options, law, MASK_INPUTS)
-    mask: Tensor = law(in_shape[-2:], **said, seed=_generator(part.seed, *slice_key))
+    pattern = find_named(part.law, MASKS, "mask law")
+    chosen = typed_options(("operator", "mask"), part.law, part.options, pattern, MASK_INPUTS)
+    mask: Tensor = pattern(in_shape[-2:], **chosen, seed=_generator(part.seed, *slice_key))
     if operator.name == "inpainting":
         mask = mask.expand(in_shape)  # all channels of a voxel are seen, or none
     options = {"mask": mask, **options}

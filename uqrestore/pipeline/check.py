@@ -1,16 +1,18 @@
-"""Hold the names and options of a pipeline against what the registries know.
+"""Check of the names and options of a pipeline against the registries.
 
-The registries need torch; reading a file does not. That is why this is a step of its own.
+A step of its own, since the registries need torch and reading a file does not.
 """
 
 import inspect
 import os
+import reprlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pydantic
 
+from uqrestore._named import Named, find_named
 from uqrestore.pipeline.find import find_pipeline
 from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline, TrainPipeline
 from uqrestore.pipeline.parts import MaskPart, MethodPart, OperatorPart, Part, Pipeline
@@ -28,6 +30,8 @@ METHOD_INPUTS = frozenset({"problem", "denoiser", "noise"})
 OPERATOR_INPUTS = frozenset({"shape", "in_shape", "problems", "mask"})
 MASK_INPUTS = frozenset({"shape", "seed"})
 NETWORK_INPUTS = frozenset({"image_shape"})
+
+LARGEST_INTEGER = 2**63 - 1
 
 
 class NameFault(ValueError):
@@ -47,7 +51,7 @@ def load_pipeline(name: str | os.PathLike[str], kind: type[Kind]) -> Kind:
     """Read a pipeline by name or path and check all that can be checked before the work starts.
 
     Args:
-        name: Name of a pipeline that ships, or the path of a YAML file.
+        name: Name of a bundled pipeline, or the path of a YAML file.
         kind: ``RestorePipeline``, ``TrainPipeline`` or ``BenchmarkPipeline``.
 
     Raises:
@@ -56,11 +60,11 @@ def load_pipeline(name: str | os.PathLike[str], kind: type[Kind]) -> Kind:
     path = find_pipeline(name)
     pipeline = read_pipeline(path)
     if not isinstance(pipeline, kind):
-        said, wanted = (
+        found, wanted = (
             next(word for word, known in KINDS.items() if known is this)
             for this in (type(pipeline), kind)
         )
-        text = f"is {said!r}, but a pipeline of kind {wanted!r} is wanted here."
+        text = f"is {found!r}, but a pipeline of kind {wanted!r} is wanted here."
         raise fault(path, key_lines(path), ("kind",), text)
     try:
         check_names(pipeline)
@@ -80,8 +84,8 @@ def check_names(pipeline: Pipeline) -> None:
         from uqrestore.networks import BACKBONES
 
         part = pipeline.network
-        _check_name(("network", "name"), part.name, BACKBONES, "backbone")
-        typed_options(("network",), part.name, part.options, BACKBONES[part.name], NETWORK_INPUTS)
+        kind = _named(("network", "name"), part.name, BACKBONES, "backbone")
+        typed_options(("network",), part.name, part.options, kind, NETWORK_INPUTS)
 
 
 def typed_options(
@@ -110,9 +114,11 @@ def typed_options(
             raise NameFault((*key, option), f"{name} has no {option!r}; {can_be(option, accepted)}")
         try:
             typed[option] = accepted[option].read(value)
+            if isinstance(typed[option], int) and abs(typed[option]) > LARGEST_INTEGER:
+                raise NameFault((*key, option), f"must be below 2^63, got {value!r}.")
         except pydantic.ValidationError as error:
             text = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
-            raise NameFault((*key, option), f"{text}, got {value!r}.") from None
+            raise NameFault((*key, option), f"{text}, got {reprlib.repr(value)}.") from None
     missing = [o for o, known in accepted.items() if known.required and o not in typed]
     if missing:
         raise NameFault(key, f"{name} needs {', '.join(missing)}; add it.")
@@ -124,7 +130,7 @@ class _Option:
     """One option of a named thing.
 
     Attributes:
-        read: Turns what the file says into the type that is wanted, or raises.
+        read: Converts the value of the file to the declared type, or raises.
         required: Whether there is no default.
     """
 
@@ -140,7 +146,7 @@ def _options_of(function: Callable[..., Any], supplied: Collection[str]) -> dict
         try:
             adapter = pydantic.TypeAdapter(parameter.annotation)
         except pydantic.errors.PydanticSchemaGenerationError:
-            continue  # a tensor or a function cannot be said in a file
+            continue  # no file holds a tensor or a function
         options[name] = _Option(adapter.validate_python, parameter.default is parameter.empty)
     return options
 
@@ -172,13 +178,12 @@ def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
 def _check_operator(key: KeyPath, part: OperatorPart) -> None:
     from uqrestore.operators import PIPELINE_OPERATORS
 
-    _check_name((*key, "name"), part.name, PIPELINE_OPERATORS, "operator")
-    kind = PIPELINE_OPERATORS[part.name]
+    kind = _named((*key, "name"), part.name, PIPELINE_OPERATORS, "operator")
     typed_options(key, part.name, part.options, kind, OPERATOR_INPUTS)
-    if unsayable := _needs_tensors(kind):
+    if tensors := _needs_tensors(kind):
         raise NameFault(
             (*key, "name"),
-            f"{part.name} needs {', '.join(unsayable)}, which a pipeline cannot say; use it from "
+            f"{part.name} needs {', '.join(tensors)}, which a pipeline cannot hold; use it from "
             "Python.",
         )
     wants_mask = "mask" in inspect.signature(kind).parameters
@@ -193,18 +198,20 @@ def _check_operator(key: KeyPath, part: OperatorPart) -> None:
 def _check_mask(key: KeyPath, part: MaskPart) -> None:
     from uqrestore.operators.masks import MASKS
 
-    _check_name((*key, "law"), part.law, MASKS, "mask law")
-    typed_options(key, part.law, part.options, MASKS[part.law], MASK_INPUTS)
+    pattern = _named((*key, "law"), part.law, MASKS, "mask law")
+    typed_options(key, part.law, part.options, pattern, MASK_INPUTS)
 
 
 def check_method(key: KeyPath, part: MethodPart) -> None:
     """Raise ``NameFault`` if there is no such method, or it has no such option."""
     from uqrestore.methods import METHODS
 
-    _check_name((*key, "name"), part.name, METHODS, "method")
-    typed_options(key, part.name, part.options, METHODS[part.name], METHOD_INPUTS)
+    method = _named((*key, "name"), part.name, METHODS, "method")
+    typed_options(key, part.name, part.options, method, METHOD_INPUTS)
 
 
-def _check_name(key: KeyPath, name: str, known: Collection[str], what: str) -> None:
-    if name not in known:
-        raise NameFault(key, f"there is no {what} {name!r}; {can_be(name, known)}")
+def _named(key: KeyPath, name: str, registry: Mapping[str, Named], what: str) -> Named:
+    try:
+        return find_named(name, registry, what)
+    except ValueError as error:
+        raise NameFault(key, str(error)) from error

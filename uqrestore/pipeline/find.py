@@ -1,4 +1,4 @@
-"""Where pipelines are found by name: the wheel's own folder, or the clone's."""
+"""Bundled pipelines by name, from the folder of the wheel or of the clone."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from uqrestore.pipeline.reading import PipelineError, can_be
 
 
 def pipelines_folder() -> Path:
-    """Return the folder of the pipelines that ship.
+    """Return the folder of the bundled pipelines.
 
     A wheel carries them as ``uqrestore/_pipelines``; a clone, and an editable install of it,
     has them at its top level. The clone is known by its ``pyproject.toml``: a wheel's
@@ -26,20 +26,20 @@ def pipelines_folder() -> Path:
     if (clone / "pyproject.toml").is_file() and (clone / "pipelines").is_dir():
         return clone / "pipelines"
     raise PipelineError(
-        f"{package / '_pipelines'}: the pipelines that ship are missing; reinstall uqrestore, "
+        f"{package / '_pipelines'}: the bundled pipelines are missing; reinstall uqrestore, "
         "or give the path of a pipeline file."
     )
 
 
 def list_pipelines() -> dict[str, Path]:
-    """Return the pipelines that ship: name to file, sorted by name."""
+    """Return the bundled pipelines: name to file, sorted by name."""
     return {path.stem: path for path in sorted(pipelines_folder().glob("*.yaml"))}
 
 
 def describe(path: Path) -> tuple[str, str]:
     """Return kind and title of a pipeline file, without checking the rest of it."""
-    said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return str(said.get("kind", "?")), str(said.get("title", ""))
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return str(raw.get("kind", "?")), str(raw.get("title", ""))
 
 
 def find_pipeline(name: str | os.PathLike[str]) -> Path:

@@ -9,14 +9,15 @@ from uqrestore.pipeline.parts import BenchmarkMethodPart, MethodPart, OperatorPa
 from uqrestore.training.config import TrainConfig
 
 NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class RestorePipeline(Pipeline):
     """Simulate an acquisition of a scan and draw images that explain it.
 
     Args:
-        operator: How a slice is measured; None where the scan is raw k-space, which says it.
+        operator: Measurement of a slice; None for raw k-space, which is measured already.
         noise_std: Standard deviation of the measurement noise in network intensity, where an
             image spans about [-1, 1]; per real component where the data are complex. Of raw
             k-space it is measured.
@@ -31,10 +32,10 @@ class RestorePipeline(Pipeline):
         baseline: Name of a Gaussian prior of the zoo whose exact posterior mean, the linear
             MMSE estimate, is kept in the file for comparison.
         draws: Posterior samples of a slice.
-        axial_mm: Length over which the noise of neighbouring slices is alike, so that a draw is
-            coherent along the axis; 0 draws every slice by itself. The law of a single slice is
-            the same.
-        axial_share: Share of the noise's variance that is alike; the rest is each slice's own.
+        axial_mm: Correlation length of the noise of neighbouring slices, so that a draw is
+            coherent along the axis; 0 draws slices independently. The distribution of a single
+            slice is the same.
+        axial_share: Share of the noise's variance that is correlated; the rest is independent.
         seed: Seed of the samples and of the simulated noise.
         components: Principal components of the posterior to keep of a slice; 0, or at most two
             fewer than draws.
@@ -51,13 +52,13 @@ class RestorePipeline(Pipeline):
     predictor_base: str | None = None
     method: MethodPart
     baseline: str | None = None
-    draws: Annotated[int, Field(ge=2)] = 32
+    draws: Annotated[int, Field(ge=2, le=2**31 - 1)] = 32
     axial_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
     axial_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Seed = 0
     components: Annotated[int, Field(ge=0)] = 3
     component_scope: Literal["slice", "volume"] = "slice"
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Count = 64
 
     @model_validator(mode="after")
     def _enough_draws_for_components(self) -> "RestorePipeline":
@@ -85,15 +86,15 @@ class BenchmarkPipeline(Pipeline):
     and number of draws.
 
     Args:
-        scan: Path of a scan from the current folder, or ``demo`` for the one that ships.
+        scan: Path of a scan from the current folder, or ``demo`` for the bundled one.
         slices: How many slices, spread evenly over those that show something; 2 or more.
         prior: Name of a prior of the zoo, or the path of its weights from the current folder,
             with their card beside them.
         operators: Operators, each under its label in the table.
         noise_std: Noise levels in network intensity.
-        methods: Methods, each under its label in the table. A method that says ``sweep:``, options
+        methods: Methods, each under its label in the table. A method with ``sweep:``, options
             with a list of values each, stands for one method for every combination of them. One
-            that says ``slices: 1`` is run on the first slice alone, after all others.
+            with ``slices: 1`` is run on the first slice alone, after all others.
         draws: Posterior samples of a slice; 19 or more show the coverage of 90 % intervals.
         seed: Seed of the samples and of the simulated noise.
         precision: ``bf16`` runs the network under autocast; ``fp32`` does not.
@@ -102,15 +103,15 @@ class BenchmarkPipeline(Pipeline):
 
     kind: Literal["benchmark"]
     scan: str = "demo"
-    slices: Annotated[int, Field(ge=2)] = 4
+    slices: Annotated[int, Field(ge=2, le=2**31 - 1)] = 4
     prior: str
     operators: Annotated[dict[str, OperatorPart], Field(min_length=1)]
     noise_std: Annotated[tuple[NoiseStd, ...], Field(min_length=1)] = (0.0,)
     methods: Annotated[dict[str, BenchmarkMethodPart], Field(min_length=1)]
-    draws: Annotated[int, Field(ge=2)] = 20
+    draws: Annotated[int, Field(ge=2, le=2**31 - 1)] = 20
     seed: Seed = 0
     precision: Literal["fp32", "bf16"] = "fp32"
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Count = 64
 
     @model_validator(mode="before")
     @classmethod
@@ -119,18 +120,18 @@ class BenchmarkPipeline(Pipeline):
         if not isinstance(raw, dict) or not isinstance(methods, dict):
             return raw
         spread: dict[str, object] = {}
-        for label, said in methods.items():
-            sweep = said.get("sweep") if isinstance(said, dict) else None
-            if not isinstance(said, dict) or sweep is None:
-                spread[label] = said
+        for label, part in methods.items():
+            sweep = part.get("sweep") if isinstance(part, dict) else None
+            if not isinstance(part, dict) or sweep is None:
+                spread[label] = part
                 continue
             if not isinstance(sweep, dict) or not all(isinstance(v, list) for v in sweep.values()):
                 raise ValueError(f"methods.{label}.sweep: give each option a list of values")
-            rest = {key: value for key, value in said.items() if key != "sweep"}
+            rest = {key: value for key, value in part.items() if key != "sweep"}
             for values in itertools.product(*sweep.values()):
                 chosen = dict(zip(sweep, values, strict=True))
-                words = [f"{option}={value}" for option, value in chosen.items()]
-                spread[", ".join([label, *words])] = rest | chosen
+                names = [f"{option}={value}" for option, value in chosen.items()]
+                spread[", ".join([label, *names])] = rest | chosen
         return raw | {"methods": spread}
 
 
@@ -141,9 +142,9 @@ class TrainPipeline(Pipeline, TrainConfig):
 
     @property
     def config(self) -> TrainConfig:
-        """The run, without what the pipeline says about itself."""
-        said = self.model_dump(include=set(TrainConfig.model_fields))
-        return TrainConfig.model_validate(said)
+        """Configuration of the run, without the title of the pipeline."""
+        fields = self.model_dump(include=set(TrainConfig.model_fields))
+        return TrainConfig.model_validate(fields)
 
 
 KINDS: dict[str, type[Pipeline]] = {

@@ -1,4 +1,7 @@
-"""The parts that pipeline files are made of: frozen models, data and never code."""
+"""Parts of pipeline files: frozen models of plain data.
+
+Only ``python: package.module:name`` makes a pipeline run code: that of an installed module.
+"""
 
 import hashlib
 import json
@@ -6,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# What a pipeline says about itself or about speed, and what therefore changes no result.
-_SAYS_NOTHING_OF_RESULTS = {"title", "description", "batch_size"}
+from uqrestore._named import name_by_import
+
+# Fields that describe a pipeline or its speed and therefore change no result.
+_NOT_IN_RESULTS = {"title", "description", "batch_size"}
 
 
 class Model(BaseModel):
@@ -19,8 +24,9 @@ class Model(BaseModel):
 class Part(Model):
     """Something chosen by name, with options of its own written beside the name.
 
-    ``{name: ddnm, steps: 50}`` in the file is ``name="ddnm", options={"steps": 50}`` here.
-    ``registries.check_names`` holds the options against what the named thing accepts.
+    ``{name: ddnm, steps: 50}`` in the file is ``name="ddnm", options={"steps": 50}`` here, and
+    ``{python: own:method}`` is ``name="own:method"``. ``check_names`` compares the options with
+    what the named thing accepts.
     """
 
     options: dict[str, Any] = Field(default_factory=dict)
@@ -30,27 +36,28 @@ class Part(Model):
     def _gather_options(cls, raw: object) -> object:
         if not isinstance(raw, dict) or "options" in raw:
             return raw
+        raw = name_by_import(raw, "law" if "law" in cls.model_fields else "name")
         own = {key: value for key, value in raw.items() if key in cls.model_fields}
         return own | {"options": {key: raw[key] for key in raw if key not in own}}
 
 
 class MaskPart(Part):
-    """How the pattern of an operator is drawn: a law of ``operators/masks.py`` and its options.
+    """Mask pattern of an operator: a function of ``operators/masks.py`` and its options.
 
     Args:
-        law: Name of the law, such as ``cartesian``.
+        law: Name of the pattern, such as ``cartesian``.
         seed: Seed of the pattern; apart from the seed of the posterior samples, so that new
             samples keep the same acquisition.
         per_slice: Draw a new pattern for every slice, else one serves the whole scan.
     """
 
     law: str
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     per_slice: bool = False
 
 
 class OperatorPart(Part):
-    """An operator, and the law its mask is drawn from where it has one."""
+    """An operator, and the pattern of its mask if it has one."""
 
     name: str
     mask: MaskPart | None = None
@@ -66,14 +73,14 @@ class BenchmarkMethodPart(MethodPart):
     """A method of a benchmark.
 
     Args:
-        slices: Only the first so many of the benchmark's slices, for what is too dear for all.
+        slices: Number of the benchmark's slices, the first ones, for an expensive method.
     """
 
     slices: Annotated[int, Field(ge=1)] | None = None
 
 
 class Pipeline(Model):
-    """What every kind of pipeline says about itself."""
+    """Title, description and hash of every kind of pipeline."""
 
     title: str
     description: str = ""
@@ -81,6 +88,6 @@ class Pipeline(Model):
     @property
     def sha256(self) -> str:
         """Hash of all that can change a result; titles and batch sizes cannot."""
-        said = self.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_RESULTS)
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        fields = self.model_dump(mode="json", exclude=_NOT_IN_RESULTS)
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,9 @@
 """From a YAML file to a checked pipeline; every mistake names its file, line and key."""
 
+import itertools
 import os
+import re
+import reprlib
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,12 +16,17 @@ from uqrestore._text import did_you_mean
 from uqrestore.pipeline.kinds import KINDS
 from uqrestore.pipeline.parts import Pipeline
 
+LARGEST_FILE = 2**20  # bytes
+MOST_VALUES = 10_000  # keys and values, those of an alias counted each time it is used
+DEEPEST = 20  # mappings and lists within one another
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 KeyPath = tuple[str | int, ...]
 Kind = TypeVar("Kind", bound=Pipeline)
 
 
 class PipelineError(ValueError):
-    """A mistake in a pipeline file: one line with file, line, key and cure."""
+    """A mistake in a pipeline file: one line with file, line, key and correction."""
 
 
 def read_pipeline(path: str | os.PathLike[str]) -> Pipeline:
@@ -31,19 +39,19 @@ def read_pipeline(path: str | os.PathLike[str]) -> Pipeline:
         path: A YAML file.
 
     Raises:
-        PipelineError: If the file cannot be read, is no YAML, or does not say what its kind
-            wants.
+        PipelineError: If the file cannot be read, is no YAML, or does not hold what its kind
+            needs.
     """
     path = Path(path)
     raw, lines = _parse(path)
     kind = raw.get("kind")
     if kind not in KINDS:
-        said = f"{kind!r} is no kind of pipeline" if "kind" in raw else "'kind' is missing"
-        raise fault(path, lines, ("kind",), f"{said}; {can_be(kind, KINDS)}")
+        reason = f"{kind!r} is no kind of pipeline" if "kind" in raw else "'kind' is missing"
+        raise fault(path, lines, ("kind",), f"{reason}; {can_be(kind, KINDS)}")
     try:
         return KINDS[str(kind)].model_validate(raw)
     except ValidationError as error:
-        # A misspelt key is unknown, and missing under its right name: say the former.
+        # A misspelt key is unknown, and missing under its right name: report the former.
         faults = sorted(error.errors(include_url=False), key=lambda e: e["type"] == "missing")
         first = faults[0]
         text = _explain(KINDS[str(kind)], first["loc"], dict(first))
@@ -88,6 +96,8 @@ def can_be(wrong: object, names: Iterable[str]) -> str:
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise PipelineError(f"{path}: is larger than {LARGEST_FILE} bytes; is it a pipeline?")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such pipeline file; check the path.") from None
@@ -95,6 +105,9 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise PipelineError(f"{path}: is a folder; name one pipeline file in it.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path}: cannot be read as text ({error}).") from None
+    if control := CONTROL.search(text.replace("\r\n", "\n")):
+        line = 1 + text.count("\n", 0, control.start())
+        raise PipelineError(f"{path}:{line}: holds {control[0]!r}; remove control characters.")
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -103,37 +116,65 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
                 f"{path}:1: a pipeline is a mapping that starts with 'kind: restore', "
                 "'kind: train' or 'kind: benchmark'."
             )
-        lines = dict(_walk(path, node, ()))
+        lines = dict(_walk(path, node, (), itertools.count(1)))
         return loader.construct_document(node), lines
+    except PipelineError:
+        raise
+    except RecursionError:
+        raise PipelineError(f"{path}: is nested deeper than {DEEPEST} levels.") from None
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark.line + 1 if error.problem_mark else 1
         raise PipelineError(f"{path}:{at}: is not valid YAML: {error.problem}.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number or date that is none
         raise PipelineError(f"{path}: is not valid YAML: {str(error).splitlines()[0]}.") from None
     finally:
         loader.dispose()
 
 
-def _walk(path: Path, node: yaml.Node, key: KeyPath) -> Iterator[tuple[KeyPath, int]]:
-    yield key, node.start_mark.line + 1
+def _walk(
+    path: Path, node: yaml.Node, key: KeyPath, count: Iterator[int]
+) -> Iterator[tuple[KeyPath, int]]:
+    """Yield every key with its line; refuse what no pipeline holds.
+
+    An alias is followed each time it is used, so that aliases of aliases are counted in full.
+    """
+    line = node.start_mark.line + 1
+    if len(key) > DEEPEST:
+        raise PipelineError(f"{path}:{line}: is nested deeper than {DEEPEST} levels.")
+    if next(count) > MOST_VALUES:
+        raise PipelineError(f"{path}:{line}: the file holds more than {MOST_VALUES} values.")
+    yield key, line
+    if isinstance(node, yaml.ScalarNode):
+        _check_text(path, node)
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
-            yield from _walk(path, item, (*key, i))
+            yield from _walk(path, item, (*key, i), count)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for name, value in node.value:
-            inner, line = (*key, str(name.value)), name.start_mark.line + 1
+            line = name.start_mark.line + 1
+            if not isinstance(name, yaml.ScalarNode):
+                raise PipelineError(f"{path}:{line}: a key is a list or mapping; write a word.")
+            _check_text(path, name)
+            inner = (*key, str(name.value))
             if name.value in seen:
                 # YAML would let the second silently win.
                 where = ".".join(map(str, inner))
                 raise PipelineError(f"{path}:{line}: {where}: is given twice; keep one.")
             seen.add(name.value)
-            yield from _walk(path, value, inner)
+            yield from _walk(path, value, inner, count)
             yield inner, line
 
 
+def _check_text(path: Path, node: yaml.ScalarNode) -> None:
+    """Refuse control characters that are written as escapes, such as a NUL in a file name."""
+    if control := CONTROL.search(node.value):
+        line = node.start_mark.line + 1
+        raise PipelineError(f"{path}:{line}: holds {control[0]!r}; remove control characters.")
+
+
 def _explain(model: type[BaseModel], loc: KeyPath, error: dict[str, Any]) -> str:
-    """Say in plain words what pydantic found wrong at ``loc``."""
+    """Return in plain text what pydantic found wrong at ``loc``."""
     kind, got = error["type"], error["input"]
     if kind == "extra_forbidden":
         return f"there is no {loc[-1]!r} here; {can_be(loc[-1], _fields_at(model, loc[:-1]))}"
@@ -141,9 +182,9 @@ def _explain(model: type[BaseModel], loc: KeyPath, error: dict[str, Any]) -> str
         return f"{loc[-1]!r} is missing; add it."
     if kind == "model_type":
         keys = ", ".join(sorted(_fields_at(model, loc)))
-        return f"wants a mapping with keys such as {keys}, got {got!r}."
+        return f"wants a mapping with keys such as {keys}, got {reprlib.repr(got)}."
     text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{text}." if kind == "value_error" else f"{text}, got {got!r}."
+    return f"{text}." if kind == "value_error" else f"{text}, got {reprlib.repr(got)}."
 
 
 def _fields_at(model: type[BaseModel], loc: KeyPath) -> set[str]:

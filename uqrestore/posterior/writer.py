@@ -341,6 +341,8 @@ class PosteriorWriter:
         reason = "the disk is full" if error.errno in FULL_DISK else (error.strerror or str(error))
         kept = int(self._slabs.valid.sum()) if hasattr(self, "_slabs") else 0
         cure = "free some space" if error.errno in FULL_DISK else "check the disk"
+        if kept and not self._part.exists():
+            kept, reason, cure = 0, "was removed while it was written", "leave it in its place"
         message = (
             f"{self._part}: {reason}; {cure} and run the same command again ({kept} slabs are "
             "kept)."

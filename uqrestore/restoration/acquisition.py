@@ -97,7 +97,7 @@ def acquire(
     Args:
         operator: As ``pipeline.build_operator`` makes it.
         images: The slices, in file units.
-        noise_std: In network units, as a pipeline says it.
+        noise_std: In network units, as pipelines state it.
         intensity: Of the scan.
         slices: Index of every slice on the model grid.
         seed: Of the run.

@@ -1,4 +1,4 @@
-"""Fit the axial correlation of draws: how alike the noise of neighbouring slices should be."""
+"""Axial correlation of the noise of neighbouring slices, fitted to real scans."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ NEAR = 0.1
 
 @dataclass(frozen=True, eq=False)
 class AxialFit:
-    """How the variogram of draws along the axis compares with the truth's.
+    """Variogram of draws along the axis, compared with that of the truth.
 
     Attributes:
         lengths_mm: The lengths tried, rising, with ``axial_share`` 1.
@@ -50,7 +50,7 @@ class AxialFit:
 
     @property
     def reached(self) -> bool:
-        """Whether the variogram is right at every lag."""
+        """True if the variogram is right at every lag."""
         return bool((np.abs(self.ratio_found - 1) <= NEAR).all())
 
 
@@ -72,7 +72,7 @@ def fit_axial(
     lengths given; of all lengths and shares the two are taken at which the ratio at every lag is
     nearest to 1 (least squares of its logarithm), and are then tried.
 
-    The law of a single slice depends on neither, so nothing else about a pipeline changes.
+    The distribution of a single slice depends on neither, so nothing else about a pipeline changes.
     Use scans that neither prior nor pipeline were made on.
 
     Args:
@@ -104,9 +104,9 @@ def fit_axial(
             coherence = Coherence(length / volume.spacing_mm, share)
             images = _draw(volume, draws, coherence, options)
             found.append(variogram(images, volume.mask) / volume.variogram)
-            words = ", ".join(f"{value:.2f}" for value in found[-1])
-            alike = f"axial_mm {length:g}" + (f", axial_share {share:.2f}" if share < 1 else "")
-            say(f"{volume.name}: {alike}: variogram / truth's {words}")
+            ratios = ", ".join(f"{value:.2f}" for value in found[-1])
+            setting = f"axial_mm {length:g}" + (f", axial_share {share:.2f}" if share < 1 else "")
+            say(f"{volume.name}: {setting}: variogram / truth's {ratios}")
         return np.asarray(found)
 
     ratio = np.asarray([measure(float(length)) for length in tried])
@@ -181,7 +181,7 @@ def _middle(slices: tuple[int, ...], count: int | None, name: str) -> tuple[int,
     if len(chosen) <= LAGS or chosen[-1] - chosen[0] != len(chosen) - 1:
         raise ScanError(
             f"{name}: has {len(chosen)} slices with brain that are no stack of at least "
-            f"{LAGS + 1} neighbours; nothing can be said of how it changes along the axis."
+            f"{LAGS + 1} neighbours; its variogram along the axis cannot be computed."
         )
     return chosen
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore._named import find_named
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.wrapped import Counting
-from uqrestore.methods import METHODS
+from uqrestore.methods import METHODS, Method
 from uqrestore.noise import ALONE, Coherence, CoherentNoise, SampleNoise
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.check import METHOD_INPUTS, typed_options
@@ -46,7 +47,7 @@ def draw(
         FloatingPointError: If a sample holds NaN or infinity.
         ValueError: If the method wants classes by height, which the prior does not have.
     """
-    method = METHODS[part.name]
+    method = find_method(part.name)
     options = typed_options(("method",), part.name, part.options, method, METHOD_INPUTS)
     if options.get("label") == "height":
         if classes is None:
@@ -62,6 +63,12 @@ def draw(
         else SampleNoise(seed, draws, scan=scan, slices=slices)
     )
     return method(problem, counted, noise, **options), counted.calls
+
+
+def find_method(name: str) -> Method:
+    """Return a method of the registry or of the user; a plain function becomes a method."""
+    found = find_named(name, METHODS, "method")
+    return found if isinstance(found, Method) else Method(found, {})
 
 
 def chunks(items: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:

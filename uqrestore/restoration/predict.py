@@ -50,7 +50,7 @@ def reference_images(
 
 
 def predicted_moments(run: Restoration, cache: PriorCache) -> Predicted | None:
-    """Return what the pipeline's predictor says of every slice; None if it names none."""
+    """Return mean and components by the pipeline's predictor; None if it has none."""
     pipeline = run.pipeline
     if pipeline.predictor is None:
         return None

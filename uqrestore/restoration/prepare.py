@@ -125,13 +125,13 @@ def _check_operator(pipeline: RestorePipeline, scan: Input) -> None:
     if raw and part is not None and not (full and masks):
         raise ValueError(
             f"{scan.source.name} is raw k-space, which was measured already; use a pipeline "
-            "without 'operator'. (Fully sampled Cartesian k-space can be undersampled by a "
-            "masked_fourier with a mask.)"
+            "without 'operator', such as --pipeline brain-kspace. (Fully sampled Cartesian k-space "
+            "can be undersampled by a masked_fourier with a mask.)"
         )
     if not raw and pipeline.operator is None:
         raise ValueError(
-            f"{scan.source.name} is an image, so the pipeline must say how to measure it: add "
-            "'operator: {name: ...}'."
+            f"{scan.source.name} is an image, so the pipeline must state its measurement: add "
+            "'operator: {name: ...}', or use one that does, such as --pipeline brain-cs4-ssd."
         )
 
 

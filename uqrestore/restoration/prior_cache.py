@@ -10,6 +10,9 @@ from uqrestore.pipeline import RestorePipeline
 from uqrestore.zoo import load_card, load_prior, locate
 from uqrestore.zoo.card import PriorCard
 
+WEIGHTS = ("prior", "predictor", "predictor_base", "baseline")
+"""Keys of a pipeline that name weights."""
+
 
 def load_denoiser(name: str, device: str = "cpu") -> tuple[Denoiser, PriorCard]:
     """Return a prior of the zoo, ready on a device, and its card.
@@ -56,8 +59,7 @@ def weights_of(pipeline: RestorePipeline) -> dict[str, tuple[str, str]]:
     The hash is that of the card, or where the card has none that of the file. The name is without
     its folder.
     """
-    keys = ("prior", "predictor", "predictor_base", "baseline")
-    named = {key: getattr(pipeline, key) for key in keys}
+    named = {key: getattr(pipeline, key) for key in WEIGHTS}
     return {
         key: (Path(name).name, load_card(name).sha256 or sha256(locate(name)))
         for key, name in named.items()

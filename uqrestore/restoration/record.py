@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore._named import source_of
 from uqrestore._version import __version__
 from uqrestore.conformal.scope import Setting
 from uqrestore.diagnostics.scenes import scene_keys
+from uqrestore.networks.weights import sha256
 from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import PosteriorPlan
@@ -120,6 +122,7 @@ class Restoration:
             "pipeline": pipeline.model_dump(mode="json") | bare | {"noise_std": self.noise_std},
             "pipeline_sha256": pipeline.sha256,
             **{key: {"name": name, "sha256": digest} for key, (name, digest) in weights.items()},
+            **({"code": code} if (code := code_of(pipeline)) else {}),
             "scan": {
                 "name": source.name,
                 "sha256": source.sha256,
@@ -167,6 +170,8 @@ def fingerprint(
         "slices": chosen,
         "resample": resample,
     }
+    if code := code_of(pipeline):
+        facts["code"] = code
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -174,6 +179,16 @@ def _origin(pipeline: RestorePipeline, prepared: PreparedScan) -> str:
     if prepared.kspace is None:
         return "simulated from the magnitude image of the scan"
     return "as measured" if pipeline.operator is None else "as measured, then undersampled"
+
+
+def code_of(pipeline: RestorePipeline) -> dict[str, str]:
+    """Return the SHA-256 of every module of the user that a pipeline imports from, by name."""
+    operator = pipeline.operator
+    names = [pipeline.method.name]
+    if operator is not None:
+        names += [operator.name, *([] if operator.mask is None else [operator.mask.law])]
+    sources = {name: source_of(name) for name in names}
+    return {name: sha256(path) for name, path in sources.items() if path is not None}
 
 
 def _observed(acquisition: Acquisition) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

@@ -40,7 +40,7 @@ SUMMARY_VOLUMES = 7  # figures, and the intervals of a guarantee, are made of wh
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a restoration has come.
+    """Progress of a restoration.
 
     Attributes:
         slices: Slices to restore.
@@ -65,7 +65,7 @@ def restore(
     progress: Callable[[Progress], None] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Path:
-    """Measure the slices of a scan as the pipeline says and write their posterior.
+    """Measure the slices of a scan as the pipeline states, and write their posterior.
 
     What is written grows in ``out`` + ``.part``; an interrupted run leaves it there, and the same
     call resumes it, to the same numbers as an uninterrupted run.

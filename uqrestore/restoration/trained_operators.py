@@ -21,7 +21,7 @@ SLACK = 0.1  # relative, of that range and of the noise
 
 @dataclass(frozen=True)
 class _Kind:
-    """What is compared of an operator: its name, how much it measures, whole lines or points."""
+    """Compared features of an operator: name, measured share, whole lines or points."""
 
     name: str
     share: float

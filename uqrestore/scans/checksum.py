@@ -34,13 +34,20 @@ def input_sha256(path: Path) -> str:
     return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
-def input_identity(path: Path, mask: Path | None = None, volume: int | None = None) -> str:
+def input_identity(
+    path: Path,
+    mask: Path | None = None,
+    volume: int | None = None,
+    noise_std: float | None = None,
+    coils: int | None = None,
+) -> str:
     """Return the ``Scan.identity`` of files without parsing them.
 
     Raises:
         ScanError: If a file cannot be read.
     """
-    return identify(input_sha256(path), "" if mask is None else input_sha256(mask), volume)
+    mask_sha256 = "" if mask is None else input_sha256(mask)
+    return identify(input_sha256(path), mask_sha256, volume, noise_std, coils)
 
 
 def printable(text: str) -> str:

@@ -161,9 +161,8 @@ class Scan:
         source = self.source
         if not source.sha256:
             return f"key {self.key:016x}"
-        options = {"noise": source.noise_std, "coils": source.coils}
-        given = "".join(f" {key} {value!r}" for key, value in options.items() if value is not None)
-        return identify(source.sha256, source.mask_sha256, source.volume) + given
+        mask = source.mask_sha256
+        return identify(source.sha256, mask, source.volume, source.noise_std, source.coils)
 
     def strip(self) -> "Scan":
         """Return the scan with everything outside the mask set to its darkest value."""
@@ -171,9 +170,17 @@ class Scan:
         return replace(self, voxels=voxels)
 
 
-def identify(sha256: str, mask_sha256: str, volume: int | None) -> str:
-    """Return the identifier of an input: hashes of its files and the volume."""
-    return f"sha256 {sha256} mask {mask_sha256 or None} volume {volume}"
+def identify(
+    sha256: str,
+    mask_sha256: str,
+    volume: int | None,
+    noise_std: float | None = None,
+    coils: int | None = None,
+) -> str:
+    """Return the identifier of an input: hashes of its files and options of reading."""
+    options = {"noise": noise_std, "coils": coils}
+    given = "".join(f" {key} {value!r}" for key, value in options.items() if value is not None)
+    return f"sha256 {sha256} mask {mask_sha256 or None} volume {volume}{given}"
 
 
 def scan_from_array(

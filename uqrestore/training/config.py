@@ -4,14 +4,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from uqrestore._named import name_by_import
 from uqrestore.training.data_config import Count, DataConfig, Part, Positive, Share
 
 
 class NetworkConfig(Part):
-    """A backbone of ``uqrestore.networks.BACKBONES`` and its keyword options."""
+    """A backbone of ``uqrestore.networks.BACKBONES`` and its keyword options.
+
+    ``python: package.module:name`` instead of the name takes a backbone of the user.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str = "hdit"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_import(cls, raw: object) -> object:
+        return name_by_import(raw, "name") if isinstance(raw, dict) else raw
 
     @property
     def options(self) -> dict[str, Any]:

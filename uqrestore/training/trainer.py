@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from uqrestore._named import find_named
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
 from uqrestore.networks import BACKBONES
@@ -31,14 +32,10 @@ VALIDATION_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 def build_denoiser(config: TrainConfig) -> NetworkDenoiser:
     """Build the network of a configuration with its seeded initial weights."""
-    if config.network.name not in BACKBONES:
-        raise ValueError(
-            f"network.name {config.network.name!r} is unknown; it can be "
-            f"{', '.join(sorted(BACKBONES))}."
-        )
+    backbone = find_named(config.network.name, BACKBONES, "backbone")
     with torch.random.fork_rng(devices=[]):
         torch.random.set_rng_state(torch.Generator().manual_seed(config.seed).get_state())
-        network = BACKBONES[config.network.name](config.data.shape, **config.network.options)
+        network = backbone(config.data.shape, **config.network.options)
     return NetworkDenoiser(network, Preconditioning(config.loss.sigma_data))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from torch import nn
 
+from uqrestore._named import find_named
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import WeightsError, load_json, load_tensors, sha256
@@ -109,8 +110,10 @@ def build_network(card: PriorCard) -> NetworkDenoiser:
     assert card.network is not None
     assert card.sigma_data is not None
     try:
-        network: nn.Module = BACKBONES[card.network.name](card.in_shape, **card.network.extra)
-    except (KeyError, TypeError) as error:
+        network: nn.Module = find_named(card.network.name, BACKBONES, "backbone")(
+            card.in_shape, **card.network.extra
+        )
+    except (TypeError, ValueError) as error:
         raise WeightsError(
             f"card of {card.name}: its network cannot be built ({error}); fetch or train it again."
         ) from None
