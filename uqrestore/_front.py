@@ -126,6 +126,7 @@ def report(
     out: AnyPath | None = None,
     *,
     labels: AnyPath | None = None,
+    names: str | None = None,
     threshold: float | None = None,
     overwrite: bool = False,
 ) -> "Written":
@@ -135,6 +136,8 @@ def report(
         posterior: The file, or what ``open`` or ``restore`` returned.
         out: The HTML file, or the folder it goes to; None puts it beside the posterior file.
         labels: NIfTI of numbered regions, on the grid of the scan that was restored.
+        names: Names of the numbers: ``dlmuse``, ``freesurfer`` or a table; None takes a table
+            beside the labels.
         threshold: Intensity; the page states how probable it is that a region exceeds it.
         overwrite: Replace what is there.
 
@@ -146,7 +149,7 @@ def report(
         FileExistsError: If the report exists.
     """
     opened = posterior if isinstance(posterior, OpenPosterior) else open_file(Path(posterior))
-    return opened.report(out, labels=labels, threshold=threshold, overwrite=overwrite)
+    return opened.report(out, labels=labels, names=names, threshold=threshold, overwrite=overwrite)
 
 
 def evaluate(files: AnyPath | Sequence[AnyPath], *, level: float = 0.01) -> "Evaluation":

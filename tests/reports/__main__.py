@@ -1,10 +1,13 @@
 """Measure the report, and make the pictures of the documentation.
 
-python -m tests.reports measure              time and size of a 64 x 64 x 40 report
-python -m tests.reports pictures DEMO FOLDER  report.png and explorer.png of a posterior file
+python -m tests.reports measure               time, memory and size of reports of large posteriors
+python -m tests.reports memory X Y Z DRAWS     time and memory of one report
+python -m tests.reports pictures DEMO FOLDER   report.png and explorer.png of a posterior file
 """
 
 import dataclasses
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,39 +24,58 @@ from uqrestore.reports.page import write_report
 from uqrestore.scans.grid import Grid
 from uqrestore.scans.placement import Placement
 
-SHAPE, DRAWS, COMPONENTS = (64, 64, 40), 16, 5
+SMALL, LARGE, DRAWS, COMPONENTS = (64, 64, 40), (256, 256, 180), 16, 5
 
 
 def measure() -> None:
-    """Print seconds, megabytes and milliseconds of a report of a large posterior."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = large(Path(folder) / "large.posterior.h5")
+    """Print seconds, memory, megabytes and milliseconds of reports of large posteriors."""
+    for shape in (SMALL, LARGE):
+        arguments = map(str, (*shape, DRAWS))
+        command = [sys.executable, "-m", "tests.reports", "memory", *arguments]
+        sys.stdout.write(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    with tempfile.TemporaryDirectory() as folder, launch() as browser:
+        page = write_report(large(Path(folder) / "large.posterior.h5", SMALL, DRAWS)).page
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
         start = time.perf_counter()
+        tab.goto(page.as_uri())
+        tab.wait_for_selector("html[data-ready=yes]")
+        say(f"  opens in    {time.perf_counter() - start:.1f} s")
+        tab.locator("#component-0").focus()
+        times = []
+        for _ in range(30):
+            tab.keyboard.press("ArrowRight")
+            times.append(tab.evaluate("uqreport.lastMilliseconds()"))
+        say(f"  slider      {np.median(times):.1f} ms, at most {max(times):.1f} ms")
+
+
+def memory(shape: tuple[int, int, int], draws: int) -> None:
+    """Print seconds and the peak of the memory of one report, beside that of an empty process."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.reports", "write", folder, *map(str, shape)]
+        subprocess.run([*command, str(draws)], check=True)
+        path = Path(folder) / "large.posterior.h5"
+        import torch  # noqa: F401  (its own memory does not count)
+
+        before, start, clock = peak(), time.process_time(), time.perf_counter()
         page = write_report(path).page
-        say(f"report of {SHAPE} x {DRAWS} draws, {COMPONENTS} components")
-        say(f"  made in     {time.perf_counter() - start:.1f} s")
+        say(f"report of {shape} x {draws} draws, {COMPONENTS} components")
+        seconds, wall = time.process_time() - start, time.perf_counter() - clock
+        say(f"  made in     {seconds:.1f} s of one core, {wall:.1f} s on the clock")
+        say(f"  memory      {peak() - before:.0f} MiB more, {peak():.0f} MiB in all")
         say(f"  size        {page.stat().st_size / 1e6:.1f} MB")
-        with launch() as browser:
-            tab = browser.new_page(viewport={"width": 1280, "height": 900})
-            start = time.perf_counter()
-            tab.goto(page.as_uri())
-            tab.wait_for_selector("html[data-ready=yes]")
-            say(f"  opens in    {time.perf_counter() - start:.1f} s")
-            tab.locator("#component-0").focus()
-            times = []
-            for _ in range(30):
-                tab.keyboard.press("ArrowRight")
-                times.append(tab.evaluate("uqreport.lastMilliseconds()"))
-            say(f"  slider      {np.median(times):.1f} ms, at most {max(times):.1f} ms")
 
 
-def large(path: Path) -> Path:
-    """Write a posterior of smooth random fields; its numbers mean nothing."""
+def peak() -> float:
+    """Return the largest resident memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def large(path: Path, shape: tuple[int, int, int], draws: int) -> Path:
+    """Write a posterior of white noise on smooth images; its numbers mean nothing."""
     random = np.random.default_rng(0)
-    columns, rows, slices = SHAPE
-    affine = np.diag([3.0, 3.0, 3.0, 1.0])
-    grid = Grid((columns, rows, slices), affine)
-    plan = example_plan(draws=DRAWS, slices=(0,), shape=(rows, columns))
+    columns, rows, slices = shape
+    grid = Grid(shape, np.diag([3.0, 3.0, 3.0, 1.0]))
+    plan = example_plan(draws=draws, slices=(0,), shape=(rows, columns))
     unchanged = plan.placement.orientation
     y = random.normal(500, 50, (slices, 1, rows, columns)).astype(np.float32)
     plan = dataclasses.replace(
@@ -65,8 +87,8 @@ def large(path: Path) -> Path:
     )
     with PosteriorWriter(path, plan) as writer:
         for k in plan.slices:
-            noise = random.normal(0, 50, (DRAWS, 1, 1, rows, columns)).astype(np.float32)
-            writer.write(range(DRAWS), [k], y[k] + noise)
+            noise = random.normal(0, 50, (draws, 1, 1, rows, columns)).astype(np.float32)
+            writer.write(range(draws), [k], y[k] + noise)
         return writer.finish(writer.summarise(components=COMPONENTS))
 
 
@@ -106,6 +128,10 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["measure"]:
             measure()
+        case ["memory", x, y, z, draws]:
+            memory((int(x), int(y), int(z)), int(draws))
+        case ["write", folder, x, y, z, draws]:
+            large(Path(folder) / "large.posterior.h5", (int(x), int(y), int(z)), int(draws))
         case ["pictures", posterior_file, target]:
             pictures(Path(posterior_file), Path(target))
         case _:

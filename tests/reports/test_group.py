@@ -65,4 +65,4 @@ def test_the_command_writes_pages_beside_the_files(folder: Path) -> None:
 def test_the_command_names_what_it_could_not_report(folder: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", str(folder / "broken.h5"), "-o", str(tmp_path)])
     assert done.exit_code == 2
-    assert "broken.h5: is no posterior file" in done.output
+    assert "broken.h5: is not an HDF5 file or is damaged" in done.output

@@ -1,4 +1,4 @@
-"""Reports of posterior files."""
+"""Command `report`: HTML pages from posterior files alone."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +18,21 @@ def report(
         Path | None,
         typer.Option(help="NIfTI of numbered regions, on the grid of the scan that was restored."),
     ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the regions: dlmuse, freesurfer or a table (number and name a line); "
+            "else a table beside the labels."
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Intensity: how probable is it that a region's mean exceeds it?"),
+        typer.Option(help="Intensity: the page states how probable a region's mean exceeds it."),
     ] = None,
     *,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write one self-contained page a posterior file, and one over all of them."""
+    """Write one self-contained page per posterior file, and one that compares them."""
     with one_line_faults():
         from uqrestore.reports.group import write_reports
 
@@ -33,6 +40,7 @@ def report(
             paths,
             folder,
             labels=labels,
+            names=names,
             threshold=threshold,
             overwrite=overwrite,
             done=lambda page: say(f"report: {page}"),

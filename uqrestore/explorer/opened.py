@@ -193,6 +193,7 @@ class OpenPosterior(PosteriorFile):
         out: str | PathLike[str] | None = None,
         *,
         labels: str | PathLike[str] | None = None,
+        names: str | None = None,
         threshold: float | None = None,
         overwrite: bool = False,
     ) -> "Written":
@@ -201,6 +202,8 @@ class OpenPosterior(PosteriorFile):
         Args:
             out: The HTML file, or the folder it goes to; None puts it beside the posterior file.
             labels: NIfTI of numbered regions, on the grid of the scan that was restored.
+            names: Names of the numbers: ``dlmuse``, ``freesurfer`` or a table; None takes a table
+                beside the labels.
             threshold: Intensity; the page states how probable it is that a region exceeds it.
             overwrite: Replace what is there.
 
@@ -214,6 +217,7 @@ class OpenPosterior(PosteriorFile):
             self.path,
             None if out is None else Path(out),
             labels=None if labels is None else Path(labels),
+            names=names,
             threshold=threshold,
             overwrite=overwrite,
         )

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uqrestore.reports.window import grey_window, top_of
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from uqrestore.explorer.opened import OpenPosterior
 
-PERCENTILE = 99.5
 SHOWN_COMPONENTS = 3
 Panel = tuple[str, np.ndarray, str, float, float]
 
@@ -28,12 +29,12 @@ def panels(posterior: "OpenPosterior", z: int, components: int) -> list[Panel]:
     mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
     found = [
         _image("mean", mean),
-        ("standard deviation", std, "cividis", 0.0, float(np.percentile(std, PERCENTILE))),
+        ("standard deviation", std, "cividis", 0.0, top_of(std)),
     ]
     for k in range(min(components, posterior.component_count)):
         step = posterior.components.isel(component=k, z=z).values
         step = step * float(posterior.component_std[k, z])
-        top = float(np.percentile(np.abs(step), PERCENTILE)) or 1.0
+        top = top_of(step)
         found.append((f"component {k + 1}, one std", step, "PuOr_r", -top, top))
     return found
 
@@ -77,5 +78,4 @@ def strip(posterior: "OpenPosterior", z: int) -> "Figure":
 
 
 def _image(title: str, image: np.ndarray) -> Panel:
-    high = float(np.percentile(image, PERCENTILE))
-    return title, image, "gray", float(np.percentile(image, 1)), high
+    return title, image, "gray", *grey_window(image)

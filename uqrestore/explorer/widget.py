@@ -73,6 +73,7 @@ class Explorer(anywidget.AnyWidget):
 def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], bytes]:
     """Return what the browser needs of a slice: plain values, and arrays as bytes."""
     from uqrestore.reports.pictures import colours
+    from uqrestore.reports.window import grey_window, top_of
 
     mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
     count = posterior.component_count
@@ -100,9 +101,9 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         "x": coordinates["x"].values.tolist(),
         "y": coordinates["y"].values.tolist(),
         "zmm": float(coordinates["z"][z]),
-        "window": [float(np.percentile(mean, 1)), float(np.percentile(mean, 99.5))],
-        "stdTop": float(np.percentile(std, 99.5)),
-        "stepTop": float(2 * np.percentile(np.abs(steps), 99.5)) if count else 1.0,
+        "window": list(grey_window(mean)),
+        "stdTop": top_of(std),
+        "stepTop": 2 * top_of(steps) if count else 1.0,
         "colours": colours(),
     }
     return json.loads(json.dumps(meta)), arrays.tobytes()

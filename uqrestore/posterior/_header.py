@@ -67,8 +67,7 @@ class PosteriorHeader:
     @property
     def stem(self) -> str:
         """Name of the file without its suffixes."""
-        name = self.path.name.removesuffix(".part")
-        return name.removesuffix(".h5").removesuffix(".posterior") or "posterior"
+        return file_stem(self.path)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -142,6 +141,12 @@ class PosteriorHeader:
         if not isinstance(content, dict):
             raise PosteriorError(f"{self.path}: its attribute {name} is not readable.")
         return content
+
+
+def file_stem(path: Path) -> str:
+    """Return the name of a posterior file without its suffixes."""
+    name = path.name.removesuffix(".part").removesuffix(".h5").removesuffix(".posterior")
+    return name or "posterior"
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401  (attributes come as any type)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uqrestore._files import atomic
+from uqrestore.posterior._header import file_stem
 from uqrestore.posterior.dicom_maps import header_of, read_maps, study_of
 from uqrestore.posterior.dicom_objects import parametric_map, series_images
 from uqrestore.posterior.errors import PosteriorError
@@ -51,7 +52,7 @@ def export_dicom(
         raise PosteriorError(f"--dicom {kind}: it can be {', '.join(KINDS)}.")
     _need_highdicom()
     study = study_of(source)
-    stem = path.name.removesuffix(".h5").removesuffix(".posterior")
+    stem = file_stem(path)
     written: list[Path] = []
     folder.mkdir(parents=True, exist_ok=True)
     for number, item in enumerate(read_maps(path, maps)):

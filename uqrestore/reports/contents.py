@@ -1,17 +1,20 @@
-"""What a report shows of a posterior file."""
+"""Contents of a posterior file as a report shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from uqrestore.posterior._hdf5 import dimensions, reading
+from uqrestore.posterior.view import PosteriorFile, shown_channel
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Volume = Float[np.ndarray, "z y x"]
-TITLES = {"truth": "truth", "zero_filled": "zero-filled", "linear_mmse": "linear MMSE"}
+TITLES = {"truth": "reference", "zero_filled": "zero-filled", "linear_mmse": "linear MMSE"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,65 +22,70 @@ class Contents:
     """A posterior file as a report sees it; of images with several channels, the first.
 
     Attributes:
-        path: The file.
-        root: Attributes of the root, as text.
-        provenance: How the file came about.
-        scope: Verdict on whether the prior was made for such scans; None if not stated.
+        file: The file.
+        provenance: How the file was made.
+        scope: Verdict on whether the prior was trained for such scans; None if not stated.
         figures: Numbers that the file states about itself.
+        rows: Position in the file of every slice shown.
+        slices: Index of every slice shown on the model's grid.
         z: Position of every slice, mm.
         y: Position of every row, mm.
         x: Position of every column, mm.
-        slices: Index of every slice on the model's grid.
         affine: Voxel (column, row, slice of the grid) to RAS+ mm.
-        unit: Of all images.
-        planned: Draws the run will make.
         valid: Draws that are written, by (draw, slice).
         interval: Name of the level of the pixels' intervals, such as ``88.2 %``.
         interval_level: Exact coverage of an ideal sampler; None where it is not known.
         maps: ``mean``, ``std``, ``low``, ``high`` (ends of the intervals) and what ``/reference``
             holds.
-        components: Directions of unit norm, (component, z, y, x).
-        component_std: Standard deviation along each, (component, z).
-        explained: Share of the variance along each.
-        mask: Where the object is.
-        has_mask: Whether the file says so; else the mask is everywhere.
-        stats: Numbers of every draw of every slice.
-        timing: ``nfe`` and ``wall_s`` of every draw, where stated.
-        noise_std: Of the measurement; None if not stated.
-        operator: Registry name of the operator; empty if not stated.
-        guarantee: Calibrated promise about ``promised``, if the file holds one.
-        promised: Lower and upper ends of the intervals that keep it.
-        missing: What is not there, and what to do about it; for people.
+        component_std: Standard deviation along each component, (component, z).
+        explained: Share of the variance along each component.
+        mask: Voxels of the object.
+        has_mask: True if the file holds the mask; else it is True everywhere.
+        noise_std: Noise of the measurement; None if not stated.
+        guarantee: Calibrated guarantee about ``guaranteed``, if the file holds one.
+        guaranteed: Lower and upper ends of the intervals that keep it.
+        missing: What the file lacks, and what to do about it.
     """
 
-    path: Path
-    root: Mapping[str, str]
+    file: PosteriorFile
     provenance: Mapping[str, Any]
     scope: Mapping[str, Any] | None
     figures: Mapping[str, float]
+    rows: np.ndarray
+    slices: np.ndarray
     z: Float[np.ndarray, " z"]
     y: Float[np.ndarray, " y"]
     x: Float[np.ndarray, " x"]
-    slices: np.ndarray
     affine: Float[np.ndarray, "4 4"]
-    unit: str
-    planned: int
     valid: Bool[np.ndarray, "draw z"]
     interval: str
     interval_level: float | None
     maps: Mapping[str, Volume]
-    components: Float[np.ndarray, "component z y x"]
     component_std: Float[np.ndarray, "component z"]
     explained: Float[np.ndarray, " component"]
     mask: Bool[np.ndarray, "z y x"]
     has_mask: bool
-    stats: Mapping[str, np.ndarray]
-    timing: Mapping[str, np.ndarray]
     noise_std: np.ndarray | None
-    operator: str
     guarantee: Mapping[str, Any] | None
-    promised: tuple[Volume, Volume] | None
+    guaranteed: tuple[Volume, Volume] | None
     missing: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.file.path
+
+    @property
+    def unit(self) -> str:
+        """Unit of all images."""
+        return self.file.unit
+
+    @property
+    def planned(self) -> int:
+        """Number of draws of the run; a file may keep fewer."""
+        node = self.file.tree.children.get("estimate")
+        stated = 0 if node is None else int(np.ravel(node.attrs.get("draws", 0))[0])
+        return stated or len(self.valid)
 
     @property
     def draws(self) -> tuple[int, ...]:
@@ -85,27 +93,42 @@ class Contents:
         return tuple(int(j) for j in np.flatnonzero(self.valid.all(axis=1)))
 
     @property
-    def complete(self) -> bool:
-        """Whether the run that wrote the file came to its end."""
-        return self.root.get("status") == "complete"
+    def has_images(self) -> bool:
+        """True if there is a slice to show."""
+        return self.maps["mean"].size > 0
 
     @property
-    def stem(self) -> str:
-        """Name of the file without its endings."""
-        name = self.path.name.removesuffix(".part")
-        return name.removesuffix(".h5").removesuffix(".posterior") or "posterior"
+    def operator(self) -> str:
+        """Registry name of the operator; empty if not stated."""
+        node = self.file.tree.children.get("operator")
+        return "" if node is None else str(node.attrs.get("class", ""))
 
-    def draw(self, index: int) -> Volume:
-        """Read one draw, of the slices shown."""
-        with reading(self.path) as file:
-            images = file["/posterior/image"]
-            axes = dimensions(images)
-            values = images[(0, index, 0) if "channel" in axes else (0, index)]
-        wanted = np.isin(np.arange(len(values)), self._rows)
-        return np.asarray(values, np.float32)[wanted]
+    def draw(self, index: int, at: Sequence[int] | slice = slice(None)) -> Volume:
+        """Read one draw, of all slices shown or of those at some positions."""
+        images = shown_channel(self.file["posterior/image"]).isel(chain=0, draw=index)
+        return as_volume(images.isel(z=_compact(self.rows[at])))
 
-    @property
-    def _rows(self) -> np.ndarray:
-        with reading(self.path) as file:
-            every = np.asarray(file["/slice"][...])
-        return np.flatnonzero(np.isin(every, self.slices))
+    def directions(
+        self, at: Sequence[int] | slice = slice(None)
+    ) -> Float[np.ndarray, "component z y x"]:
+        """Read the components, of unit norm in each slice, at some positions of slices shown."""
+        if not len(self.component_std):
+            return np.zeros((0, len(self.rows[at]), len(self.y), len(self.x)), np.float32)
+        return as_volume(self.file.components.isel(z=_compact(self.rows[at])))
+
+    def number(self, place: str) -> float | None:
+        """Return the largest of some numbers of the draws, such as their calls; None if missing."""
+        values = self.file.find(place)
+        return None if values is None or not values.size else float(np.nanmax(values.values))
+
+
+def as_volume(values: "xr.DataArray") -> np.ndarray:
+    """Load a variable as float32."""
+    return values.values.astype(np.float32, copy=False)
+
+
+def _compact(rows: np.ndarray) -> slice | np.ndarray:
+    """Return consecutive rows as a slice, which HDF5 reads many times faster."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows

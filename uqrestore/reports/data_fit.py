@@ -1,15 +1,17 @@
-"""How well draws explain the measurement, worked out again from the operator in the file."""
+"""Data fit of the draws, computed again from the operator and the measurement in the file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
-from uqrestore.posterior._hdf5 import UNREADABLE, dimensions, reading, short
+from uqrestore.posterior._hdf5 import UNREADABLE, short
 from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.open import read_operator
 from uqrestore.reports.contents import Contents
+
+AT_ONCE = 8  # slices: memory then does not grow with the volume
+TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,42 +19,42 @@ class DataFit:
     r"""Misfits between images and the measurement.
 
     With noise the number is :math:`\chi^2 = \|A x - y\|^2 / \sigma^2` over the count of real
-    measurements, about 1 for draws of the posterior, since (draw, y) has the law of (truth, y).
-    See docs/maths.md, eq. (10). Without noise it is :math:`\|A x - y\| / \|y\|`, which should be
-    zero to rounding.
+    measurements, about 1 for draws of the posterior, since (draw, y) and (truth, y) have one
+    distribution. See docs/maths.md, eq. (10). Without noise it is :math:`\|A x - y\| / \|y\|`,
+    which is zero to rounding. Squares are of float64, so images of any unit are safe.
 
     Attributes:
-        noisy: Which of the two it is.
-        draws: Of every draw, over all slices.
+        noisy: True for a chi-square, False for a relative misfit.
+        draws: Number of every draw, over all slices.
         gram: For every slice, inner products of :math:`A m - y` and of :math:`A v_k \sigma_k`, so
             that the misfit of :math:`m + \sum_k a_k \sigma_k v_k` is a quadratic form of
-            :math:`(1, a)`; docs/maths.md, eq. (9).
-        scale: What the quadratic form is divided by, of every slice.
+            :math:`(1, a)`; docs/maths.md, eq. (9). Divided so that the form is the chi-square per
+            measurement, or the square of the relative misfit.
         measurements: Count of real measurements, all slices.
-        chance: Probability of a chi-square as far from its mean as the first draw's, with noise.
+        p_value: Probability of a chi-square as far from its mean as that of the first draw; None
+            without noise.
         residual: Size of :math:`A m - y` where it was measured, an image of every slice, or None
             if the measurement is no image.
     """
 
     noisy: bool
     draws: Float[np.ndarray, " draw"]
-    gram: Float[np.ndarray, "z n n"]
-    scale: Float[np.ndarray, " z"]
+    gram: Float64[np.ndarray, "z n n"]
     measurements: int
-    chance: float | None
+    p_value: float | None
     residual: Float[np.ndarray, "z row column"] | None
 
     @property
     def typical(self) -> float:
-        """Of a draw: the median with noise, the largest without."""
+        """Number of a typical draw with noise, of the worst draw without."""
         return float(np.median(self.draws) if self.noisy else self.draws.max())
 
     @property
-    def words(self) -> str:
-        """The number with its meaning."""
+    def summary(self) -> str:
+        """The number and its target."""
         if self.noisy:
-            return f"chi-square per measurement {self.typical:.3g} (1 is right)"
-        return f"||Ax - y|| / ||y|| at most {self.typical:.1e} (0 is right)"
+            return f"chi-square per measurement {self.typical:.3g} (target 1)"
+        return f"relative misfit ||Ax - y|| / ||y|| at most {self.typical:.1e} (target 0)"
 
     @property
     def grade(self) -> str:
@@ -67,84 +69,110 @@ def measure_data_fit(contents: Contents, draws: Sequence[int]) -> DataFit | str:
     """Apply the operator of the file to its mean, its components and its draws.
 
     Args:
-        contents: Of the file.
-        draws: Which draws.
+        contents: Contents of the file.
+        draws: Draws to measure.
 
     Returns:
-        The misfits, or why they cannot be worked out.
+        The misfits, or why they cannot be computed.
     """
-    import torch
-
     if not draws or not contents.slices.size:
         return "There is no draw to compare with the measurement."
-    with reading(contents.path) as file:
-        images = file["/posterior/image"]
-        if "channel" in dimensions(images):
-            return "The fit of images with several channels is not worked out here."
+    if contents.file.channels > 1:
+        return "The data fit of images with several channels is not computed here."
     try:
-        operator = read_operator(contents.path)
-        y, rows = _measurement(contents)
+        blocks = list(_blocks(contents, draws))
     except (PosteriorError, LookupError, *UNREADABLE) as error:
         return f"The operator of the file cannot be applied ({short(error)})."
-
-    if operator.problem_shape:
-        operator = operator.select(list(rows))
-    measured = torch.as_tensor(y)
-    axes = tuple(range(1, measured.ndim))
-
-    def forward(volume: np.ndarray) -> torch.Tensor:
-        return operator(torch.as_tensor(np.ascontiguousarray(volume))[:, None])
-
-    try:
-        mean = forward(contents.maps["mean"]) - measured
-    except (ValueError, RuntimeError) as error:
-        return f"The operator of the file cannot be applied ({short(error)})."
-    steps = contents.components * contents.component_std[..., None, None].astype(np.float32)
-    vectors = torch.stack([mean, *(forward(step) for step in steps)], dim=1).flatten(2).double()
-    gram = (vectors @ vectors.mT).numpy()
-    misfit = np.stack(
-        [(forward(contents.draw(j)) - measured).double().square().sum(axes).numpy() for j in draws]
-    )
-
-    weights = operator.row_mask
-    count = torch.ones_like(measured) if weights is None else weights.expand_as(measured).float()
-    per_slice = count.sum(axes).numpy()
-    noise = np.broadcast_to(_noise(contents, rows).astype(np.float64), len(rows))
-    noisy = bool((noise > 0).all())
-    if noisy:
-        scale = noise**2 * per_slice
-        total = (misfit / noise**2).sum(axis=1)
-        values = total / per_slice.sum()
-        chance = _chance(float(total[0]), float(per_slice.sum()))
-    else:
-        scale = measured.double().square().sum(axes).numpy().clip(min=np.finfo(np.float64).tiny)
-        values = np.sqrt(misfit.sum(axis=1) / scale.sum())
-        chance = None
+    noisy = all(block.noisy for block in blocks)
+    count = np.concatenate([block.count for block in blocks])
+    size = np.concatenate([block.size for block in blocks])
+    weight = count if noisy else (size / max(size.max(), TINY)) ** 2
+    squares = np.concatenate([block.squares for block in blocks], axis=1)
+    values = (squares * weight).sum(axis=1) / max(weight.sum(), TINY)
+    measurements = int(count.sum())
+    residuals = [block.residual for block in blocks if block.residual is not None]
     return DataFit(
         noisy=noisy,
-        draws=values,
-        gram=gram,
-        scale=scale,
-        measurements=int(per_slice.sum()),
-        chance=chance,
-        residual=_as_image(mean.numpy()),
+        draws=values if noisy else np.sqrt(values),
+        gram=np.concatenate([block.gram for block in blocks]),
+        measurements=measurements,
+        p_value=_p_value(float(values[0]) * measurements, measurements) if noisy else None,
+        residual=np.concatenate(residuals) if len(residuals) == len(blocks) else None,
     )
 
 
-def _measurement(contents: Contents) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``y`` of the slices shown, and which slices of the file they are."""
-    with reading(contents.path) as file:
-        every = np.asarray(file["/slice"][...])
-        rows = np.flatnonzero(np.isin(every, contents.slices))
-        return np.asarray(file["/observed_data/y"][...])[rows], rows
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Misfits of some slices, as multiples of ``size``.
+
+    Attributes:
+        noisy: True if every slice has noise.
+        count: Real measurements of each slice.
+        size: Expected norm of the noise of a slice; of its measurement where there is no noise.
+        squares: Squared misfit of every draw of each slice.
+        gram: Inner products of the misfit of the mean and of the measured components.
+        residual: Size of the misfit of the mean as images, in the unit of the measurement.
+    """
+
+    noisy: bool
+    count: Float64[np.ndarray, " z"]
+    size: Float64[np.ndarray, " z"]
+    squares: Float64[np.ndarray, "draw z"]
+    gram: Float64[np.ndarray, "z n n"]
+    residual: Float[np.ndarray, "z row column"] | None
 
 
-def _noise(contents: Contents, rows: np.ndarray) -> np.ndarray:
-    noise = np.zeros(()) if contents.noise_std is None else contents.noise_std
-    return noise[rows] if noise.ndim else noise
+def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
+    """Measure a few slices at a time."""
+    import torch
+
+    whole = contents.file.operator()
+    # As a plain variable: its name is also that of the coordinate of rows.
+    measured = contents.file["observed_data/y"].variable
+    noise = np.broadcast_to(_noise(contents), len(contents.slices))
+    for start in range(0, len(contents.slices), AT_ONCE):
+        at = slice(start, min(start + AT_ONCE, len(contents.slices)))
+        rows = contents.rows[at]
+        operator = whole.select(rows.tolist()) if whole.problem_shape else whole
+        y = torch.as_tensor(measured.isel(z=rows).values)
+
+        def forward(images: np.ndarray) -> np.ndarray:
+            image = torch.as_tensor(np.ascontiguousarray(images, np.float32))[:, None]
+            return operator(image).double().numpy()  # noqa: B023  (called in this turn)
+
+        sampled = torch.ones_like(y) if operator.row_mask is None else operator.row_mask
+        count = sampled.expand_as(y).double().flatten(1).sum(1).numpy()
+        wanted = y.double().numpy()
+        norm = np.linalg.norm(wanted.reshape(len(rows), -1), axis=1)
+        noisy = bool((noise[at] > 0).all())
+        size = np.maximum(noise[at] * np.sqrt(count) if noisy else norm, TINY)
+        axes = tuple(range(1, y.ndim))
+        scale = size.reshape(-1, *[1] * len(axes))
+        mean = forward(contents.maps["mean"][at]) - wanted
+        steps = contents.directions(at) * contents.component_std[:, at, None, None]
+        vectors = np.stack([mean, *(forward(step) for step in steps)], axis=1)
+        vectors = (vectors / scale[:, None]).reshape(len(rows), 1 + len(steps), -1)
+        squares = [
+            (((forward(contents.draw(j, at)) - wanted) / scale) ** 2).sum(axis=axes) for j in draws
+        ]
+        yield _Block(
+            noisy=noisy,
+            count=count,
+            size=size,
+            squares=np.stack(squares),
+            gram=vectors @ vectors.swapaxes(1, 2),
+            residual=_as_image(mean),
+        )
 
 
-def _chance(chi_square: float, count: float) -> float:
+def _noise(contents: Contents) -> Float64[np.ndarray, "..."]:
+    noise = contents.noise_std
+    if noise is None:
+        return np.zeros(())
+    return noise[contents.rows] if noise.ndim else noise
+
+
+def _p_value(chi_square: float, count: int) -> float:
     from scipy.stats import chi2
 
     below = float(chi2.cdf(chi_square, count))
@@ -155,5 +183,4 @@ def _as_image(residual: np.ndarray) -> np.ndarray | None:
     """Return the size of a residual as one image a slice, if its last two axes are an image."""
     if residual.ndim < 3 or min(residual.shape[-2:]) < 2:
         return None
-    over = tuple(range(1, residual.ndim - 2))
-    return np.sqrt((residual.astype(np.float64) ** 2).sum(axis=over)).astype(np.float32)
+    return np.sqrt((residual**2).sum(axis=tuple(range(1, residual.ndim - 2))))

@@ -1,4 +1,4 @@
-"""Volumes as text inside a page: quantised, compressed, base64; as many as fit."""
+"""Volumes as text inside a page: quantised, compressed, base64, as many as fit."""
 
 import base64
 import gzip
@@ -28,22 +28,25 @@ class Packed:
     dtype: str
     text: str
 
-    def header(self) -> dict[str, Any]:
-        """Return what the page needs to read the text."""
+    def header(self, factor: float = 1.0) -> dict[str, Any]:
+        """Return what the page needs to read the text as values times ``factor``."""
         return {
-            "shape": self.shape, "offset": self.offset, "scale": self.scale, "dtype": self.dtype
-        }  # fmt: skip
+            "shape": self.shape,
+            "offset": self.offset * factor,
+            "scale": self.scale * factor,
+            "dtype": self.dtype,
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What of a posterior is in the page.
+    """Part of a posterior that is in the page.
 
     Attributes:
         slices: Positions of the slices, among those of the contents.
-        draws: Draws.
-        components: How many.
-        arrays: By name.
+        draws: Indices of the draws.
+        components: Number of components.
+        arrays: Arrays by name.
     """
 
     slices: tuple[int, ...]
@@ -57,7 +60,7 @@ def pack(values: Float[np.ndarray, "..."], dtype: str = "u2") -> Packed:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     steps = 255 if dtype == "u1" else 65535
     scale = (high - low) / steps or 1.0
-    integers = np.rint((values - low) / scale).astype(f"<{dtype}")
+    integers = np.rint((values.astype(np.float64) - low) / scale).astype(f"<{dtype}")
     text = base64.b64encode(gzip.compress(integers.tobytes(), 4, mtime=0)).decode()
     return Packed(values.shape, low, scale, dtype, text)
 
@@ -68,7 +71,7 @@ def choose(contents: Contents) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     Draws give way first (to four), then slices, evenly.
     """
     slices, rows, columns = contents.maps["mean"].shape
-    components = min(len(contents.components), MOST_COMPONENTS)
+    components = min(len(contents.component_std), MOST_COMPONENTS)
     draws = contents.draws[:MOST_DRAWS]
     fixed = 2 * (len(contents.maps) + components)
     pixels = rows * columns
@@ -88,21 +91,22 @@ def embed(contents: Contents) -> Shown:
     arrays = {name: pack(values[at]) for name, values in contents.maps.items()}
     arrays["mask"] = pack(contents.mask[at].astype(np.float32), "u1")
     # Component by component: each keeps its own range, so a weak one is not rounded away.
+    directions = contents.directions(at)
     for k in range(components):
-        arrays[f"pc{k}"] = pack(contents.components[k, at])
+        arrays[f"pc{k}"] = pack(directions[k])
     for j in draws:
-        arrays[f"draw{j}"] = pack(contents.draw(j)[at], "u1")
+        arrays[f"draw{j}"] = pack(contents.draw(j, at), "u1")
     return Shown(slices, draws, components, arrays)
 
 
 def component_scores(contents: Contents, shown: Shown) -> Float[np.ndarray, "draw component z"]:
     """Return where each draw in the page lies along the components, in standard deviations."""
     at = list(shown.slices)
-    directions = contents.components[: shown.components, at]
+    directions = contents.directions(at)[: shown.components].astype(np.float64)
     std = contents.component_std[: shown.components, at]
     scores = np.zeros((len(shown.draws), shown.components, len(at)))
     for row, index in enumerate(shown.draws):
-        change = contents.draw(index)[at] - contents.maps["mean"][at]
+        change = contents.draw(index, at) - contents.maps["mean"][at]
         along = np.einsum("kzyx,zyx->kz", directions, change)
         scores[row] = np.divide(along, std, out=np.zeros_like(along, float), where=std > 0)
     return scores

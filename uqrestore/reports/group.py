@@ -9,21 +9,29 @@ from urllib.parse import quote
 
 from uqrestore._files import write_text
 from uqrestore._version import __version__
-from uqrestore.reports import svg as charts
+from uqrestore.posterior._header import file_stem
+from uqrestore.reports import svg
 from uqrestore.reports.page import Written, environment, static, write_report
+from uqrestore.reports.units import display_unit
 
 PAGE, MACHINE = "group.report.html", "group.report.json"
 
+# Name in the JSON, and of the data fit its kind: title, target, meaning.
 METRICS: dict[str, tuple[str, float | None, str]] = {
     "half_width_share": (
         "Mean half-width of the intervals, share of the display range",
         None,
-        "How wide the posterior is.",
+        "Width of the posterior.",
     ),
-    "data_fit": (
-        "Data fit (chi-square per measurement, or relative misfit)",
-        None,
-        "1 is right with noise, 0 without.",
+    "data_fit/chi2": (
+        "Data fit: chi-square per measurement",
+        1.0,
+        "Target 1; above, the draws are farther from the data than the noise is.",
+    ),
+    "data_fit/relative": (
+        "Data fit without noise: largest ||Ax - y|| / ||y||",
+        0.0,
+        "Target 0, to rounding.",
     ),
     "coverage_gap": (
         "Coverage of the intervals minus that of an ideal sampler, percentage points",
@@ -31,9 +39,9 @@ METRICS: dict[str, tuple[str, float | None, str]] = {
         "Where a reference image is known; below 0, the intervals are too narrow.",
     ),
     "error_over_std": (
-        "Error of the mean over the stated spread",
+        "Error of the mean over the spread of the draws",
         1.0,
-        "1 is right; above, the spread is too small.",
+        "Target 1; above, the spread is too small.",
     ),
     "psnr_mean": ("PSNR of the posterior mean, dB", None, "Where a reference image is known."),
     "seconds": ("Seconds spent on draws", None, ""),
@@ -42,12 +50,12 @@ METRICS: dict[str, tuple[str, float | None, str]] = {
 
 @dataclass(frozen=True)
 class GroupWritten:
-    """What came of several files.
+    """Reports of several files.
 
     Attributes:
-        reports: One a file that could be read.
-        failures: Name and reason of every file that could not.
-        page: The group page; None if fewer than two files were asked for.
+        reports: Report of every file that could be read.
+        failures: Name and reason of every file that could not be read.
+        page: Group page; None if fewer than two files were asked for.
     """
 
     reports: tuple[Written, ...]
@@ -60,6 +68,7 @@ def write_reports(
     folder: Path | None = None,
     *,
     labels: Path | None = None,
+    names: str | None = None,
     threshold: float | None = None,
     overwrite: bool = False,
     done: Callable[[Path], None] | None = None,
@@ -73,8 +82,9 @@ def write_reports(
         folder: Where the pages go; None puts each beside its file and the group page beside the
             first.
         labels: Label volume, for scans on one grid.
-        threshold: See :func:`uqrestore.reports.page.write_report`.
-        overwrite: Replace what is there.
+        names: Names of the labels, as in :func:`uqrestore.reports.page.write_report`.
+        threshold: Intensity that region means are compared with.
+        overwrite: Replace existing reports.
         done: Called with every page that is written.
 
     Raises:
@@ -90,7 +100,12 @@ def write_reports(
     for path in paths:
         try:
             written = write_report(
-                path, folder, labels=labels, threshold=threshold, overwrite=overwrite
+                path,
+                folder,
+                labels=labels,
+                names=names,
+                threshold=threshold,
+                overwrite=overwrite,
             )
         except (OSError, ValueError) as error:
             failures.append((path.name, " ".join(str(error).split())))
@@ -129,7 +144,7 @@ def render_group(
 def _check_names(paths: Sequence[Path], folder: Path | None) -> None:
     seen: dict[Path, Path] = {}
     for path in paths:
-        stem = path.name.removesuffix(".part").removesuffix(".h5").removesuffix(".posterior")
+        stem = file_stem(path)
         target = (path.parent if folder is None else folder) / stem
         if target in seen:
             raise ValueError(
@@ -142,7 +157,7 @@ def _check_names(paths: Sequence[Path], folder: Path | None) -> None:
 def _metrics(reports: Sequence[Written]) -> list[dict[str, Any]]:
     rows = []
     for name, (title, right, meaning) in METRICS.items():
-        known = [(w.data["numbers"].get(name), w.data["file"]) for w in reports]
+        known = [(_value(w.data["numbers"], name), w.data["file"]) for w in reports]
         found = sorted((float(value), file) for value, file in known if value is not None)
         if len(found) < 2:
             continue
@@ -152,7 +167,7 @@ def _metrics(reports: Sequence[Written]) -> list[dict[str, Any]]:
             {
                 "title": title,
                 "meaning": meaning,
-                "chart": charts.strip(values, files, right, title, label),
+                "chart": svg.strip(values, files, right, title, label),
                 "lowest": f"{files[0]} ({values[0]:.3g})",
                 "highest": f"{files[-1]} ({values[-1]:.3g})",
             }
@@ -160,16 +175,23 @@ def _metrics(reports: Sequence[Written]) -> list[dict[str, Any]]:
     return rows
 
 
+def _value(numbers: Mapping[str, Any], name: str) -> float | None:
+    key, _, kind = name.partition("/")
+    return numbers.get(key) if not kind or numbers["data_fit_kind"] == kind else None
+
+
 def _scan(written: Written, home: Path) -> dict[str, Any]:
     data: Mapping[str, Any] = written.data
     numbers = data["numbers"]
+    unit = display_unit(numbers["half_width"] or 0.0, data["unit"])
     return {
         "name": data["file"],
         "link": quote(_relative(written.page, home)),
         "lights": list(data["verdict"].values()),
         "draws": numbers["draws"],
-        "half_width": _number(numbers["half_width"], data["unit"]),
-        "fit": _number(numbers["data_fit"], ""),
+        "interval": numbers["interval"],
+        "half_width": _known(numbers["half_width"], unit.text),
+        "fit": _known(numbers["data_fit"], "{:.3g}".format),
     }
 
 
@@ -179,5 +201,5 @@ def _relative(page: Path, home: Path) -> str:
     return Path(os.path.relpath(page, home)).as_posix()
 
 
-def _number(value: float | None, unit: str) -> str:
-    return "not known" if value is None else f"{value:.3g} {unit}".strip()
+def _known(value: float | None, write: Callable[[float], str]) -> str:
+    return "not known" if value is None else write(value)

@@ -1,4 +1,4 @@
-"""What is known about the honesty of the method behind a file: its card, and any guarantee."""
+"""Calibration of the method behind a file: its card, and a check against the reference image."""
 
 import json
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Calibration:
         return "good" if worst < np.log(1.15) else "fair" if worst < np.log(1.6) else "poor"
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """The card's verdict in one sentence."""
         if not self.rows:
             return self.note
@@ -80,8 +80,8 @@ class Calibration:
         span = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
         where = "this kind of operator" if self.chosen[0].same_operator else "other operators"
         return (
-            f"On problems with a known posterior and {where}, {self.method} ({self.variant}) has "
-            f"{span} of the right variance."
+            f"On problems with a known posterior and {where}, the draws of {self.method} "
+            f"({self.variant}) have {span} times the exact variance."
         )
 
 
@@ -92,20 +92,21 @@ class SelfCheck:
     Attributes:
         coverage: Share of masked pixels inside their interval.
         expected: Exact coverage of an ideal sampler; None where it is not known.
-        error_over_std: Root mean square error of the mean over root mean square std.
+        error_over_std: Root mean square error of the mean over root mean square std; None if the
+            draws do not differ.
     """
 
     coverage: float
     expected: float | None
-    error_over_std: float
+    error_over_std: float | None
 
 
 def find_calibration(contents: Contents, cards: Path = CARDS) -> Calibration:
     """Look up the card of the method that drew a file."""
     pipeline = contents.provenance.get("pipeline")
-    said = pipeline.get("method") if isinstance(pipeline, Mapping) else None
-    method = str(said.get("name", "")) if isinstance(said, Mapping) else ""
-    options = said.get("options", {}) if isinstance(said, Mapping) else {}
+    stated = pipeline.get("method") if isinstance(pipeline, Mapping) else None
+    method = str(stated.get("name", "")) if isinstance(stated, Mapping) else ""
+    options = stated.get("options", {}) if isinstance(stated, Mapping) else {}
 
     def unknown(note: str) -> Calibration:
         return Calibration(method, "", False, "", (), note)
@@ -144,28 +145,29 @@ def find_calibration(contents: Contents, cards: Path = CARDS) -> Calibration:
 
 def check_itself(contents: Contents) -> SelfCheck | None:
     """Compare intervals with the reference image, where the file holds one."""
-    truth = contents.maps.get("truth")
-    if truth is None or not contents.mask.any() or not contents.draws:
-        return None
     mask, maps = contents.mask, contents.maps
-    inside = (truth >= maps["low"]) & (truth <= maps["high"])
-    error = np.sqrt(np.mean((maps["mean"] - truth)[mask] ** 2))
-    spread = np.sqrt(np.mean(maps["std"][mask] ** 2))
+    if "truth" not in maps or not mask.any():
+        return None
+    truth, low, high, mean, std = (
+        maps[name][mask].astype(np.float64) for name in ("truth", "low", "high", "mean", "std")
+    )
+    spread = float(np.sqrt(np.mean(std**2)))
+    error = float(np.sqrt(np.mean((mean - truth) ** 2)))
     return SelfCheck(
-        coverage=float(inside[mask].mean()),
+        coverage=float(((truth >= low) & (truth <= high)).mean()),
         expected=contents.interval_level,
-        error_over_std=float(error / max(spread, 1e-30)),
+        error_over_std=error / spread if spread > 0 else None,
     )
 
 
 def prior_card(contents: Contents) -> tuple[PriorCard | None, str]:
     """Return the card of the prior, and a note on whether it is the one that was used."""
-    said = contents.provenance.get("prior")
-    name = str(said.get("name", "")) if isinstance(said, Mapping) else ""
+    stated = contents.provenance.get("prior")
+    name = str(stated.get("name", "")) if isinstance(stated, Mapping) else ""
     if name not in zoo.list_priors():
         return None, "The card of the prior is not known to this version."
     card = zoo.load_card(name)
-    if isinstance(said, Mapping) and said.get("sha256") != card.sha256:
+    if isinstance(stated, Mapping) and stated.get("sha256") != card.sha256:
         return card, "The weights of this run differ from those of the card shown here."
     return card, ""
 
@@ -195,5 +197,5 @@ def _row(row: Mapping[str, Any], operator: str) -> Row:
 
 def _operator(contents: Contents) -> str:
     pipeline = contents.provenance.get("pipeline", {})
-    said = pipeline.get("operator") if isinstance(pipeline, Mapping) else None
-    return str(said.get("name", "")) if isinstance(said, Mapping) else ""
+    stated = pipeline.get("operator") if isinstance(pipeline, Mapping) else None
+    return str(stated.get("name", "")) if isinstance(stated, Mapping) else ""

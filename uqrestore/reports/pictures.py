@@ -1,42 +1,38 @@
-"""What the page of a posterior shows: maps, draws, components and a volume, for its script."""
+"""Data of the pictures of a page, for the script that draws them in the browser."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from uqrestore.reports.contents import TITLES, Contents
 from uqrestore.reports.data_fit import DataFit
-from uqrestore.reports.embed import Shown, component_scores, pack
+from uqrestore.reports.embed import Packed, Shown, component_scores, pack
 from uqrestore.reports.findings import Findings
+from uqrestore.reports.window import top_of
 
-PERCENTILE = 99.5
-TOLERANCE_SHARE = 0.3  # of the window: what the slider of tolerance starts at
+TOLERANCE_SHARE = 0.3  # of the window: where the slider of the tolerance starts
+LARGEST_RATIO = 60.0  # of mean over std
+VOLUME_SLICES = 4  # a volume viewer of fewer shows nothing that the slices do not
+DIMENSIONLESS = ("mask", "pc")
 
 
-def pictures(findings: Findings, shown: Shown) -> dict[str, Any]:
-    """Return all that the pictures need."""
-    c, fit = findings.contents, findings.fit
-    arrays = dict(shown.arrays)
-    context: dict[str, Any] = {
-        "arrays": arrays,
-        "slices_shown": len(shown.slices),
-        "draws_shown": len(shown.draws),
-        "components_shown": shown.components,
-        "explained": [_share(c, k) for k in range(shown.components)],
-        "component_source": _component_source(c),
-        "residual_shown": False,
-        "volume": findings.has_images,
-    }
+def pictures(findings: Findings, shown: Shown) -> tuple[dict[str, Any], Mapping[str, Packed]]:
+    """Return what the script needs beside the arrays, and the arrays.
+
+    Intensities are in the unit of the page: the file's, times a power of ten.
+    """
     if not findings.has_images:
-        return context | {"head": {}, "grey": [], "volume_note": "", "tolerance": 0.0}
-    at = list(shown.slices)
-    grey = [name for name in (*TITLES, "mean") if name in c.maps]
-    low, high = findings.window
-    step = c.components * c.component_std[..., None, None]
+        return {}, {}
+    c, fit, factor = findings.contents, findings.fit, findings.unit.factor
+    at, arrays = list(shown.slices), dict(shown.arrays)
+    low, high = (factor * end for end in findings.window)
+    steps = c.directions(at) * c.component_std[:, at, None, None]
     width = c.maps["high"] - c.maps["low"]
-    inside = c.maps["std"][c.mask] if c.mask.any() else c.maps["std"]
-    tolerance = TOLERANCE_SHARE * (high - low)
+    std = c.maps["std"]
+    inside = std[c.mask] if c.mask.any() else std
+    ratio = np.divide(np.abs(c.maps["mean"]), std, out=np.zeros_like(std), where=std > 0)
     head: dict[str, Any] = {
         "shape": [len(at), len(c.y), len(c.x)],
         "start": _start(c, shown),
@@ -44,73 +40,37 @@ def pictures(findings: Findings, shown: Shown) -> dict[str, Any]:
         "x": c.x.tolist(),
         "y": c.y.tolist(),
         "z": c.z[at].tolist(),
-        "unit": c.unit,
+        "unit": findings.unit.name,
         "interval": c.interval,
         "inside": "mask" if c.has_mask else "image",
         "window": [low, high],
-        "range": [low, float(max(c.maps["mean"].max(), high))],
-        "stdTop": _top(c.maps["std"]),
-        "stdHigh": float(np.percentile(inside, 90)),
-        "widthTop": _top(width),
-        "ratioTop": float(min(_top(np.abs(c.maps["mean"]) / np.maximum(c.maps["std"], 1e-9)), 60)),
-        "stepTop": 2 * _top(np.abs(step)) if step.size else 1.0,
-        "tolerance": tolerance,
-        "grey": grey,
+        "range": [low, max(factor * float(c.maps["mean"].max()), high)],
+        "stdTop": factor * top_of(std),
+        "stdHigh": factor * float(np.percentile(inside, 90)),
+        "widthTop": factor * top_of(width),
+        "ratioTop": min(top_of(ratio), LARGEST_RATIO),
+        "stepTop": 2 * factor * top_of(steps),
+        "tolerance": TOLERANCE_SHARE * (high - low),
+        "grey": [name for name in (*TITLES, "mean") if name in c.maps],
         "draws": list(shown.draws),
         "planned": c.planned,
-        "spread": c.component_std[: shown.components, at].tolist(),
+        "spread": (factor * c.component_std[: shown.components, at]).tolist(),
         "scores": np.round(component_scores(c, shown), 3).tolist() if shown.components else [],
         "colours": colours(),
-        "volume": _volume(c, shown),
     }
+    if len(at) >= VOLUME_SLICES:
+        head["volume"] = _volume(c, shown)
     if isinstance(fit, DataFit):
         n = 1 + shown.components
-        head |= {
-            "gram": fit.gram[at, :n, :n].tolist(),
-            "gramScale": fit.scale[at].tolist(),
-            "noisy": fit.noisy,
-            "fitTolerance": 1e-3,
-        }
+        head |= {"gram": fit.gram[at, :n, :n].tolist(), "noisy": fit.noisy, "fitTolerance": 1e-3}
         if fit.residual is not None:
             arrays["residual"] = pack(fit.residual[at])
-            context["residual_shown"] = True
-            head["residualTop"] = _top(fit.residual) or 1.0
-    head["arrays"] = {name: packed.header() for name, packed in arrays.items()}
-    return context | {
-        "head": head,
-        "grey": [(name, _grey_title(findings, name), _GREY_LABELS[name]) for name in grey],
-        "tolerance": tolerance,
-        "tolerance_top": float(max(_top(width), 1.5 * tolerance)),
-        "volume_note": _volume_note(c, shown),
+            head["residualTop"] = factor * top_of(fit.residual)
+    head["arrays"] = {
+        name: packed.header(1.0 if name.startswith(DIMENSIONLESS) else factor)
+        for name, packed in arrays.items()
     }
-
-
-_GREY_LABELS = {
-    "truth": "The reference image.",
-    "zero_filled": "The measurement as an image, with zeros where nothing was measured.",
-    "linear_mmse": "The best linear estimate under a Gaussian prior.",
-    "mean": "The posterior mean.",
-}
-
-
-def _grey_title(findings: Findings, name: str) -> str:
-    title = TITLES.get(name, "posterior mean")
-    psnr = findings.contents.figures.get(f"psnr_{name}")
-    return f"{title}, {psnr:.1f} dB" if isinstance(psnr, float) else title
-
-
-def _share(c: Contents, k: int) -> str:
-    share = c.explained[k]
-    return f"{100 * share:.0f} % of the variance" if np.isfinite(share) else "share not stated"
-
-
-def _component_source(c: Contents) -> str:
-    if len(c.draws) and len(c.components):
-        return (
-            f"They come from {len(c.draws)} draws; the standard deviations are those of draws left "
-            "out of the fit, since fitted ones are too long."
-        )
-    return ""
+    return head, arrays
 
 
 def _start(c: Contents, shown: Shown) -> int:
@@ -121,10 +81,6 @@ def _start(c: Contents, shown: Shown) -> int:
 
 def _spacing(axis: np.ndarray) -> float:
     return float(abs(axis[1] - axis[0])) if len(axis) > 1 else 1.0
-
-
-def _top(values: np.ndarray) -> float:
-    return float(np.percentile(values, PERCENTILE)) if values.size else 1.0
 
 
 def _volume(c: Contents, shown: Shown) -> dict[str, Any]:
@@ -140,19 +96,6 @@ def _volume(c: Contents, shown: Shown) -> dict[str, Any]:
         "affine": affine.ravel().tolist(),
         "source": source,
     }
-
-
-def _volume_note(c: Contents, shown: Shown) -> str:
-    words = "Crosshair and positions in millimetres. Components are one standard deviation along."
-    index = c.slices[list(shown.slices)]
-    if len(index) < index[-1] - index[0] + 1:
-        words += " Between the slices that are shown, the nearest one is repeated."
-    if len(shown.slices) < len(c.z):
-        words += (
-            f" To keep the page small it shows {len(shown.slices)} of {len(c.z)} slices; the file "
-            "holds them all."
-        )
-    return words
 
 
 @functools.cache

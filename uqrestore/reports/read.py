@@ -1,121 +1,101 @@
-"""Read from a posterior file what a report shows; what is not there is said, never guessed."""
+"""Reading a posterior file for a report; what is missing is stated, never guessed."""
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uqrestore.intervals import CentralInterval, central_interval, percent
-from uqrestore.posterior._hdf5 import UNREADABLE, dimensions, reading, short
+from uqrestore.intervals import central_interval, percent
+from uqrestore.posterior._hdf5 import UNREADABLE, short
+from uqrestore.posterior._header import NEWEST
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.reports.contents import TITLES, Contents, Volume
-
-READS = 1
-"""Newest schema of posterior files that a report understands."""
+from uqrestore.posterior.view import PosteriorFile, shown_channel
+from uqrestore.reports.contents import TITLES, Contents, Volume, as_volume
 
 
 def read_contents(path: Path) -> Contents:
-    """Read all that a report shows, but the draws themselves.
+    """Read all that a report shows, but the draws and the components.
 
     Raises:
         PosteriorError: If the file is missing, damaged, or no posterior file; anything less is
-            said in ``missing``.
+            stated in ``missing``.
     """
-    if path.is_dir():
-        raise PosteriorError(f"{path}: is a folder; give posterior files.")
-    if not path.exists():
-        raise PosteriorError(f"{path}: does not exist; check the path.")
-    if not path.name.endswith(".part") and intact(path) is False:
+    if path.is_file() and not path.name.endswith(".part") and intact(path) is False:
         raise PosteriorError(
             f"{path}: a byte has changed since it was written, so nothing of it is shown; "
             "`uqrestore inspect` says where. Take a sound copy, or make it again."
         )
     try:
-        with reading(path) as file:
-            return _Reading(path, file).contents()
+        return _Reading(PosteriorFile(path, newer=True)).contents()
     except UNREADABLE as error:
-        raise PosteriorError(f"{path}: is no posterior file ({short(error)}).") from error
+        if isinstance(error, PosteriorError):
+            raise
+        raise PosteriorError(f"{path}: cannot be read ({short(error)}).") from error
 
 
 class _Reading:
-    """One pass through an open file, which notes what it does not find."""
+    """One pass through a file, which notes what it does not find."""
 
-    def __init__(self, path: Path, file: Any) -> None:  # noqa: ANN401  (h5py is typed loosely)
-        self.path, self.file = path, file
+    def __init__(self, file: PosteriorFile) -> None:
+        self.file = file
         self.missing: list[str] = []
         self.interval, self.level = "90 %", None
 
     def contents(self) -> Contents:
-        root = {key: _text(value) for key, value in self.file.attrs.items()}
-        self._check_schema(root)
-        images = self.file["/posterior/image"]
-        axes = dict(zip(dimensions(images), images.shape, strict=True))
-        if axes.get("channel", 1) > 1:
+        file = self.file
+        if file.schema > NEWEST:
             self.missing.append(
-                f"Only the first of {axes['channel']} channels is shown; the file holds them all."
+                f"The file has schema uqrestore-{file.schema}, this report reads "
+                f"uqrestore-{NEWEST}: what is new in it is not shown. Upgrade uqrestore."
             )
-        valid = np.asarray(self.file["/posterior/valid"][...])[0] == 1
-        maps = self._maps()
-        keep = np.ones(valid.shape[1], bool)
+        if file.channels > 1:
+            self.missing.append(
+                f"Only the first of {file.channels} channels is shown; the file holds them all."
+            )
+        valid = file.valid.values
+        maps, keep = self._maps(), np.ones(valid.shape[1], bool)
         if "mean" not in maps:
             keep = valid.sum(axis=0) >= 2
             maps = self._moments(valid, keep) | {k: v[keep] for k, v in maps.items()}
-        self._note_draws(root, valid, keep)
-        components, std, explained = self._components(maps, keep)
-        mask = self._volume("/constant_data/brain_mask")
+        self._note_draws(valid, keep)
+        std, explained = self._components()
+        mask = self._volume("constant_data/brain_mask")
         if mask is None:
             self.missing.append("No mask of the object: every pixel counts as part of it.")
-        shape = (int(keep.sum()), axes["y"], axes["x"])
+        image, interval = file["posterior/image"], self._pair("interval/lower", "interval/upper")
+        noise = file.find("observed_data/noise_std")
         return Contents(
-            path=self.path,
-            root=root,
-            provenance=self._json(root, "provenance") or {},
-            scope=self._json(root, "scope"),
-            figures=self._json(root, "figures") or {},
+            file=file,
+            provenance=self._stated("provenance") or {},
+            scope=self._stated("scope"),
+            figures=self._stated("figures") or {},
+            rows=np.flatnonzero(keep),
+            slices=file.slices[keep],
             z=self._axis("z", valid.shape[1])[keep],
-            y=self._axis("y", axes["y"]),
-            x=self._axis("x", axes["x"]),
-            slices=np.asarray(self.file["/slice"][...])[keep],
+            y=self._axis("y", image.sizes["y"]),
+            x=self._axis("x", image.sizes["x"]),
             affine=self._affine(),
-            unit=self._unit(),
-            planned=len(valid),
             valid=valid[:, keep],
             interval=self.interval,
             interval_level=self.level,
             maps=maps,
-            components=components,
-            component_std=std,
+            component_std=std[:, keep],
             explained=explained,
-            mask=np.ones(shape, bool) if mask is None else mask[keep] > 0,
+            mask=np.ones(maps["mean"].shape, bool) if mask is None else mask[keep] > 0,
             has_mask=mask is not None,
-            stats=self._stats(keep),
-            timing=self._timing(),
-            noise_std=self._array("/observed_data/noise_std"),
-            operator=self._operator(),
+            noise_std=None if noise is None else noise.values.astype(np.float64),
             guarantee=self._guarantee(),
-            promised=self._promised(keep),
+            guaranteed=None if interval is None else (interval[0][keep], interval[1][keep]),
             missing=tuple(self.missing),
         )
 
-    def _check_schema(self, root: Mapping[str, str]) -> None:
-        found = re.search(r"uqrestore-(\d+)", root.get("Conventions", ""))
-        if found is None:
-            raise PosteriorError(f"{self.path}: is HDF5 but not a posterior file of uqrestore.")
-        if int(found[1]) > READS:
-            self.missing.append(
-                f"The file has schema uqrestore-{found[1]}, this report reads uqrestore-{READS}: "
-                "what is new in it is not shown. Upgrade uqrestore."
-            )
-
-    def _note_draws(self, root: Mapping[str, str], valid: np.ndarray, keep: np.ndarray) -> None:
-        if root.get("status") != "complete":
+    def _note_draws(self, valid: np.ndarray, keep: np.ndarray) -> None:
+        if not self.file.complete:
             self.missing.append(
                 f"The run is not finished: {int(valid.sum())} of {valid.size} slices of draws are "
-                "written, and mean and spread are of those. Run the same command to go on."
+                "written, and mean and spread are of those. Run the same command to resume it."
             )
         if not keep.all():
             self.missing.append(
@@ -124,39 +104,37 @@ class _Reading:
             )
 
     def _maps(self) -> dict[str, Volume]:
-        """Return what the file holds; without mean and std, nothing of the estimate."""
+        """Return the maps of the file; without mean and std, none of the estimate."""
         found: dict[str, Volume] = {}
-        mean, std = self._volume("/estimate/mmse"), self._volume("/estimate/std")
-        if mean is not None and std is not None:
+        estimate = self._pair("estimate/mmse", "estimate/std")
+        if estimate is not None:
+            mean, std = estimate
             found |= {"mean": mean, "std": std, **self._ends(mean, std)}
         for name in TITLES:
-            values = self._volume(f"/reference/{name}")
+            values = self._volume(f"reference/{name}")
             if values is not None:
                 found[name] = values
         if "truth" not in found:
-            self.missing.append(
-                "No reference image: errors cannot be shown. That is as it is with real data."
-            )
+            self.missing.append("No reference image, so no errors are shown: usual for real data.")
         return found
 
     def _ends(self, mean: Volume, std: Volume) -> dict[str, Volume]:
         """Return the ends of central intervals; quantiles that were interpolated are not used."""
-        quantile, levels = self.file.get("/estimate/quantile"), self._array("/estimate/q")
-        draws = int(np.ravel(self.file["/estimate"].attrs.get("draws", 0))[0])
-        if quantile is not None and levels is not None and "q_source" in quantile.attrs and draws:
+        quantile, valid = self.file.find("estimate/quantile"), self.file.valid.values
+        draws = int(np.ravel(self.file.tree.children["estimate"].attrs.get("draws", 0))[0])
+        if quantile is not None and draws and "q_source" in quantile.attrs:
             interval = central_interval(draws)
+            levels = quantile["q"].values
             at = [np.flatnonzero(np.isclose(levels, level)) for level in interval.tails]
-            values = self._array("/estimate/quantile")
-            if values is not None and all(len(i) for i in at):
+            if all(len(place) for place in at):
                 self.interval, self.level = interval.name, interval.level
-                values = _first_channel(dimensions(quantile), values)
-                return {"low": values[at[0][0]], "high": values[at[1][0]]}
-        valid = np.asarray(self.file["/posterior/valid"][...])[0] == 1
+                ends = (shown_channel(quantile).isel(q=int(place[0])) for place in at)
+                return dict(zip(("low", "high"), map(as_volume, ends), strict=True))
         if valid.all() and len(valid) == draws:
             found = self._moments(valid, np.ones(valid.shape[1], bool))
             return {"low": found["low"], "high": found["high"]}
         self.missing.append(
-            "No quantiles of all draws: intervals are mean -+ 1.645 std, which is 90 % only if the "
+            "No quantiles of all draws: intervals are mean ± 1.645 std, which is 90 % only if the "
             "posterior of a pixel is Gaussian."
         )
         self.interval = "Gaussian 90 %"
@@ -164,124 +142,72 @@ class _Reading:
 
     def _moments(self, valid: np.ndarray, keep: np.ndarray) -> dict[str, Volume]:
         """Compute mean, spread and intervals from the draws that are written."""
-        found: set[CentralInterval] = set()
-        images = self.file["/posterior/image"]
-        channel = (0,) if "channel" in dimensions(images) else ()
-        rows: dict[str, list[np.ndarray]] = {"mean": [], "std": [], "low": [], "high": []}
-        for k in np.flatnonzero(keep):
-            draws = np.stack([images[(0, j, *channel, k)] for j in np.flatnonzero(valid[:, k])])
-            rows["mean"].append(draws.mean(axis=0))
-            rows["std"].append(draws.std(axis=0, ddof=1))
+        images = shown_channel(self.file["posterior/image"]).isel(chain=0)
+        shape = (int(keep.sum()), images.sizes["y"], images.sizes["x"])
+        maps = {name: np.empty(shape, np.float32) for name in ("mean", "std", "low", "high")}
+        levels = set()
+        for row, k in enumerate(np.flatnonzero(keep)):
+            draws = as_volume(images.isel(z=int(k)))[valid[:, k]]
             interval = central_interval(len(draws))
-            found.add(interval)
-            for name, end in zip(("low", "high"), interval.of(draws), strict=True):
-                rows[name].append(end)
-        if found:
-            self.level = found.pop().level if len(found) == 1 else None
-            self.interval = "90 %" if self.level is None else percent(self.level)
-        shape = (0, *images.shape[-2:])
-        return {
-            name: np.asarray(values, np.float32).reshape(-1, *shape[1:])
-            for name, values in rows.items()
-        }
+            levels.add(interval.level)
+            maps["mean"][row] = draws.mean(axis=0, dtype=np.float64)
+            maps["std"][row] = draws.std(axis=0, ddof=1, dtype=np.float64)
+            maps["low"][row], maps["high"][row] = interval.of(draws)
+        if len(levels) == 1:
+            self.level = levels.pop()
+            self.interval = percent(self.level)
+        return maps
 
-    def _components(
-        self, maps: Mapping[str, Volume], keep: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        pc, std = self.file.get("/estimate/pc"), self._array("/estimate/pc_std")
-        values = None if pc is None else self._array("/estimate/pc")
-        if pc is None or values is None or std is None or len(std) == 0:
+    def _components(self) -> tuple[np.ndarray, np.ndarray]:
+        std = self.file.find("estimate/pc_std")
+        if std is None or not self.file.component_count:
             self.missing.append(
-                "No principal components: the sliders are left out. They need a finished run with "
-                "`components` in its pipeline and at least that many draws plus two."
+                "No principal components, so the sliders are left out. They need a finished run "
+                "with `components` in its pipeline and at least that many draws plus two."
             )
-            shape = (0, *maps["mean"].shape)
-            return np.zeros(shape, np.float32), np.zeros(shape[:2]), np.zeros(0)
-        explained = self._array("/estimate/explained")
-        if explained is None:
-            explained = np.full(len(std), np.nan)
-        values = _first_channel(dimensions(pc), values)
-        return values[:, keep].astype(np.float32), std[:, keep], explained
-
-    def _stats(self, keep: np.ndarray) -> dict[str, np.ndarray]:
-        group = self.file.get("/sample_stats", {})
-        found = {name: self._array(f"/sample_stats/{name}") for name in group}
-        return {
-            name: values[0][:, keep]
-            for name, values in found.items()
-            if values is not None and values.ndim == 3 and values.shape[2] == len(keep)
-        }
-
-    def _timing(self) -> dict[str, np.ndarray]:
-        found = {name: self._array(f"/posterior/{name}") for name in ("nfe", "wall_s")}
-        return {name: values for name, values in found.items() if values is not None}
+            return np.zeros((0, self.file["z"].size)), np.zeros(0)
+        explained = self.file.find("estimate/explained")
+        share = np.full(len(std), np.nan) if explained is None else explained.values
+        return std.values, share
 
     def _guarantee(self) -> Mapping[str, Any] | None:
-        for place in ("/interval", "/calibration"):
-            group = self.file.get(place)
-            if group is not None and "guarantee" in group.attrs:
-                return self._json({"guarantee": _text(group.attrs["guarantee"])}, "guarantee")
-        return None
-
-    def _promised(self, keep: np.ndarray) -> tuple[Volume, Volume] | None:
-        lower, upper = self._volume("/interval/lower"), self._volume("/interval/upper")
-        return None if lower is None or upper is None else (lower[keep], upper[keep])
-
-    def _operator(self) -> str:
-        group = self.file.get("/operator")
-        return "" if group is None else _text(group.attrs.get("class", ""))
-
-    def _unit(self) -> str:
-        return _text(self.file["/posterior/image"].attrs.get("units", "a.u."))
+        try:
+            return self.file.guarantee
+        except PosteriorError:
+            self.missing.append("The guarantee of the file is not readable and is left out.")
+            return None
 
     def _affine(self) -> np.ndarray:
         try:
-            affine = np.asarray(self.file["/affine"].attrs["affine_ras"], np.float64)
+            affine = np.asarray(self.file["affine"].attrs["affine_ras"], np.float64)
             return affine.reshape(4, 4)
         except UNREADABLE:
             self.missing.append("No geometry: positions are pixels, not millimetres.")
             return np.eye(4)
 
     def _axis(self, name: str, size: int) -> np.ndarray:
-        values = self._array(f"/{name}")
-        ok = values is not None and values.shape == (size,)
-        return values.astype(np.float64) if ok and values is not None else np.arange(size) * 1.0
+        values = self.file.find(name)
+        if values is None or values.shape != (size,):
+            return np.arange(size, dtype=np.float64)
+        return values.values.astype(np.float64)
+
+    def _pair(self, first: str, second: str) -> tuple[Volume, Volume] | None:
+        one, other = self._volume(first), self._volume(second)
+        return None if one is None or other is None else (one, other)
 
     def _volume(self, place: str) -> Volume | None:
-        values = self._array(place)
+        values = self.file.find(place)
         if values is None:
             return None
-        values = _first_channel(dimensions(self.file[place]), values)
-        if values.ndim != 3 or not np.isfinite(values).all():
-            self.missing.append(f"{place} is not a finite volume and is left out.")
+        volume = as_volume(shown_channel(values))
+        if volume.ndim != 3 or not np.isfinite(volume).all():
+            self.missing.append(f"/{place} is not a finite volume and is left out.")
             return None
-        return values.astype(np.float32)
+        return volume
 
-    def _array(self, place: str) -> np.ndarray | None:
+    def _stated(self, name: str) -> dict[str, Any] | None:
         try:
-            return np.asarray(self.file[place][...])
-        except KeyError:
-            return None
-        except UNREADABLE as error:
-            self.missing.append(f"{place} cannot be read ({short(error)}).")
-            return None
-
-    def _json(self, root: Mapping[str, str], name: str) -> dict[str, Any] | None:
-        if name not in root:
-            return None
-        try:
-            said = json.loads(root[name])
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
+            return self.file.attribute(name)
+        except PosteriorError:
             self.missing.append(f"{name} is not readable and is left out.")
             return None
-        return said
-
-
-def _first_channel(dims: tuple[str, ...], values: np.ndarray) -> np.ndarray:
-    return values.take(0, dims.index("channel")) if "channel" in dims else values
-
-
-def _text(value: Any) -> str:  # noqa: ANN401  (attributes come as any type)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

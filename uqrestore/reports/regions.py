@@ -1,23 +1,21 @@
-"""Regions of interest: their posterior, and where the posterior is widest."""
+"""Regions of interest: the posterior of their means, and where the posterior is widest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from uqrestore.intervals import central_interval
-from uqrestore.posterior.errors import PosteriorError
-from uqrestore.posterior.open import read_placement
 from uqrestore.reports.contents import Contents
 
 SPOTS = 3
 SPOT_PERCENTILE = 97.0
 LEAST_PIXELS = 4
 
-Mask = Bool[np.ndarray, "z y x"]
+Voxels = Int[np.ndarray, " voxel"]
+"""Flat indices into (z, y, x); a mask of the volume for each of many regions would fill memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +23,13 @@ class Region:
     """The posterior of the mean over a region.
 
     Attributes:
-        name: For people.
-        voxels: Of the slices shown.
-        millilitres: Their volume.
+        name: Name of the region.
+        voxels: Number of its voxels in the slices shown.
+        millilitres: Volume of these.
         slice: Position among the slices shown where most of it lies.
         position: Its middle there: x, y, z in mm.
         values: Mean over the region, of every draw.
-        truth: Of the reference image, if there is one.
+        truth: Mean of the reference image, if there is one.
         above: Share of draws whose mean exceeds a threshold, if one was asked about.
     """
 
@@ -57,87 +55,61 @@ class Region:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval."""
+        """Half of the width of the interval."""
         low, high = self.interval
         return (high - low) / 2
 
 
-def find_spots(contents: Contents) -> dict[str, Mask]:
+def default_regions(contents: Contents) -> dict[str, Voxels]:
+    """Return the object, its left and right half, and the spots of widest posterior."""
+    mask = contents.mask
+    left = contents.x < contents.x.mean()
+    regions = {
+        "inside the mask" if contents.has_mask else "whole image": np.flatnonzero(mask),
+        "left half": np.flatnonzero(mask & left),
+        "right half": np.flatnonzero(mask & ~left),
+        **find_spots(contents),
+    }
+    return {name: voxels for name, voxels in regions.items() if len(voxels)}
+
+
+def find_spots(contents: Contents) -> dict[str, Voxels]:
     """Return the largest patches of high spread inside the mask, each within one slice."""
     from scipy.ndimage import label, uniform_filter
 
     std, mask = contents.maps["std"], contents.mask
-    if not mask.any() or not np.isfinite(std).all():
+    if not mask.any():
         return {}
     smooth = np.stack([uniform_filter(image, size=3) for image in std])
-    high = mask & (smooth > np.percentile(smooth[mask], SPOT_PERCENTILE))
-    found: list[tuple[float, Mask]] = []
-    for k in range(len(std)):
-        found_here: Any = label(high[k])
-        labels = np.asarray(found_here[0])
-        for index in range(1, int(labels.max()) + 1):
-            patch = labels == index
-            if patch.sum() >= LEAST_PIXELS:
-                region = np.zeros(std.shape, bool)
-                region[k] = patch
-                found.append((float(std[region].sum()), region))
+    threshold = np.percentile(smooth[mask], SPOT_PERCENTILE)
+    found: list[tuple[float, Voxels]] = []
+    for k, image in enumerate(std):
+        labelled: Any = label(mask[k] & (smooth[k] > threshold))
+        labels = labelled[0].ravel()
+        # Pixels sorted by patch, so that no patch needs a pass over the slice of its own.
+        order = np.argsort(labels, kind="stable")
+        ends = np.bincount(labels).cumsum()
+        for patch in np.split(order, ends[:-1])[1:]:
+            if len(patch) >= LEAST_PIXELS:
+                total = float(image.ravel()[patch].sum(dtype=np.float64))
+                found.append((total, k * image.size + patch))
     found.sort(key=lambda item: -item[0])
-    chosen: list[Mask] = []
-    for _, region in found:
+    chosen: list[Voxels] = []
+    taken = np.zeros(std[0].size, bool)
+    for _, voxels in found:
         # One patch a place: the neighbour slice of a patch already chosen says nothing new.
-        if not any((region.any(0) & other.any(0)).any() for other in chosen):
-            chosen.append(region)
+        pixels = voxels % std[0].size
+        if not taken[pixels].any():
+            chosen.append(voxels)
+            taken[pixels] = True
         if len(chosen) == SPOTS:
             break
-    return {f"widest spot {letter}": m for letter, m in zip("abc", chosen, strict=False)}
-
-
-def default_regions(contents: Contents) -> dict[str, Mask]:
-    """Return the object, its left and right half, and the spots of widest posterior."""
-    mask = contents.mask
-    whole = {"inside the mask" if contents.has_mask else "whole image": mask}
-    middle = float(contents.x.mean())
-    left, right = contents.x < middle, contents.x >= middle
-    halves = {"left half": mask & left, "right half": mask & right}
-    return {n: m for n, m in {**whole, **halves, **find_spots(contents)}.items() if m.any()}
-
-
-def labelled_regions(contents: Contents, labels: Path) -> dict[str, Mask]:
-    """Return the regions of a label volume, brought from the scan's own grid to the slices.
-
-    Args:
-        contents: Of the posterior file.
-        labels: NIfTI of whole numbers, on the grid of the scan that was restored.
-
-    Raises:
-        PosteriorError: If it does not lie on that grid, or holds no label in these slices.
-    """
-    import nibabel
-
-    placement = read_placement(contents.path)
-    image = nibabel.load(labels)  # pyright: ignore[reportPrivateImportUsage]
-    values = np.asarray(image.dataobj)  # pyright: ignore[reportAttributeAccessIssue]
-    affine = image.affine  # pyright: ignore[reportAttributeAccessIssue]
-    native = placement.native
-    if values.shape != native.shape or not np.allclose(affine, native.affine, atol=1e-3):
-        raise PosteriorError(
-            f"{labels}: does not lie on the grid of the scan (shape {native.shape}), but has shape "
-            f"{values.shape} or another affine; draw the labels on the scan that was restored."
-        )
-    numbers = np.unique(values[values != 0]).astype(int)
-    regions = {}
-    for number in numbers.tolist():
-        region = _to_model(contents, values == number)
-        if region.any():
-            regions[f"label {number}"] = region
-    if not regions:
-        raise PosteriorError(f"{labels}: none of its {len(numbers)} labels lies in these slices.")
-    return regions
+    return {f"widest spot {letter}": v for letter, v in zip("abc", chosen, strict=False)}
 
 
 def measure_regions(
     contents: Contents,
-    regions: Mapping[str, Mask],
+    regions: Mapping[str, Voxels],
     draws: Sequence[int],
     *,
     threshold: float | None = None,
@@ -145,51 +117,32 @@ def measure_regions(
     """Return the posterior of the mean of every region, reading each draw once."""
     values = {name: np.empty(len(draws)) for name in regions}
     for row, index in enumerate(draws):
-        draw = contents.draw(index)
-        for name, region in regions.items():
-            values[name][row] = draw[region].mean()
+        draw = contents.draw(index).ravel()
+        for name, voxels in regions.items():
+            values[name][row] = draw[voxels].mean(dtype=np.float64)
     voxel = abs(float(np.linalg.det(contents.affine[:3, :3]))) / 1000
-    truth = contents.maps.get("truth")
+    truth, shape = contents.maps.get("truth"), contents.mask.shape
     found = []
-    for name, region in regions.items():
-        k = int(region.sum(axis=(1, 2)).argmax())
-        rows, columns = np.nonzero(region[k])
+    for name, voxels in regions.items():
+        slices, rows, columns = np.unravel_index(voxels, shape)
+        k = int(np.bincount(slices).argmax())
+        here = slices == k
         middle = (
-            float(contents.x[columns].mean()),
-            float(contents.y[rows].mean()),
+            float(contents.x[columns[here]].mean()),
+            float(contents.y[rows[here]].mean()),
             float(contents.z[k]),
         )
         above = None if threshold is None else float((values[name] > threshold).mean())
         found.append(
             Region(
                 name=name,
-                voxels=int(region.sum()),
-                millilitres=int(region.sum()) * voxel,
+                voxels=len(voxels),
+                millilitres=len(voxels) * voxel,
                 slice=k,
                 position=middle,
                 values=values[name],
-                truth=None if truth is None else float(truth[region].mean()),
+                truth=None if truth is None else float(truth.ravel()[voxels].mean(dtype=float)),
                 above=above,
             )
         )
     return found
-
-
-def _to_model(contents: Contents, native: Bool[np.ndarray, "_ _ _"]) -> Mask:
-    """Bring a mask from the grid of the scan's file to the slices, by nearest voxel."""
-    placement = read_placement(contents.path)
-    indices = _model_indices(contents)
-    position = indices @ contents.affine[:3, :3].T + contents.affine[:3, 3]
-    inverse = np.linalg.inv(placement.native.affine)
-    place = np.rint(position @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
-    inside = np.all((place >= 0) & (place < native.shape), axis=-1)
-    place = np.where(inside[..., None], place, 0)
-    flat = np.ravel_multi_index(tuple(np.moveaxis(place, -1, 0)), native.shape)
-    return inside & native.ravel()[flat]
-
-
-def _model_indices(contents: Contents) -> Int[np.ndarray, "z y x 3"]:
-    z, y, x = np.meshgrid(
-        contents.slices, np.arange(len(contents.y)), np.arange(len(contents.x)), indexing="ij"
-    )
-    return np.stack([x, y, z], axis=-1)

@@ -1,6 +1,5 @@
-"""The one-page picture of a posterior file; nothing but the file is needed to draw it."""
+"""Summary figure of a posterior file: one PNG, drawn from the file alone."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,16 +8,17 @@ import numpy as np
 from jaxtyping import Float
 
 from uqrestore._files import atomic
-from uqrestore.posterior import open_posterior
+from uqrestore.posterior.view import PosteriorFile, shown_channel
+from uqrestore.reports.contents import TITLES
+from uqrestore.reports.units import share_of_variance
+from uqrestore.reports.window import grey_window, top_of
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Perceptually uniform, ordered in lightness, safe for colour-blind readers.
 GREY, SPREAD, SIGNED = "gray", "cividis", "PuOr_r"
-PERCENTILE = 99.5  # of what is shown: a few bright pixels must not set the scale
 MAX_ROWS = 4
 # Inches: width of a panel, between panels, and the margins.
 PANEL, GAP, LEFT, TOP, BOTTOM = 1.55, 0.04, 0.25, 0.62, 0.5
@@ -29,15 +29,15 @@ Extent = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class _Column:
-    """One column of the picture: a map of every slice, on one scale.
+    """One column of the figure: a map of every slice, on one scale.
 
     Attributes:
-        title: Over the column.
-        values: Of all slices; the caller shows some.
-        colours: Name of a colour map.
+        title: Title over the column.
+        values: Map of all slices; the caller shows some.
+        colours: Name of the colour map.
         low: Value of the lowest colour.
         high: Value of the highest colour.
-        label: Of the colour bar; columns with the same one share the scale.
+        label: Label of the colour bar; columns with the same label share the scale.
     """
 
     title: str
@@ -65,72 +65,66 @@ def draw_summary(path: Path, picture: Path, *, rows: int = 3) -> Path:
     import matplotlib
 
     style: dict[Any, Any] = {"font.size": 7, "axes.titlesize": 8, "font.family": "DejaVu Sans"}
-    with matplotlib.rc_context(style), open_posterior(path) as tree:
-        figure = _page(tree, _columns(tree), min(rows, MAX_ROWS))
+    with matplotlib.rc_context(style), PosteriorFile(path) as file:
+        figure = _page(file, _columns(file), min(rows, MAX_ROWS))
         with atomic(picture) as temporary:
             figure.savefig(temporary, format="png", dpi=150)
     return picture
 
 
-def _columns(tree: "xr.DataTree") -> list[_Column]:
-    estimate, known = _group(tree, "estimate"), {}
-    if "reference" in tree.children:
-        reference = _group(tree, "reference")
-        known = {str(name): _plain(values) for name, values in reference.items()}
-    mean, std = _plain(estimate["mmse"]), _plain(estimate["std"])
-    unit = str(estimate["mmse"].attrs.get("units", "a.u."))
+def _columns(file: PosteriorFile) -> list[_Column]:
+    mean, std, unit = file.mean.values, file.std.values, file.unit
+    found = {name: file.find(f"reference/{name}") for name in TITLES}
+    known = {n: shown_channel(image).values for n, image in found.items() if image is not None}
     truth = known.get("truth")
     shown = mean if truth is None else truth
-    low, high = float(shown.min()), float(np.percentile(shown[shown > shown.min()], PERCENTILE))
-    psnr = _psnr(tree)
+    mask = None if file.mask is None else file.mask.values
+    low, high = grey_window(shown, mask)
+    psnr = _psnr(file)
 
     def image(title: str, name: str, values: Slices) -> _Column:
         quality = f"\n{psnr[name]:.1f} dB" if name in psnr else "\n"
         return _Column(title + quality, values, GREY, low, high, f"intensity ({unit})")
 
-    titles = {"truth": "truth", "zero_filled": "zero-filled", "linear_mmse": "linear MMSE"}
-    columns = [image(title, name, known[name]) for name, title in titles.items() if name in known]
+    columns = [image(TITLES[name], name, values) for name, values in known.items()]
     columns.append(image("posterior mean", "mean", mean))
     columns.append(_magnitude("posterior std\n", std, f"std ({unit})"))
     if truth is not None:
-        columns.append(_magnitude("|mean - truth|\n", np.abs(mean - truth), f"|error| ({unit})"))
-    return columns + _components(estimate, unit)
+        error = np.abs(mean - truth)
+        columns.append(_magnitude("|mean - reference|\n", error, f"|error| ({unit})"))
+    return columns + _components(file)
 
 
 def _magnitude(title: str, values: Slices, label: str) -> _Column:
-    return _Column(title, values, SPREAD, 0.0, float(np.percentile(values, PERCENTILE)), label)
+    return _Column(title, values, SPREAD, 0.0, top_of(values), label)
 
 
-def _components(estimate: "xr.Dataset", unit: str) -> list[_Column]:
-    if estimate.sizes.get("component", 0) == 0:
+def _components(file: PosteriorFile) -> list[_Column]:
+    if not file.component_count:
         return []
-    # One standard deviation along a component, in the units of the image.
-    steps = [
-        _plain(estimate["pc"].isel(component=k))
-        * estimate["pc_std"].isel(component=k).values[:, None, None]
-        for k in range(estimate.sizes["component"])
-    ]
-    top = float(np.percentile(np.abs(steps), PERCENTILE))
+    # One standard deviation along a component, in the unit of the image.
+    steps = file.components.values * file.component_std.values[..., None, None]
+    shares, top = file.variable("explained").values, top_of(steps)
     return [
         _Column(
-            f"component {k + 1}\n{100 * float(share):.0f} % of variance",
+            f"component {k + 1}\n{share_of_variance(float(share))}",
             step,
             SIGNED,
             -top,
             top,
-            f"one std along it ({unit})",
+            f"one std along it ({file.unit})",
         )
-        for k, (step, share) in enumerate(zip(steps, estimate["explained"].values, strict=True))
+        for k, (step, share) in enumerate(zip(steps, shares, strict=True))
     ]
 
 
-def _page(tree: "xr.DataTree", columns: list[_Column], rows: int) -> "Figure":
+def _page(file: PosteriorFile, columns: list[_Column], rows: int) -> "Figure":
     from matplotlib.figure import Figure
 
-    z = tree.coords["z"].values
+    z = file["z"].values
     rows = min(rows, len(z))
     shown = [int((i + 0.5) / rows * len(z)) for i in range(rows)]
-    extent = _extent(tree)
+    extent = _extent(file)
     height = PANEL * (extent[3] - extent[2]) / (extent[1] - extent[0])
     size = (LEFT + (PANEL + GAP) * len(columns), BOTTOM + (height + GAP) * rows + TOP)
     figure = Figure(figsize=size)
@@ -157,10 +151,11 @@ def _page(tree: "xr.DataTree", columns: list[_Column], rows: int) -> "Figure":
         bar.set_xlabel(columns[first].label, labelpad=2)
         bar.tick_params(length=2, pad=1)
         bar.locator_params(nbins=4)
-    draws = _group(tree, "posterior").sizes["draw"]
-    words = [str(tree.attrs.get("title", "")), f"{draws} posterior draws", "research use only"]
-    if "data_range" in (said := _psnr(tree)):
-        words.insert(2, f"PSNR inside the mask, all slices, peak {said['data_range']:.4g}")
+    psnr = _psnr(file)
+    draws = f"{len(file.samples)} posterior draws"
+    words = [file.root.get("title", ""), draws, "research use only"]
+    if "data_range" in psnr:
+        words.insert(2, f"PSNR inside the mask, all slices, peak {psnr['data_range']:.4g}")
     figure.text(0.5, 1 - 0.1 / size[1], "   ·   ".join(words), ha="center", va="top", fontsize=9)
     return figure
 
@@ -202,24 +197,15 @@ def _same_scale(columns: list[_Column]) -> list[tuple[int, int]]:
     return runs
 
 
-def _extent(tree: "xr.DataTree") -> Extent:
+def _extent(file: PosteriorFile) -> Extent:
     """Return the edges of a slice in mm: left, right, posterior, anterior."""
-    x, y = tree.coords["x"].values, tree.coords["y"].values
+    x, y = file["x"].values, file["y"].values
     dx, dy = abs(x[1] - x[0]) / 2, abs(y[1] - y[0]) / 2
     return float(x[0] - dx), float(x[-1] + dx), float(y[0] - dy), float(y[-1] + dy)
 
 
-def _group(tree: "xr.DataTree", name: str) -> "xr.Dataset":
-    return tree.children[name].to_dataset()
-
-
-def _plain(values: "xr.DataArray") -> Slices:
-    """Return (z, y, x), of the first channel where there are several."""
-    return (values.isel(channel=0) if "channel" in values.dims else values).values
-
-
-def _psnr(tree: "xr.DataTree") -> dict[str, float]:
-    """Return the PSNR that the file states, by the name of the image it is of."""
-    said = json.loads(tree.attrs.get("figures", "{}"))
+def _psnr(file: PosteriorFile) -> dict[str, float]:
+    """Return the PSNR that the file states, by the name of the image."""
     start = "psnr_"
-    return {name.removeprefix(start): said[name] for name in said if name.startswith(start)}
+    figures = file.figures
+    return {name.removeprefix(start): figures[name] for name in figures if name.startswith(start)}

@@ -54,23 +54,23 @@ def histogram(
     return _svg(160.0, 38.0, label, "".join(parts), "spark")
 
 
-def forest(rows: Sequence[tuple[str, float, bool]], right: float, axis: str, label: str) -> Markup:
-    """Draw named values beside the value that is right.
+def forest(rows: Sequence[tuple[str, float, bool]], target: float, axis: str, label: str) -> Markup:
+    """Draw named values beside their target.
 
     Args:
         rows: Name, value, and whether the row concerns this file.
-        right: Where a perfect sampler would be.
-        axis: Words under the axis.
-        label: What a reader who does not see it should know.
+        target: Value of an ideal sampler.
+        axis: Label of the axis.
+        label: Text for readers who do not see the chart.
     """
-    width, left, step = 460.0, 170.0, 20.0
+    width, left, step = 480.0, 196.0, 20.0
     height = step * len(rows) + 40
-    values = [value for _, value, _ in rows] + [right]
+    values = [value for _, value, _ in rows] + [target]
     pad = 0.12 * (max(values) - min(values)) or 0.1
     scale = Scale(min(values) - pad, max(values) + pad, left, width - 14)
     bottom = step * len(rows) + 6
     parts = [
-        f'<line x1="{scale(right):.1f}" x2="{scale(right):.1f}" y1="2" y2="{bottom}" '
+        f'<line x1="{scale(target):.1f}" x2="{scale(target):.1f}" y1="2" y2="{bottom}" '
         f'stroke="{GREY}" stroke-dasharray="4 3"/>',
         f'<line x1="{left}" x2="{width - 14}" y1="{bottom}" y2="{bottom}" stroke="{GREY}"/>',
     ]
@@ -80,7 +80,7 @@ def forest(rows: Sequence[tuple[str, float, bool]], right: float, axis: str, lab
         parts.append(
             f'<text x="{left - 10}" y="{y + 4}" text-anchor="end" font-weight="{weight}">'
             f"{escape(name)}</text>"
-            f'<line x1="{scale(right):.1f}" x2="{scale(value):.1f}" y1="{y}" y2="{y}" '
+            f'<line x1="{scale(target):.1f}" x2="{scale(value):.1f}" y1="{y}" y2="{y}" '
             f'stroke="{colour}" stroke-width="1.5" opacity=".5"/>'
             f'<circle cx="{scale(value):.1f}" cy="{y}" r="{6 if own else 4.5}" fill="{colour}"/>'
             f"<title>{escape(name)}: {value:.3g}</title>"
@@ -90,18 +90,18 @@ def forest(rows: Sequence[tuple[str, float, bool]], right: float, axis: str, lab
 
 
 def strip(
-    values: Sequence[float], names: Sequence[str], right: float | None, axis: str, label: str
+    values: Sequence[float], names: Sequence[str], target: float | None, axis: str, label: str
 ) -> Markup:
     """Draw one dot a draw or a scan along an axis."""
     width, height, bottom = 460.0, 84.0, 44.0
     data = [float(v) for v in values]
-    ends = data + ([] if right is None else [right])
+    ends = data + ([] if target is None else [target])
     pad = 0.08 * (max(ends) - min(ends)) or abs(max(ends)) * 0.05 or 1.0
     scale = Scale(min(ends) - pad, max(ends) + pad, 14.0, width - 14)
     parts = [f'<line x1="14" x2="{width - 14}" y1="{bottom}" y2="{bottom}" stroke="{GREY}"/>']
-    if right is not None:
+    if target is not None:
         parts.append(
-            f'<line x1="{scale(right):.1f}" x2="{scale(right):.1f}" y1="4" y2="{bottom}" '
+            f'<line x1="{scale(target):.1f}" x2="{scale(target):.1f}" y1="4" y2="{bottom}" '
             f'stroke="{GREY}" stroke-dasharray="4 3"/>'
         )
     for i, (value, name) in enumerate(zip(data, names, strict=True)):

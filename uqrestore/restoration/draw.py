@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uqrestore._named import find_named
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.wrapped import Counting
+from uqrestore.diffusion.wrapped import Counting, Counts
 from uqrestore.methods import METHODS, Method
 from uqrestore.noise import ALONE, Coherence, CoherentNoise, SampleNoise
 from uqrestore.pipeline import MethodPart
@@ -26,7 +26,7 @@ def draw(
     draws: Sequence[int],
     coherence: Coherence = ALONE,
     classes: Sequence[int] | None = None,
-) -> tuple[Float[Tensor, " draw slice *image"], int]:
+) -> tuple[Float[Tensor, " draw slice *image"], Counts]:
     """Draw posterior samples with a method.
 
     Args:
@@ -41,7 +41,7 @@ def draw(
         classes: Class of every slice by its height, for methods with ``label: height``.
 
     Returns:
-        Images in network units, and the number of denoiser calls.
+        Images in network units, and what was asked of the denoiser.
 
     Raises:
         FloatingPointError: If a sample holds NaN or infinity.
@@ -62,7 +62,7 @@ def draw(
         if coherence.length
         else SampleNoise(seed, draws, scan=scan, slices=slices)
     )
-    return method(problem, counted, noise, **options), counted.calls
+    return method(problem, counted, noise, **options), counted.counts
 
 
 def find_method(name: str) -> Method:

@@ -107,7 +107,7 @@ class Restoration:
             noise_std=acquisition.noise_std,
             mask=prepared.mask,
             reference=self.reference,
-            stats=("residual",),
+            stats=("residual", "products"),
             scope=self.verdict.to_data(),
             provenance=self._provenance(),
             title=pipeline.title,
@@ -132,12 +132,27 @@ class Restoration:
             },
             "intensity": self.prepared.scan.intensity.to_data(),
             "grid": self.prepared.note,
+            "options": self._options(),
             "acquisition": _origin(pipeline, self.prepared),
             "random_streams": (
                 "one per (seed, scan, slice, sample); see uqrestore.noise.SampleNoise"
             ),
             "device": self.options.device,
             "dtype": "float32",
+        }
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options of the run that decide what the file holds."""
+        options, source = self.options, self.prepared.scan.source
+        return {
+            "slices": options.slices if isinstance(options.slices, int) else None,
+            "indices": None if options.slices is None else list(self.prepared.slices),
+            "resample": options.resample,
+            "mask_sha256": source.mask_sha256 or None,
+            "volume": source.volume,
+            "allow_gaps": options.allow_gaps,
+            "keep": options.storage.keep,
+            "bits": options.storage.keepbits,
         }
 
 

@@ -167,7 +167,7 @@ def _draw_all(
             at_once = max(1, budget.size // len(group))
             draws, missing = missing[:at_once], missing[at_once:]
             start = time.perf_counter()
-            images, calls = draw(
+            images, counts = draw(
                 pipeline.method,
                 problem,
                 prepared.denoiser,
@@ -182,9 +182,12 @@ def _draw_all(
                 draws,
                 group,
                 acquisition.intensity.to_file(images).cpu().numpy(),
-                nfe=calls,
+                nfe=counts.network,
                 wall_s=time.perf_counter() - start,
-                stats={"residual": acquisition.residual(problem, group, images)},
+                stats={
+                    "residual": acquisition.residual(problem, group, images),
+                    "products": np.full((len(draws), len(group)), float(counts.products)),
+                },
             )
             budget.update_from_peak()
             tell(_progress(writer))

@@ -94,7 +94,7 @@
     }
     g.stroke();
   };
-  const short = (v) => Math.abs(v) >= 1000 || v === 0 ? v.toFixed(0) : v.toPrecision(3);
+  const short = (v) => { const a = Math.abs(v); return a >= 1000 || v === 0 ? v.toFixed(0) : a >= 1e-4 ? String(+v.toPrecision(3)) : v.toExponential(1).replace(/e([+-]\d+)/, " ×10^$1"); };
   function bar(name, lut, low, high, unit) {
     document.querySelectorAll(`[data-bar="${name}"]`).forEach((at) => {
       at.children[0].textContent = short(low); at.children[1].style.background = gradient(lut);
@@ -152,9 +152,9 @@
       const g = head.gram[state.z], a = [1, ...state.alpha];
       let sum = 0;
       for (let i = 0; i <= K; i++) for (let j = 0; j <= K; j++) sum += a[i] * a[j] * g[i][j];
-      const fit = Math.max(0, sum) / head.gramScale[state.z];
+      const fit = Math.max(0, sum);
       const value = head.noisy ? fit : Math.sqrt(fit), ok = head.noisy ? value < 1.1 : value < head.fitTolerance;
-      $("badge-fit").textContent = (head.noisy ? `χ² per measurement ${value.toPrecision(3)}` : `‖Ax − y‖/‖y‖ ${value.toExponential(1)}`) + (ok ? ": explains the data" : ": strains the data");
+      $("badge-fit").textContent = (head.noisy ? `χ² per measurement ${value.toPrecision(3)}` : `‖Ax − y‖/‖y‖ ${value.toExponential(1)}`) + (ok ? ": fits the data" : ": does not fit the data");
       $("badge-fit").className = "badge " + (ok ? "good" : "poor");
     }
     if (D.length && head.scores) {
@@ -185,15 +185,15 @@
     const at = $("readout");
     if (state.at === null) { at.textContent = "Click an image, or focus one and use the arrow keys, to read values."; return; }
     const [c, r] = state.at, i = state.z * N + r * W + c, v = (name) => short(A[name][i]);
-    let text = `x ${short(head.x[c])}, y ${short(head.y[r])}, z ${short(head.z[state.z])} mm:  mean ${v("mean")}, std ${v("std")}, ${head.interval} interval ${v("low")} to ${v("high")} ${head.unit}`;
-    if (A.truth) text += `, truth ${v("truth")} (${A.truth[i] >= A.low[i] && A.truth[i] <= A.high[i] ? "inside" : "outside"})`;
+    let text = `x ${head.x[c].toFixed(1)}, y ${head.y[r].toFixed(1)}, z ${head.z[state.z].toFixed(1)} mm:  mean ${v("mean")}, std ${v("std")}, ${head.interval} interval ${v("low")} to ${v("high")} ${head.unit}`;
+    if (A.truth) text += `, reference ${v("truth")} (${A.truth[i] >= A.low[i] && A.truth[i] <= A.high[i] ? "inside" : "outside"})`;
     at.textContent = text;
   }
   let last = 0;
   function all() {
     const start = performance.now();
     images(); where(); how(); steps(); residual(); readout();
-    document.querySelectorAll("[data-slice-out]").forEach((o) => { o.textContent = `z = ${short(head.z[state.z])} mm`; });
+    document.querySelectorAll("[data-slice-out]").forEach((o) => { o.textContent = `z = ${head.z[state.z].toFixed(1)} mm`; });
     document.querySelectorAll("[data-slice]").forEach((s) => { s.value = state.z; });
     last = performance.now() - start;
   }
@@ -231,7 +231,7 @@
   sliders.forEach((s, k) => s.addEventListener("input", () => { chosen = k; const start = performance.now(); slide(k, +s.value); last = performance.now() - start; }));
   if (K) {
     $("reset").addEventListener("click", () => sliders.forEach((_, k) => slide(k, 0)));
-    $("toDraw").addEventListener("click", () => sliders.forEach((_, k) => slide(k, Math.max(-3, Math.min(3, head.scores[state.draw][k][state.z])))));
+    if ($("toDraw")) $("toDraw").addEventListener("click", () => sliders.forEach((_, k) => slide(k, Math.max(-3, Math.min(3, head.scores[state.draw][k][state.z])))));
     let phase = 0;
     player($("sweep"), () => { phase += reduced ? .8 : .13; slide(chosen, 2 * Math.sin(phase)); }, reduced ? 1200 : 60);
   }

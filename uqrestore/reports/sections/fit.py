@@ -1,0 +1,70 @@
+"""Section 6: the data fit of the draws."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from uqrestore.reports import svg
+from uqrestore.reports.data_fit import DataFit
+from uqrestore.reports.embed import Shown
+from uqrestore.reports.findings import Findings
+from uqrestore.reports.sections.section import Guide, Section
+
+
+def context(findings: Findings, _: Shown) -> dict[str, Any]:
+    """Return the chart of the draws and the sentence below it."""
+    fit = findings.fit
+    if isinstance(fit, str):
+        return {"chart": "", "text": fit, "residual": False}
+    return {
+        "chart": _chart(fit, findings.contents.draws),
+        "text": _text(fit),
+        "residual": fit.residual is not None,
+    }
+
+
+def _text(fit: DataFit) -> str:
+    text = f"The operator of the file was applied to every draw: {fit.summary}"
+    if not fit.noisy:
+        return f"{text}, over {fit.measurements} numbers measured without noise."
+    low, high = float(fit.draws.min()), float(fit.draws.max())
+    return (
+        f"{text}; the draws lie between {low:.3g} and {high:.3g}, over {fit.measurements} "
+        f"measurements. The p-value of the first draw is {fit.p_value:.2g}."
+    )
+
+
+def _chart(fit: DataFit, draws: Sequence[int]) -> Markup:
+    names = [f"draw {j + 1}" for j in draws]
+    if fit.noisy:
+        axis = "chi-square per measurement, one dot a draw"
+        return svg.strip(fit.draws.tolist(), names, 1.0, axis, fit.summary)
+    values = np.log10(fit.draws.clip(min=1e-17)).tolist()
+    return svg.strip(
+        values, names, None, "log10 of ||Ax - y|| / ||y||, one dot a draw", fit.summary
+    )
+
+
+SECTION = Section(
+    "fit",
+    "Data fit",
+    """
+{% if chart %}
+<div class="pair"><div>{{ chart }}</div>
+{% if residual %}<figure style="width:190px"><figcaption>size of A · mean − y, where it was measured</figcaption><canvas class="map" id="map-residual" data-plain role="img" tabindex="0" aria-label="Size of the misfit of the posterior mean in the space of the measurement."></canvas>{{ m.colourbar("residual") }}</figure>{% endif %}</div>
+{% endif %}
+<p>{{ text }}</p>
+""",
+    context,
+    Guide(
+        "Whether the draws, measured again, give back the measurement.",
+        "With noise: every dot near 1, the dashed line, so a draw is as far from the data as the "
+        "noise is. Without noise: 1e-6 or less.",
+        "Dots far from the dashed line, or a misfit with structure.",
+        "A bad fit means a wrong operator, a wrong noise level, or a sampler that stopped early: "
+        "correct it before reading on.",
+    ),
+    needs_images=True,
+)
