@@ -36,6 +36,7 @@ def test_the_live_data_fit_is_that_of_the_moved_image(contents: Contents) -> Non
     y = torch.as_tensor(_measurement(contents)[k])
     misfit = read_operator(contents.path)(torch.as_tensor(moved[None]).float()) - y
 
+    assert contents.noise_std is not None
     noise = float(np.ravel(contents.noise_std)[0])
     wanted = float(misfit.double().square().sum()) / noise**2 / _measured(contents, k)
     np.testing.assert_allclose(alpha @ fit.gram[k] @ alpha, wanted, rtol=1e-4)

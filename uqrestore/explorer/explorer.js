@@ -53,7 +53,7 @@ function render({ model, el }) {
       const out = element("output", { textContent: "+0.00 std" });
       const input = element("input", { type: "range", min: -3, max: 3, step: .05, value: model.get("alpha")[k] ?? 0, ariaLabel: `component ${k + 1}` });
       input.addEventListener("input", () => { state.last = k; stop("cine"); state.draw = -1; set(k, +input.value); });
-      return element("div", {}, element("label", {}, `component ${k + 1} (${(100 * (meta.explained[k] ?? 0)).toFixed(0)} %)`, out), input);
+      return element("div", {}, element("label", {}, `component ${k + 1}${meta.shares[k] ? `, ${meta.shares[k]}` : ""}`, out), input);
     }));
   }
   function set(k, value) {

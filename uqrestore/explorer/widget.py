@@ -73,6 +73,7 @@ class Explorer(anywidget.AnyWidget):
 def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], bytes]:
     """Return what the browser needs of a slice: plain values, and arrays as bytes."""
     from uqrestore.reports.pictures import colours
+    from uqrestore.reports.units import share_of_variance
     from uqrestore.reports.window import grey_window, top_of
 
     mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
@@ -96,7 +97,7 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         "draws": int(shown),
         "interval": {"rank": interval.rank, "name": interval.name},
         "scores": posterior.scores(z)[:shown].round(4).tolist() if count else [],
-        "explained": [] if explained is None else explained.values.tolist(),
+        "shares": [] if explained is None else list(map(share_of_variance, explained.values)),
         "unit": posterior.unit,
         "x": coordinates["x"].values.tolist(),
         "y": coordinates["y"].values.tolist(),

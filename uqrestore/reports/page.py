@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from uqrestore._files import write_text
+from uqrestore._text import printable
 from uqrestore._version import __version__
 from uqrestore.posterior._header import file_stem
 from uqrestore.reports.embed import Shown, embed
@@ -134,7 +135,7 @@ def _printable(value: Any) -> Any:  # noqa: ANN401  (whatever a template prints)
     """Replace control and direction characters, which can hide or reorder what is read."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in value)
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def static(name: str) -> str:

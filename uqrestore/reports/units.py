@@ -55,7 +55,7 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value / 10.0**power:.{digits - 1}g} {TIMES}10{str(power).translate(_SUPERSCRIPT)}"
 
 
-def share_of_variance(share: float) -> str:
+def share_of_variance(share: float | np.floating) -> str:
     """Write the share of the variance along a component."""
     if not np.isfinite(share):
         return "share of the variance not stated"
