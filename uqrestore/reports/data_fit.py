@@ -1,6 +1,6 @@
 """Data fit of the draws, computed again from the operator and the measurement in the file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,8 @@ from uqrestore.posterior._hdf5 import UNREADABLE, short
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.reports.contents import Contents
 
-AT_ONCE = 8  # slices: memory then does not grow with the volume
+AT_ONCE = 2**22  # numbers measured: memory then grows neither with slices nor with coils
+RINGS = 10  # of equal width, from the centre of k-space to its edge
 TINY = np.finfo(np.float64).tiny
 
 
@@ -35,6 +36,9 @@ class DataFit:
             without noise.
         residual: Size of :math:`A m - y` where it was measured, an image of every slice, or None
             if the measurement is no image.
+        coils: Chi-square per measurement of every coil, mean over draws; empty if there are none.
+        rings: Chi-square per measurement in rings around the centre of k-space, mean over draws;
+            NaN in a ring without samples, empty if the measurement is no Cartesian k-space.
     """
 
     noisy: bool
@@ -43,6 +47,8 @@ class DataFit:
     measurements: int
     p_value: float | None
     residual: Float[np.ndarray, "z row column"] | None
+    coils: Float[np.ndarray, " coil"]
+    rings: Float[np.ndarray, " ring"]
 
     @property
     def typical(self) -> float:
@@ -98,7 +104,15 @@ def measure_data_fit(contents: Contents, draws: Sequence[int]) -> DataFit | str:
         measurements=measurements,
         p_value=_p_value(float(values[0]) * measurements, measurements) if noisy else None,
         residual=np.concatenate(residuals) if len(residuals) == len(blocks) else None,
+        coils=_per_measurement([block.coils for block in blocks], noisy),
+        rings=_per_measurement([block.rings for block in blocks], noisy),
     )
+
+
+def _per_measurement(parts: Sequence[np.ndarray], noisy: bool) -> np.ndarray:
+    """Return chi-squares per measurement from sums and counts of some slices."""
+    total, count = np.sum(parts, axis=0) if noisy else np.zeros((2, 0))
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +126,8 @@ class _Block:
         squares: Squared misfit of every draw of each slice.
         gram: Inner products of the misfit of the mean and of the measured components.
         residual: Size of the misfit of the mean as images, in the unit of the measurement.
+        coils: Chi-square and count of measurements of every coil, mean over draws.
+        rings: The same in rings around the centre of k-space.
     """
 
     noisy: bool
@@ -120,6 +136,8 @@ class _Block:
     squares: Float64[np.ndarray, "draw z"]
     gram: Float64[np.ndarray, "z n n"]
     residual: Float[np.ndarray, "z row column"] | None
+    coils: Float64[np.ndarray, "2 coil"]
+    rings: Float64[np.ndarray, "2 ring"]
 
 
 def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
@@ -130,8 +148,9 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
     # As a plain variable: its name is also that of the coordinate of rows.
     measured = contents.file["observed_data/y"].variable
     noise = np.broadcast_to(_noise(contents), len(contents.slices))
-    for start in range(0, len(contents.slices), AT_ONCE):
-        at = slice(start, min(start + AT_ONCE, len(contents.slices)))
+    step = max(1, AT_ONCE // int(np.prod(measured.shape[1:])))
+    for start in range(0, len(contents.slices), step):
+        at = slice(start, min(start + step, len(contents.slices)))
         rows = contents.rows[at]
         operator = whole.select(rows.tolist()) if whole.problem_shape else whole
         y = torch.as_tensor(measured.isel(z=rows).values)
@@ -141,7 +160,8 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
             return operator(image).double().numpy()  # noqa: B023  (called in this turn)
 
         sampled = torch.ones_like(y) if operator.row_mask is None else operator.row_mask
-        count = sampled.expand_as(y).double().flatten(1).sum(1).numpy()
+        sampled = sampled.expand_as(y).double().numpy()
+        count = sampled.reshape(len(rows), -1).sum(axis=1)
         wanted = y.double().numpy()
         norm = np.linalg.norm(wanted.reshape(len(rows), -1), axis=1)
         noisy = bool((noise[at] > 0).all())
@@ -152,9 +172,13 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
         steps = contents.directions(at) * contents.component_std[:, at, None, None]
         vectors = np.stack([mean, *(forward(step) for step in steps)], axis=1)
         vectors = (vectors / scale[:, None]).reshape(len(rows), 1 + len(steps), -1)
-        squares = [
-            (((forward(contents.draw(j, at)) - wanted) / scale) ** 2).sum(axis=axes) for j in draws
-        ]
+        squares, spread = [], np.zeros(y.shape)
+        for j in draws:
+            square = ((forward(contents.draw(j, at)) - wanted) / scale) ** 2
+            squares.append(square.sum(axis=axes))
+            spread += square
+        # In units of the noise; of what was not measured there is nothing to add.
+        spread *= count.reshape(scale.shape) / len(draws)
         yield _Block(
             noisy=noisy,
             count=count,
@@ -162,7 +186,29 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
             squares=np.stack(squares),
             gram=vectors @ vectors.swapaxes(1, 2),
             residual=_as_image(mean),
+            coils=_by_coil(measured.dims, spread, sampled),
+            rings=_by_ring(measured.dims, spread, sampled),
         )
+
+
+def _by_coil(dims: Sequence[Hashable], spread: np.ndarray, sampled: np.ndarray) -> np.ndarray:
+    """Sum chi-squares and measurements of every coil."""
+    if "coil" not in dims:
+        return np.zeros((2, 0))
+    others = tuple(axis for axis, name in enumerate(dims) if name != "coil")
+    return np.stack([spread.sum(axis=others), sampled.sum(axis=others)])
+
+
+def _by_ring(dims: Sequence[Hashable], spread: np.ndarray, sampled: np.ndarray) -> np.ndarray:
+    """Sum chi-squares and measurements in rings around the centre of Cartesian k-space."""
+    if tuple(dims[-2:]) != ("ky", "kx"):
+        return np.zeros((2, 0))
+    half = [np.arange(size) - size // 2 for size in spread.shape[-2:]]
+    ky, kx = np.meshgrid(*(axis / max(len(axis) / 2, 1) for axis in half), indexing="ij")
+    ring = np.minimum((np.hypot(ky, kx) * RINGS).astype(int), RINGS - 1).ravel()
+    over = tuple(range(spread.ndim - 2))
+    sums = (values.sum(axis=over).ravel() for values in (spread, sampled))
+    return np.stack([np.bincount(ring, values, RINGS) for values in sums])
 
 
 def _noise(contents: Contents) -> Float64[np.ndarray, "..."]:

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from uqrestore.reports import svg
-from uqrestore.reports.data_fit import DataFit
+from uqrestore.reports.data_fit import RINGS, DataFit
 from uqrestore.reports.embed import Shown
 from uqrestore.reports.findings import Findings
 from uqrestore.reports.sections.section import Guide, Section
@@ -17,12 +17,34 @@ def context(findings: Findings, _: Shown) -> dict[str, Any]:
     """Return the chart of the draws and the sentence below it."""
     fit = findings.fit
     if isinstance(fit, str):
-        return {"chart": "", "text": fit, "residual": False}
+        return {"chart": "", "text": fit, "residual": False, "parts": []}
     return {
         "chart": _chart(fit, findings.contents.draws),
         "text": _text(fit),
         "residual": fit.residual is not None,
+        "parts": _parts(fit),
     }
+
+
+def _parts(fit: DataFit) -> list[tuple[str, Markup]]:
+    """Return charts of the coils and of rings of k-space, where there is more than one."""
+    edges = [f"{100 * i // RINGS} to {100 * (i + 1) // RINGS} %" for i in range(RINGS)]
+    edges[-1] = f"{100 * (RINGS - 1) // RINGS} % and beyond"
+    coils = [f"coil {i + 1}" for i in range(len(fit.coils))]
+    axis = "chi-square per measurement, mean of the draws"
+    found = []
+    for title, names, values in (
+        ("By coil", coils, fit.coils),
+        ("By distance from the centre of k-space", edges[: len(fit.rings)], fit.rings),
+    ):
+        rows = [
+            (name, float(value), False)
+            for name, value in zip(names, values, strict=True)
+            if np.isfinite(value)
+        ]
+        if len(rows) > 1:
+            found.append((title, svg.forest(rows, 1.0, axis, f"{title}: {axis}.")))
+    return found
 
 
 def _text(fit: DataFit) -> str:
@@ -56,6 +78,8 @@ SECTION = Section(
 {% if residual %}<figure style="width:190px"><figcaption>size of A · mean − y, where it was measured</figcaption><canvas class="map" id="map-residual" data-plain role="img" tabindex="0" aria-label="Size of the misfit of the posterior mean in the space of the measurement."></canvas>{{ m.colourbar("residual") }}</figure>{% endif %}</div>
 {% endif %}
 <p>{{ text }}</p>
+{% if parts %}<div class="pair">{% for title, chart in parts %}<div><h3>{{ title }}</h3>{{ chart }}</div>{% endfor %}</div>
+<p>A coil far from 1 has a wrong map or a wrong noise level; rings far from 1 point to a filter, a shift or a trajectory.</p>{% endif %}
 """,
     context,
     Guide(
