@@ -28,7 +28,7 @@ def show(posterior: "OpenPosterior", overlay: str) -> Widget:
     # The viewer reads its files again whenever a front end asks, so they live as long as it does.
     folder = tempfile.TemporaryDirectory()
     mean, above = export_nifti(posterior.path, Path(folder.name), maps=("mmse", overlay))
-    viewer = NiiVue()
+    viewer: Any = NiiVue()  # its parts are made at run time
     slices, shape = posterior.slices, posterior.placement.model.shape
     middle = (slices[len(slices) // 2] + 0.5) / shape[2]  # elsewhere nothing may be restored
     viewer.scene.crosshair_pos = [0.5, 0.5, float(middle)]

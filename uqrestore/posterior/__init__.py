@@ -1,5 +1,6 @@
 """Posterior files: written slab by slab, summarised, validated, opened, exported."""
 
+from uqrestore.posterior._place import remove_leftovers
 from uqrestore.posterior.array import export_array
 from uqrestore.posterior.components import Components, align_signs, principal_components
 from uqrestore.posterior.dicom import export_dicom
@@ -18,7 +19,7 @@ from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import ComponentBox, Interval, Predicted, Summary
 from uqrestore.posterior.validation import validate
 from uqrestore.posterior.view import PosteriorFile
-from uqrestore.posterior.writer import PosteriorWriter, remove_leftovers
+from uqrestore.posterior.writer import PosteriorWriter
 
 __all__ = [
     "SCHEMA",

@@ -3,7 +3,6 @@
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -11,48 +10,16 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from uqrestore._files import temporary_name
 from uqrestore.posterior import _finish as seal
 from uqrestore.posterior import _partial as part
+from uqrestore.posterior._place import check_memory, check_place, part_of
 from uqrestore.posterior._scratch import beside
 from uqrestore.posterior.errors import PosteriorBusyError, PosteriorError, PosteriorWriteError
-from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import Predicted, Summary, summarise
-from uqrestore.scans.memory import available_bytes
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
-OUTPUT_BYTES = 2**20  # within which every posterior file names its format
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-def is_output(path: Path) -> bool:
-    """Return True for a posterior file, whole or damaged, and for an empty file."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        start = file.read(OUTPUT_BYTES)
-    return not start or (start.startswith(HDF5) and b" uqrestore-" in start)
-
-
-def _longest_name(folder: Path) -> int:
-    """Return how many bytes a name in a folder may have."""
-    try:
-        return os.pathconf(folder, "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):  # not a POSIX system
-        return 255
-
-
-def remove_leftovers(path: Path, fingerprint: str) -> None:
-    """Remove the partial file beside a finished one of the same run.
-
-    It stays where a process is killed between the two last steps of ``finish``.
-    """
-    part_path = path.with_name(path.name + ".part")
-    if part_path.exists() and is_complete(path, fingerprint):
-        with suppress(PosteriorError, OSError), part.lock(part_path):
-            part_path.unlink()
 
 
 class PosteriorWriter:
@@ -92,9 +59,9 @@ class PosteriorWriter:
     def __init__(self, path: Path | str, plan: PosteriorPlan, *, overwrite: bool = False) -> None:
         self.path = Path(path)
         self.plan = plan
-        self._part = self.path.with_name(self.path.name + ".part")
-        self._check_place(overwrite)
-        self._check_memory()
+        self._part = part_of(self.path)
+        check_place(self.path, plan, overwrite)
+        check_memory(self.path, plan)
         try:
             self._slabs = self._open(overwrite)
         except OSError as error:
@@ -248,36 +215,6 @@ class PosteriorWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _check_place(self, overwrite: bool) -> None:
-        path = self.path
-        if not path.parent.is_dir():
-            raise PosteriorError(f"{path.parent}: no such folder; make it or choose another.")
-        longest = _longest_name(path.parent) - len(temporary_name(self._part).name) + len(path.name)
-        if len(os.fsencode(path.name)) > longest:
-            raise PosteriorError(
-                f"{path}: its name has {len(os.fsencode(path.name))} bytes, but with what is added "
-                f"while it is written {longest} fit on this drive; choose a shorter name."
-            )
-        if os.path.lexists(path) and not overwrite:
-            remove_leftovers(path, self.plan.fingerprint)
-            raise PosteriorError(
-                f"{path}: exists already; pass --overwrite to replace it, or choose another name."
-            )
-        if os.path.lexists(path) and not is_output(path):
-            raise PosteriorError(
-                f"{path}: exists and is no posterior file, so it is not replaced; choose another "
-                "name, or remove it."
-            )
-
-    def _check_memory(self) -> None:
-        needed, free = self.plan.summary_bytes, available_bytes()
-        if free is not None and needed > free:
-            raise PosteriorError(
-                f"{self.path}: {self.plan.draws} draws of {len(self.plan.slices)} slices need "
-                f"{needed / 2**30:.1f} GiB of memory to be summarised but {free / 2**30:.1f} GiB "
-                "are free; ask for fewer draws."
-            )
 
     def _open(self, overwrite: bool) -> part.Slabs:
         begun = os.path.lexists(self._part)
