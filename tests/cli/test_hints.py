@@ -101,7 +101,7 @@ def test_a_method_that_is_suggested_instead_works_for_the_same_problem(
     refusal = ""
     try:
         METHODS[method](problem, denoiser, streams)
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         refusal = str(error)
     suggested = set(re.findall(r"'(\w+)'", refusal)) & set(METHODS)
     assert suggested or not refusal or method == "conditional", refusal
@@ -130,7 +130,7 @@ def test_raw_k_space_with_the_default_pipeline_leads_to_one_that_restores_it(
     assert name in list_pipelines()
     pipeline = load_pipeline(name, RestorePipeline)
     fast = change(
-        pipeline, draws=2, components=0, method={"name": pipeline.method.name, "steps": 2}
+        pipeline, draws=2, components=0, method={"name": pipeline.method.name, "levels": 3}
     )
     restore(fast, read_input(scan), tmp_path / "a.posterior.h5", RunOptions(slices=1))
 

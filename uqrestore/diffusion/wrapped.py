@@ -60,6 +60,10 @@ def prepare(denoiser: Denoiser, problem: Problem, batch: Shape) -> Problem:
     return problem
 
 
+DIVERGED = 1e3
+"""Images beyond this many times their scale at a noise level are not those of any prior."""
+
+
 class Checked(WrappedDenoiser):
     """A denoiser as a method calls it: calls are numbered and every output must be finite.
 
@@ -86,6 +90,13 @@ class Checked(WrappedDenoiser):
         given = self._problem
         clean = self.inner(x, level) if given is None else self.inner(x, level, given)
         if not torch.isfinite(clean).all():
+            largest = float(x.detach().abs().max())
+            if not largest < DIVERGED * (1 + float(level.max())):
+                raise FloatingPointError(
+                    f"{self._method} diverged: at step {self.calls} (sigma={sigma:.4g}) its images "
+                    f"had reached {largest:.3g} before the network was called; take more steps, or "
+                    "another method, such as 'local_gaussian'."
+                )
             bad = int((~torch.isfinite(clean)).sum())
             raise FloatingPointError(
                 f"{self._method}: at step {self.calls} (network call, sigma={sigma:.4g}) the "
