@@ -117,7 +117,7 @@ def test_raw_k_space_with_the_default_pipeline_leads_to_one_that_restores_it(
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     image = np.where(x**2 + y**2 < 0.6, 100 + 30 * np.cos(5 * x) * np.cos(4 * y), 0)
     voxels = np.stack([image, image], axis=-1)
-    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine = np.diag([1.5, 1.5, 3.0, 1.0])
     lines = np.ones(columns, bool)
     lines[::5] = False
     lines[columns // 2 - 4 : columns // 2 + 4] = True
@@ -137,7 +137,7 @@ def test_raw_k_space_with_the_default_pipeline_leads_to_one_that_restores_it(
 
 def test_an_image_without_an_operator_leads_to_a_pipeline_that_has_one(tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "s.nii.gz")
-    refused = run("reconstruct", scan, "-p", "brain-kspace", "-o", tmp_path / "o.h5")
+    refused = run("reconstruct", scan, "-p", "raw-brain", "-o", tmp_path / "o.h5")
     [name] = re.findall(r"--pipeline ([\w-]+)", refused.stderr)
     assert load_pipeline(name, RestorePipeline).operator is not None
 
@@ -162,7 +162,7 @@ def test_reconstruct_says_what_it_reached_and_what_to_do_next(
 def test_list_alone_names_everything() -> None:
     listed = run("list")
     assert listed.exit_code == 0, listed.output
-    for name in ("ddnm_plus", "masked_fourier", "brain64-prior", "hdit", "brain-kspace"):
+    for name in ("ddnm_plus", "masked_fourier", "brain64-prior", "hdit", "raw-brain"):
         assert name in listed.stdout
 
 

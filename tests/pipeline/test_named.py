@@ -15,6 +15,7 @@ from uqrestore.training.trainer import build_denoiser
 OWN = """
 import torch
 from torch import nn
+from uqrestore.networks import Backbone
 from uqrestore.operators import Inpainting
 
 
@@ -35,7 +36,7 @@ def broken(problem, denoiser, noise):
     return noise.normal(problem.in_shape, problem.y) / 0
 
 
-class Tiny(nn.Module):
+class Tiny(Backbone):
     def __init__(self, image_shape, *, width: int = 4):
         super().__init__()
         self.image_shape, self.width = image_shape, width
