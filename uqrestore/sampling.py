@@ -144,7 +144,7 @@ def sample(
             done += len(rows) * (samples - len(missing))
             for draws in chunks(missing, max(1, size // len(rows))):
                 start = time.perf_counter()
-                found, calls = draw(
+                found, counts = draw(
                     part, group, denoiser, seed=seed, scan=0, slices=rows, draws=draws
                 )
                 block = intensity.to_file(found)
@@ -154,7 +154,7 @@ def sample(
                         draws,
                         rows,
                         block.float().cpu().numpy(),
-                        nfe=calls,
+                        nfe=counts.network,
                         wall_s=time.perf_counter() - start,
                         stats={"residual": acquisition.residual(group, rows, found)},
                     )
