@@ -56,6 +56,7 @@ def find_named(name: str, registry: Mapping[str, Named], what: str) -> Named:
             )
         return registry[name]
     module, _, place = name.partition(":")
+    importlib.invalidate_caches()  # the file may have been written a moment ago
     try:
         found = importlib.import_module(module)
     except Exception as error:

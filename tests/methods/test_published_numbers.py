@@ -1,7 +1,7 @@
 """What the published samplers do to one voxel, to the digits on record.
 
 Prior N(0, 1), ``y = x + noise_std n = 1``, levels of the linear DDPM schedule; ratios are variances
-of the draws over that of the exact posterior. The specification's section 12 has the numbers.
+of the draws over that of the exact posterior.
 """
 
 from itertools import pairwise
@@ -71,7 +71,7 @@ def test_a_seen_voxel(
     ],
 )
 def test_an_unseen_voxel(name: str, options: dict[str, Any], expected: float) -> None:
-    """O-6 and O-12 (h): unit prior variance beside a voxel that is seen without noise."""
+    """Unit prior variance beside a voxel that is seen without noise."""
     _, covariance = moments(lambda n: METHODS[name](pair_problem(), pair_prior(), n, **options))
     assert covariance[1, 1].item() == pytest.approx(
         expected, abs=1e-4 if expected != 0.771 else 1e-3
@@ -88,7 +88,7 @@ def daps_recursion(
     steps: int,
     decay: bool = True,
 ) -> tuple[float, float]:
-    """Mean and variance of the last Langevin state, in closed form (O-17 and O-18)."""
+    """Mean and variance of the last Langevin state, in closed form."""
     mean, variance, last = 0.0, levels[0] ** 2, 0.0
     for k, (sigma, below) in enumerate(pairwise(levels)):
         path = karras_sigmas(6, min(0.01, sigma / 2), sigma)[:-1].tolist()

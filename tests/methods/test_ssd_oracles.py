@@ -1,4 +1,4 @@
-"""Oracles O-5, O-6, O-9, O-10 and the published grids of SSD, in closed form."""
+"""The published grids of SSD, its step and its inversion, in closed form."""
 
 import math
 from itertools import pairwise
@@ -39,7 +39,7 @@ def ideal(variance: float) -> GaussianPrior:
 def test_a_fixed_share_loses_variance_as_the_recursion_says(
     eta: float, steps: int, expected: float
 ) -> None:
-    """O-6: unit prior variance, DDPM grid; measured through the step's own coefficients."""
+    """Unit prior variance, DDPM grid; measured through the step's own coefficients."""
     sigmas = ddpm_sigmas(steps).tolist()
     variance = 1 + sigmas[0] ** 2
     for sigma, below in pairwise(sigmas):
@@ -82,7 +82,7 @@ def test_the_grids_of_the_shortcut_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 def test_inversion_is_the_affine_map_of_the_oracle(eta: float) -> None:
-    """O-9: the gain from A^+ y to the top, with the noise cancelled by its mirror image."""
+    """The gain from A^+ y to the top, with the noise cancelled by its mirror image."""
     variance, (up, _) = 0.25, shortcut(550, 15, 85)
     x = torch.ones(1, *SHAPE, dtype=torch.float64)
 
@@ -105,7 +105,7 @@ def test_inversion_is_the_affine_map_of_the_oracle(eta: float) -> None:
 
 
 def test_full_noise_forgets_the_network() -> None:
-    """O-10: at eta 1 the inversion is plain noising whatever the denoiser says."""
+    """At eta 1 the inversion adds white noise, whatever the denoiser."""
     up, _ = shortcut(550, 15, 85)
     x = torch.zeros(2, *SHAPE, dtype=torch.float64)
 
