@@ -18,11 +18,18 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if not {"_build", "reference"} & set(page.parts)]
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.S | re.M)
 GENERATED = {"reference/api.md", "reference/cli.md"}  # by the build of the pages
+INCLUDED = re.compile(r"^```\{literalinclude\} (\S+\.py)\n```", re.M)
 RUN_ELSEWHERE = {"file-format.md"}  # tests/posterior/test_file_format.py
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
-    return [text for _, name, text in FENCE.findall(page.read_text()) if name in languages]
+    """Return the code of a page, that of files which it includes among it."""
+
+    def included(match: re.Match[str]) -> str:
+        return f"```python\n{(page.parent / match[1]).read_text()}```"
+
+    whole = INCLUDED.sub(included, page.read_text())
+    return [text for _, name, text in FENCE.findall(whole) if name in languages]
 
 
 def named(pages: list[Path]) -> Callable[[Callable[..., None]], Callable[..., None]]:

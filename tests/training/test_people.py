@@ -1,6 +1,8 @@
 """People in the training data: split by person, nobody on both sides, counted in the card."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,7 +22,7 @@ from uqrestore.zoo import load_card
 FILES = DataConfig(files=("a.h5",), shape=SHAPE, augment="none")
 
 
-def write(path: Path, key: str = "subject", **people: list[object]) -> None:
+def write(path: Path, key: str = "subject", **people: Sequence[object]) -> None:
     """Write one slice for each name, ``train=["ann", "bob"]``."""
     with h5py.File(path, "w") as file:
         for split, names in people.items():
@@ -88,7 +90,7 @@ def test_scans_are_stripped_to_their_masks_which_are_no_scans(tmp_path: Path) ->
 
     write_scan(tmp_path / "train/a.nii.gz")
     write_scan(tmp_path / "train/b.nii.gz", bright=700)
-    image = nibabel.load(tmp_path / "train/a.nii.gz")
+    image: Any = nibabel.load(tmp_path / "train/a.nii.gz")
     inside = np.zeros(image.shape, np.uint8)
     inside[8:12, 8:12, 2:10] = 1
     nibabel.save(nibabel.Nifti1Image(inside, image.affine), tmp_path / "train/a_mask.nii.gz")
