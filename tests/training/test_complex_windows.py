@@ -49,7 +49,7 @@ def write(folder: Path) -> None:
     z, y, x = np.mgrid[-1:1:26j, -1:1:30j, -1:1:28j]
     with h5py.File(folder / "volumes.h5", "w") as file:
         file["train/ann/t1"] = ((x**2 + y**2 + z**2 < 0.8) * 900).astype(np.uint16)
-        file["train/bob/t1"] = file["train/ann/t1"][()]
+        file["train/bob/t1"] = file["train/ann/t1"][()]  # type: ignore[index]
 
 
 SETS = (
