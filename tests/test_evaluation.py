@@ -163,10 +163,12 @@ def test_too_few_scenes_say_how_many_it_takes(cohort: Path, tmp_path: Path) -> N
     assert_one_line(result, MISTAKE, "it takes at least", "people")
 
 
-def test_a_folder_without_posterior_files_says_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_without_posterior_files_says_what_to_do(scans: Path, tmp_path: Path) -> None:
     result = run("evaluate", tmp_path)
     assert_one_line(result, MISTAKE, "holds no posterior files", "--pipeline")
     result = run("evaluate", tmp_path, "-p", "brain-cs4-ssd")
+    assert_one_line(result, MISTAKE, "names no scan that can be read")
+    result = run("evaluate", scans, "-p", "brain-cs4-ssd")
     assert_one_line(result, MISTAKE, "--restored")
 
 

@@ -46,7 +46,7 @@ def write(path: Path, provenance: dict[str, Any], text: str) -> Path:
         summary = writer.summarise(components=1)
         mean = summary.mmse
         interval = Interval(mean - 30, mean + 30, text)
-        return writer.finish(dataclasses.replace(summary, promised=interval))
+        return writer.finish(dataclasses.replace(summary, guaranteed=interval))
 
 
 def test_a_guarantee_in_scope_is_printed_with_its_intervals(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_raw_scan_and_an_operator_or_an_image_and_none_do_not_go_together(
 
     with pytest.raises(ValueError, match="was measured already"):
         restore(simulated, raw, tmp_path / "a.out.h5")
-    with pytest.raises(ValueError, match="must say how to measure it"):
+    with pytest.raises(ValueError, match="must state its measurement"):
         restore(pipeline, read_scan(demo_scan_path()), tmp_path / "b.out.h5")
 
 
