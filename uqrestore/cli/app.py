@@ -2,7 +2,7 @@
 
 import typer
 
-from uqrestore.cli import axial, batch, benchmark, evaluate, files, report, restore, train
+from uqrestore.cli import axial, batch, benchmark, demo, evaluate, files, report, restore, train
 
 app = typer.Typer(
     name="uqrestore",
@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(restore.demo)
+app.command()(demo.demo)
 app.command()(restore.reconstruct)
 app.command()(batch.batch)
 app.command()(batch.catalogue)

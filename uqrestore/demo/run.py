@@ -1,0 +1,105 @@
+"""Steps that all demos share: restore a scan, draw a picture, write a report."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from uqrestore.pipeline import RestorePipeline
+from uqrestore.posterior import PosteriorError, PosteriorFile
+from uqrestore.reports.page import write_report
+from uqrestore.restoration.options import RunOptions
+from uqrestore.restoration.restore import Progress, restore
+from uqrestore.scans import Input
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Files and figures of a demo.
+
+    Attributes:
+        posterior: Posterior file.
+        picture: PNG drawn from it.
+        report: HTML page made from it.
+        psnr: PSNR inside the mask, in dB, by the name of the image: ``zero_filled``, ``mean`` and
+            the linear estimates of the file.
+        data_range: Peak of the PSNR, in the units of the file.
+        complex_image: True if the PSNR is that of magnitudes.
+        residual: Largest ``||A x - y|| / ||y||`` of any sample of any slice.
+        chi_square: Chi-square per measurement of a typical draw; None without noise.
+        interval: Level of the intervals of the pixels, such as ``88.2 %``.
+        coverage: Share of the pixels of the mask whose reference lies in its interval.
+        seconds: Time from start to end.
+    """
+
+    posterior: Path
+    picture: Path
+    report: Path
+    psnr: dict[str, float]
+    data_range: float
+    complex_image: bool
+    residual: float
+    chi_square: float | None
+    interval: str
+    coverage: float
+    seconds: float
+
+
+def run(
+    name: str,
+    folder: Path,
+    pipeline: RestorePipeline,
+    scan: Input,
+    options: RunOptions,
+    draw_picture: Callable[[Path, Path], object],
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> DemoResult:
+    """Restore a scan whose reference is known, and draw the results.
+
+    Args:
+        name: First part of the names of the files.
+        folder: Where they go; made if missing.
+        pipeline: Pipeline of the demo.
+        scan: Scan that ships with the package.
+        options: Slices, device and the like; ``overwrite`` replaces earlier files of the demo.
+        draw_picture: Draws a posterior file into a PNG.
+        progress: Called after every batch.
+        notify: Called with lines for the user.
+
+    Raises:
+        PosteriorError: If the files exist and are not to be replaced.
+    """
+    start = time.perf_counter()
+    out, picture = demo_files(folder, name)
+    existing = [str(path) for path in (out, picture) if path.exists()]
+    if existing and not options.overwrite:
+        raise PosteriorError(f"{', '.join(existing)}: exists already; pass --overwrite or --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    restore(pipeline, scan, out, options, progress=progress, notify=notify)
+    draw_picture(out, picture)
+    written = write_report(out, folder, overwrite=True)
+    with PosteriorFile(out) as file:
+        figures, complex_image = file.figures, file.channels == 2
+        residual = float(file["sample_stats/residual"].max())
+    psnr = {key.removeprefix("psnr_"): value for key, value in figures.items()}
+    numbers = written.data["numbers"]
+    return DemoResult(
+        posterior=out,
+        picture=picture,
+        report=written.page,
+        data_range=psnr.pop("data_range"),
+        psnr=psnr,
+        complex_image=complex_image,
+        residual=residual,
+        chi_square=numbers["data_fit"] if numbers["data_fit_kind"] == "chi2" else None,
+        interval=numbers["interval"],
+        coverage=numbers["coverage"],
+        seconds=time.perf_counter() - start,
+    )
+
+
+def demo_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return the posterior file and the picture of a demo in ``folder``."""
+    return folder / f"{name}.posterior.h5", folder / f"{name}.png"
