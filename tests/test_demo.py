@@ -108,6 +108,9 @@ def test_the_raw_demo_writes_a_sound_file_a_picture_and_a_report(head: tuple[Pat
     page = (folder / "head.report.html").read_text()
     assert "By coil" in page
     assert 'id="volume"' not in page, "one slice is no volume"
+    assert " data-slice min" not in page, "and has no other to turn to"
+    assert "1 slice." in page
+    assert "\u00d710\u207b\u2076 a.u." in page, "a millionth of a unit is not written as 1e-06"
 
 
 def test_the_raw_demo_keeps_one_line_in_four(head: tuple[Path, str]) -> None:

@@ -60,7 +60,18 @@ def test_images_keep_their_channels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(draws, images(of, list(range(5)), list(of.slices)))
         assert file.channels == 2
         assert file.mean.dims == ("z", "y", "x")
-        np.testing.assert_array_equal(file.mean, images_of(file.variable("mmse"))[:, 0])
+        assert file.complex_image
+        mmse = images_of(file.variable("mmse"))
+        np.testing.assert_allclose(file.mean, np.hypot(mmse[:, 0], mmse[:, 1]), rtol=1e-6)
+        assert file.phase is not None
+        np.testing.assert_allclose(file.phase, np.arctan2(mmse[:, 1], mmse[:, 0]), atol=1e-6)
+        size = np.hypot(draws[:, :, 0], draws[:, :, 1])
+        np.testing.assert_allclose(file.std, size.std(axis=0, ddof=1), rtol=1e-4)
+        # A step along a component, small beside the mean, moves the magnitude by what is shown.
+        step = 1e-2 * images_of(file.variable("pc").transpose("component", ...))[0]
+        moved = np.hypot(*np.moveaxis(mmse.astype(float) + step, 1, 0))
+        change = moved - np.hypot(*np.moveaxis(mmse.astype(float), 1, 0))
+        np.testing.assert_allclose(1e-2 * file.components.values[0], change, atol=1e-5)
         pc = images_of(file.variable("pc").transpose("component", ...))
         np.testing.assert_allclose((pc**2).sum(axis=(2, 3, 4)), 1, atol=1e-5)
 

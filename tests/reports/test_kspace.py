@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from uqrestore.operators import CoilFourier
-from uqrestore.posterior import PosteriorWriter
+from uqrestore.posterior import PosteriorFile, PosteriorWriter
 from uqrestore.posterior.example import example_plan
 from uqrestore.reports.data_fit import RINGS, DataFit, measure_data_fit
+from uqrestore.reports.method_card import find_calibration
 from uqrestore.reports.page import write_report
 from uqrestore.reports.read import read_contents
 
@@ -69,6 +70,71 @@ def test_the_ring_with_less_noise_is_seen(tmp_path: Path) -> None:
     fit = fit_of(write(tmp_path / "a.h5", np.where(outer, 0.1, 1.0)))
     assert (fit.rings[:6] > 0.6).all()
     assert (fit.rings[8:] < 0.05).all()
+
+
+def write_complex(path: Path) -> tuple[Path, np.ndarray]:
+    """Write draws of a complex image: the truth plus a tenth of it in phase, and noise."""
+    g = torch.Generator().manual_seed(0)
+    maps = torch.randn(COILS, SIZE, SIZE, generator=g, dtype=torch.complex64)
+    operator = CoilFourier(torch.rand(SIZE, SIZE, generator=g) < 0.7, maps)
+    truth = 100 * torch.randn(SLICES, 2, SIZE, SIZE, generator=g)
+    y = operator(truth)
+    y = y + operator.row_mask * NOISE * torch.randn(y.shape, generator=g)
+    draws = truth + 0.1 * NOISE * torch.randn(8, *truth.shape, generator=g)
+    plan = dataclasses.replace(
+        example_plan(draws=8, slices=tuple(range(SLICES)), shape=(SIZE, SIZE)),
+        channels=2,
+        provenance={
+            "pipeline": {
+                "method": {"name": "local_gaussian"},
+                "operator": {"name": "masked_fourier"},  # keeps lines of fully sampled k-space
+            }
+        },
+        operator=(operator.name, *operator.to_data()),
+        y=(("z", *operator.axes), y.numpy()),
+        reference={"truth": truth.numpy()},
+        noise_std=NOISE,
+    )
+    with PosteriorWriter(path, plan) as writer:
+        writer.write(range(8), plan.slices, draws.numpy())
+        return writer.finish(writer.summarise(components=2)), draws.numpy()
+
+
+def test_complex_images_are_shown_by_magnitude_and_phase(tmp_path: Path) -> None:
+    path, draws = write_complex(tmp_path / "a.h5")
+    contents = read_contents(path)
+    mean, size = draws.mean(axis=0), np.linalg.norm(draws, axis=2)
+    np.testing.assert_allclose(contents.maps["mean"], np.linalg.norm(mean, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(contents.maps["std"], size.std(axis=0, ddof=1), rtol=1e-2)
+    np.testing.assert_allclose(contents.draw(3), size[3], rtol=1e-6)
+    assert (contents.maps["low"] <= size.mean(axis=0)).all()
+    assert contents.phase is not None
+    np.testing.assert_allclose(contents.phase, np.arctan2(mean[:, 1], mean[:, 0]), atol=1e-4)
+    page = write_report(path, tmp_path / "out").page.read_text()
+    assert 'id="map-phase"' in page
+    assert "Images are magnitudes" in page
+
+
+def test_calibration_is_that_of_the_operator_on_the_images(tmp_path: Path) -> None:
+    contents = read_contents(write_complex(tmp_path / "a.h5")[0])
+    assert contents.operator == "coil_fourier"
+    rows = find_calibration(contents).rows
+    assert len(rows) > 3
+    assert {row.operator for row in rows if row.same_operator} <= {"coil_fourier"}
+
+
+def test_the_data_fit_of_complex_images_is_that_of_both_parts(tmp_path: Path) -> None:
+    path, draws = write_complex(tmp_path / "a.h5")
+    fit = fit_of(path)
+    with PosteriorFile(path) as file:
+        operator, y = file.operator(), torch.as_tensor(file["observed_data/y"].variable.values)
+    misfit = (operator(torch.as_tensor(draws)) - y).double().numpy()
+    assert operator.row_mask is not None
+    count = operator.row_mask.sum() * 2 * COILS * SLICES
+    chi_square = (misfit**2).sum(axis=(1, 2, 3, 4, 5)) / NOISE**2 / float(count)
+    np.testing.assert_allclose(fit.draws, chi_square, rtol=1e-5)
+    np.testing.assert_allclose(fit.coils.mean(), fit.draws.mean(), rtol=1e-6)
+    assert fit.gram.shape == (SLICES, 3, 3)
 
 
 def test_the_page_shows_them(tmp_path: Path) -> None:

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MAP_GROUPS = ("estimate", "reference")
+COMPLEX = 2
+"""Channels of a complex image: real and imaginary part."""
 
 
 class PosteriorFile(PosteriorHeader):
     """A finished or partial posterior file, read lazily.
 
-    Volumes are ``xarray`` arrays indexed (z, y, x) in the file's units. Of images with several
-    channels they show the first; :meth:`variable` and :func:`images_of` give all of them.
+    Volumes are ``xarray`` arrays indexed (z, y, x) in the file's units. Of complex images, which
+    have two channels, they show the magnitude, of others with several channels the first;
+    :meth:`variable` and :func:`images_of` give all channels.
 
     Args:
         path: The file.
@@ -101,6 +104,11 @@ class PosteriorFile(PosteriorHeader):
         return int(self._draws.sizes.get("channel", 1))
 
     @property
+    def complex_image(self) -> bool:
+        """True if the two channels of an image are its real and its imaginary part."""
+        return self.channels == COMPLEX
+
+    @property
     def draws(self) -> int:
         """Number of draws behind mean and spread; :attr:`samples` may hold fewer (``--keep``)."""
         estimate = self.tree.children.get("estimate")
@@ -130,13 +138,22 @@ class PosteriorFile(PosteriorHeader):
 
     @property
     def mean(self) -> "xr.DataArray":
-        """The posterior mean, (z, y, x)."""
+        """The posterior mean, (z, y, x); of complex images the magnitude of the complex mean."""
         return shown_channel(self.variable("mmse"))
 
     @property
     def std(self) -> "xr.DataArray":
-        """The posterior standard deviation of every pixel, (z, y, x)."""
-        return shown_channel(self.variable("std"))
+        """The posterior standard deviation of every pixel, (z, y, x).
+
+        Of complex images that of the magnitude; where draws were not kept, the root mean square of
+        those of the two parts.
+        """
+        std = self.variable("std")
+        if not self.complex_image:
+            return shown_channel(std)
+        if len(self.samples) < self.draws:
+            return shown_channel(std) / COMPLEX**0.5
+        return self.samples.std("sample", ddof=1).rename("std")
 
     @property
     def component_count(self) -> int:
@@ -146,8 +163,13 @@ class PosteriorFile(PosteriorHeader):
 
     @property
     def components(self) -> "xr.DataArray":
-        """Principal components of unit norm in each slice, (component, z, y, x)."""
-        return shown_channel(self.variable("pc")).transpose("component", "z", "y", "x")
+        """Principal components of unit norm in each slice, (component, z, y, x).
+
+        Of complex images the part in phase with the mean, by which the magnitude changes.
+        """
+        pc = self.variable("pc")
+        shown = in_phase(pc, self.variable("mmse")) if self.complex_image else shown_channel(pc)
+        return shown.transpose("component", "z", "y", "x")
 
     @property
     def component_std(self) -> "xr.DataArray":
@@ -172,11 +194,19 @@ class PosteriorFile(PosteriorHeader):
 
     @cached_property
     def phase(self) -> "xr.DataArray | None":
-        """Phase of the image in radians, (z, y, x), where the operator holds one (raw k-space)."""
+        """Phase of the image in radians, (z, y, x).
+
+        Of complex images that of the mean; of real ones that of the operator, None where it holds
+        none.
+        """
         import xarray as xr
 
         from uqrestore.operators import Composed
 
+        if self.complex_image:
+            mean = self.variable("mmse")
+            angle = xr.apply_ufunc(np.arctan2, mean.isel(channel=1), mean.isel(channel=0))
+            return angle.rename("phase").assign_attrs(units="rad")
         operator = self.operator()
         parts = operator.parts if isinstance(operator, Composed) else (operator,)
         phase = getattr(parts[0], "phase", None)
@@ -223,8 +253,24 @@ class PosteriorFile(PosteriorHeader):
 
 
 def shown_channel(values: "xr.DataArray") -> "xr.DataArray":
-    """Return the channel that pictures show: the first."""
-    return values.isel(channel=0, missing_dims="ignore")
+    """Return what pictures show: the magnitude of complex images, of others the first channel."""
+    if values.sizes.get("channel") != COMPLEX:
+        return values.isel(channel=0, missing_dims="ignore")
+    import xarray as xr
+
+    parts = values.isel(channel=0, drop=True), values.isel(channel=1, drop=True)
+    return xr.apply_ufunc(np.hypot, *parts, keep_attrs=True)
+
+
+def in_phase(values: "xr.DataArray", mean: "xr.DataArray") -> "xr.DataArray":
+    r"""Return the part of complex images in phase with a mean.
+
+    .. math:: \operatorname{Re}(v \, \bar m / |m|)
+
+    It is the change of the magnitude of :math:`m` by a small :math:`v`.
+    """
+    size = shown_channel(mean)
+    return (values * mean).sum("channel") / size.where(size > 0, 1)
 
 
 def images_of(

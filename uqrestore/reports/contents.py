@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from uqrestore.posterior.view import PosteriorFile, shown_channel
+from uqrestore.posterior.view import PosteriorFile, images_of, shown_channel
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Volume = Float[np.ndarray, "z y x"]
+Images = Float[np.ndarray, "z channel y x"]
 TITLES = {"truth": "reference", "zero_filled": "zero-filled", "linear_mmse": "linear MMSE"}
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """A posterior file as a report sees it; of images with several channels, the first.
+    """A posterior file as a report sees it.
+
+    Of complex images maps and draws are magnitudes, and components their part in phase with the
+    mean; of other images with several channels all are the first.
 
     Attributes:
         file: The file.
@@ -35,6 +39,7 @@ class Contents:
         valid: Draws that are written, by (draw, slice).
         interval: Name of the level of the pixels' intervals, such as ``88.2 %``.
         interval_level: Exact coverage of an ideal sampler; None where it is not known.
+        phase: Phase of the mean, or that of the operator where images are real; None without one.
         maps: ``mean``, ``std``, ``low``, ``high`` (ends of the intervals) and what ``/reference``
             holds.
         component_std: Standard deviation along each component, (component, z).
@@ -60,6 +65,7 @@ class Contents:
     valid: Bool[np.ndarray, "draw z"]
     interval: str
     interval_level: float | None
+    phase: Volume | None
     maps: Mapping[str, Volume]
     component_std: Float[np.ndarray, "component z"]
     explained: Float[np.ndarray, " component"]
@@ -107,6 +113,31 @@ class Contents:
         """Read one draw, of all slices shown or of those at some positions."""
         images = shown_channel(self.file["posterior/image"]).isel(chain=0, draw=index)
         return as_volume(images.isel(z=_compact(self.rows[at])))
+
+    def draw_images(self, index: int, at: Sequence[int] | slice = slice(None)) -> Images:
+        """Read one draw with all its channels."""
+        images = self.file["posterior/image"].isel(chain=0, draw=index)
+        return images_of(images.isel(z=_compact(self.rows[at])))
+
+    def mean_images(self, at: Sequence[int] | slice = slice(None)) -> Images:
+        """Read the posterior mean with all its channels; of a partial file that of its draws."""
+        if self.file.find("estimate/mmse") is not None:
+            return images_of(self.file.variable("mmse").isel(z=_compact(self.rows[at])))
+        draws, found = self.file["posterior/image"].isel(chain=0), []
+        for k, row in zip(np.arange(len(self.rows))[at], self.rows[at], strict=True):
+            written = images_of(draws.isel(z=[int(row)]))[self.valid[:, k]]
+            found.append(written.mean(axis=0, dtype=np.float64))
+        return np.concatenate(found).astype(np.float32)
+
+    def direction_images(
+        self, at: Sequence[int] | slice = slice(None)
+    ) -> Float[np.ndarray, "component z channel y x"]:
+        """Read the components with all their channels, at some positions of slices shown."""
+        if not len(self.component_std):
+            shape = (0, len(self.rows[at]), self.file.channels, len(self.y), len(self.x))
+            return np.zeros(shape, np.float32)
+        pc = self.file.variable("pc").isel(z=_compact(self.rows[at]))
+        return images_of(pc.transpose("component", ...))
 
     def directions(
         self, at: Sequence[int] | slice = slice(None)

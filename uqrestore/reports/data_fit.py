@@ -83,8 +83,6 @@ def measure_data_fit(contents: Contents, draws: Sequence[int]) -> DataFit | str:
     """
     if not draws or not contents.slices.size:
         return "There is no draw to compare with the measurement."
-    if contents.file.channels > 1:
-        return "The data fit of images with several channels is not computed here."
     try:
         blocks = list(_blocks(contents, draws))
     except (PosteriorError, LookupError, *UNREADABLE) as error:
@@ -156,7 +154,7 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
         y = torch.as_tensor(measured.isel(z=rows).values)
 
         def forward(images: np.ndarray) -> np.ndarray:
-            image = torch.as_tensor(np.ascontiguousarray(images, np.float32))[:, None]
+            image = torch.as_tensor(np.ascontiguousarray(images, np.float32))
             return operator(image).double().numpy()  # noqa: B023  (called in this turn)
 
         sampled = torch.ones_like(y) if operator.row_mask is None else operator.row_mask
@@ -168,13 +166,13 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
         size = np.maximum(noise[at] * np.sqrt(count) if noisy else norm, TINY)
         axes = tuple(range(1, y.ndim))
         scale = size.reshape(-1, *[1] * len(axes))
-        mean = forward(contents.maps["mean"][at]) - wanted
-        steps = contents.directions(at) * contents.component_std[:, at, None, None]
+        mean = forward(contents.mean_images(at)) - wanted
+        steps = contents.direction_images(at) * contents.component_std[:, at, None, None, None]
         vectors = np.stack([mean, *(forward(step) for step in steps)], axis=1)
         vectors = (vectors / scale[:, None]).reshape(len(rows), 1 + len(steps), -1)
         squares, spread = [], np.zeros(y.shape)
         for j in draws:
-            square = ((forward(contents.draw(j, at)) - wanted) / scale) ** 2
+            square = ((forward(contents.draw_images(j, at)) - wanted) / scale) ** 2
             squares.append(square.sum(axis=axes))
             spread += square
         # In units of the noise; of what was not measured there is nothing to add.

@@ -73,7 +73,7 @@ def choose(contents: Contents) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     slices, rows, columns = contents.maps["mean"].shape
     components = min(len(contents.component_std), MOST_COMPONENTS)
     draws = contents.draws[:MOST_DRAWS]
-    fixed = 2 * (len(contents.maps) + components)
+    fixed = 2 * (len(contents.maps) + components + (contents.phase is not None))
     pixels = rows * columns
     while len(draws) > 4 and slices * pixels * (fixed + len(draws)) > BUDGET:
         draws = draws[:-1]
@@ -89,6 +89,8 @@ def embed(contents: Contents) -> Shown:
     slices, draws, components = choose(contents)
     at = list(slices)
     arrays = {name: pack(values[at]) for name, values in contents.maps.items()}
+    if contents.phase is not None:
+        arrays["phase"] = pack(contents.phase[at])
     arrays["mask"] = pack(contents.mask[at].astype(np.float32), "u1")
     # Component by component: each keeps its own range, so a weak one is not rounded away.
     directions = contents.directions(at)
@@ -102,11 +104,12 @@ def embed(contents: Contents) -> Shown:
 def component_scores(contents: Contents, shown: Shown) -> Float[np.ndarray, "draw component z"]:
     """Return where each draw in the page lies along the components, in standard deviations."""
     at = list(shown.slices)
-    directions = contents.directions(at)[: shown.components].astype(np.float64)
+    directions = contents.direction_images(at)[: shown.components].astype(np.float64)
     std = contents.component_std[: shown.components, at]
     scores = np.zeros((len(shown.draws), shown.components, len(at)))
+    mean = contents.mean_images(at)
     for row, index in enumerate(shown.draws):
-        change = contents.draw(index, at) - contents.maps["mean"][at]
-        along = np.einsum("kzyx,zyx->kz", directions, change)
+        change = contents.draw_images(index, at) - mean
+        along = np.einsum("kzcyx,zcyx->kz", directions, change)
         scores[row] = np.divide(along, std, out=np.zeros_like(along, float), where=std > 0)
     return scores

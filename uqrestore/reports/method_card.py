@@ -196,6 +196,9 @@ def _row(row: Mapping[str, Any], operator: str) -> Row:
 
 
 def _operator(contents: Contents) -> str:
+    """Return the operator that acts on the images; a pipeline may only state the sampling."""
+    if contents.operator:
+        return contents.operator
     pipeline = contents.provenance.get("pipeline", {})
     stated = pipeline.get("operator") if isinstance(pipeline, Mapping) else None
     return str(stated.get("name", "")) if isinstance(stated, Mapping) else ""

@@ -15,7 +15,7 @@ from uqrestore.reports.window import top_of
 TOLERANCE_SHARE = 0.3  # of the window: where the slider of the tolerance starts
 LARGEST_RATIO = 60.0  # of mean over std
 VOLUME_SLICES = 4  # a volume viewer of fewer shows nothing that the slices do not
-DIMENSIONLESS = ("mask", "pc")
+DIMENSIONLESS = ("mask", "pc", "phase")
 
 
 def pictures(findings: Findings, shown: Shown) -> tuple[dict[str, Any], Mapping[str, Packed]]:
@@ -110,5 +110,5 @@ def colours() -> dict[str, str]:
         .astype(np.uint8)
         .tobytes()
         .hex()
-        for name in ("gray", "cividis", "PuOr_r")
+        for name in ("gray", "cividis", "PuOr_r", "twilight")
     }

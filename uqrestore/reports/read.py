@@ -11,7 +11,7 @@ from uqrestore.posterior._hdf5 import UNREADABLE, short
 from uqrestore.posterior._header import NEWEST
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.posterior.view import PosteriorFile, shown_channel
+from uqrestore.posterior.view import PosteriorFile, images_of, shown_channel
 from uqrestore.reports.contents import TITLES, Contents, Volume, as_volume
 
 
@@ -50,7 +50,7 @@ class _Reading:
                 f"The file has schema uqrestore-{file.schema}, this report reads "
                 f"uqrestore-{NEWEST}: what is new in it is not shown. Upgrade uqrestore."
             )
-        if file.channels > 1:
+        if file.channels > 1 and not file.complex_image:
             self.missing.append(
                 f"Only the first of {file.channels} channels is shown; the file holds them all."
             )
@@ -65,6 +65,12 @@ class _Reading:
         if mask is None:
             self.missing.append("No mask of the object: every pixel counts as part of it.")
         image, interval = file["posterior/image"], self._pair("interval/lower", "interval/upper")
+        if interval is not None and file.complex_image:
+            interval = None
+            self.missing.append(
+                "The guaranteed intervals are those of real and imaginary part, not of the "
+                "magnitude, and are not shown; the file holds them."
+            )
         noise = file.find("observed_data/noise_std")
         return Contents(
             file=file,
@@ -80,6 +86,7 @@ class _Reading:
             valid=valid[:, keep],
             interval=self.interval,
             interval_level=self.level,
+            phase=self._phase(keep),
             maps=maps,
             component_std=std[:, keep],
             explained=explained,
@@ -109,6 +116,7 @@ class _Reading:
         estimate = self._pair("estimate/mmse", "estimate/std")
         if estimate is not None:
             mean, std = estimate
+            std = as_volume(self.file.std) if self.file.complex_image else std
             found |= {"mean": mean, "std": std, **self._ends(mean, std)}
         for name in TITLES:
             values = self._volume(f"reference/{name}")
@@ -122,7 +130,9 @@ class _Reading:
         """Return the ends of central intervals; quantiles that were interpolated are not used."""
         quantile, valid = self.file.find("estimate/quantile"), self.file.valid.values
         draws = int(np.ravel(self.file.tree.children["estimate"].attrs.get("draws", 0))[0])
-        if quantile is not None and draws and "q_source" in quantile.attrs:
+        # Quantiles of complex images are those of real and imaginary part.
+        real = not self.file.complex_image
+        if real and quantile is not None and draws and "q_source" in quantile.attrs:
             interval = central_interval(draws)
             levels = quantile["q"].values
             at = [np.flatnonzero(np.isclose(levels, level)) for level in interval.tails]
@@ -150,13 +160,27 @@ class _Reading:
             draws = as_volume(images.isel(z=int(k)))[valid[:, k]]
             interval = central_interval(len(draws))
             levels.add(interval.level)
-            maps["mean"][row] = draws.mean(axis=0, dtype=np.float64)
+            maps["mean"][row] = self._mean_of(int(k), draws, valid[:, k])
             maps["std"][row] = draws.std(axis=0, ddof=1, dtype=np.float64)
             maps["low"][row], maps["high"][row] = interval.of(draws)
         if len(levels) == 1:
             self.level = levels.pop()
             self.interval = percent(self.level)
         return maps
+
+    def _mean_of(self, k: int, draws: np.ndarray, written: np.ndarray) -> np.ndarray:
+        """Return the mean of a slice; of complex images the magnitude of their mean."""
+        if not self.file.complex_image:
+            return draws.mean(axis=0, dtype=np.float64)
+        parts = images_of(self.file["posterior/image"].isel(chain=0, z=[k]))[written, 0]
+        return np.linalg.norm(parts.mean(axis=0, dtype=np.float64), axis=0)
+
+    def _phase(self, keep: np.ndarray) -> Volume | None:
+        try:
+            phase = self.file.phase
+        except (PosteriorError, LookupError, *UNREADABLE):
+            return None  # what is wrong with the operator is stated by the data fit
+        return None if phase is None else as_volume(phase)[keep]
 
     def _components(self) -> tuple[np.ndarray, np.ndarray]:
         std = self.file.find("estimate/pc_std")

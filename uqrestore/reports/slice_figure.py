@@ -45,26 +45,28 @@ def draw_slice(path: Path, picture: Path) -> Path:
     style: dict[Any, Any] = {"font.size": 9, "axes.titlesize": 11, "font.family": "DejaVu Sans"}
     contents = read_contents(path)
     with matplotlib.rc_context(style), contents.file:
-        figure = _page(contents, _panels(contents))
+        window = grey_window(contents.maps.get("truth", contents.maps["mean"]), contents.mask)
+        unit = display_unit(max(map(abs, window)), contents.unit)
+        figure = _page(contents, _panels(contents, window, unit), unit)
         with atomic(picture) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
     return picture
 
 
-def _panels(contents: Contents) -> list[Panel]:
+def _panels(contents: Contents, window: tuple[float, float], unit: DisplayUnit) -> list[Panel]:
     maps = contents.maps
-    low, high = grey_window(maps.get("truth", maps["mean"]), contents.mask)
-    unit = display_unit(max(abs(low), abs(high)), contents.unit)
+    low, high = (unit.factor * end for end in window)
 
     def image(title: str, values: np.ndarray, name: str = "") -> Panel:
         psnr = contents.figures.get(f"psnr_{name}")
         title = title if psnr is None else f"{title}, {psnr:.1f} dB"
-        shown = values * unit.factor
-        return Panel(
-            title, shown, GREY, low * unit.factor, high * unit.factor, f"intensity ({unit.name})"
-        )
+        label = f"intensity ({unit.name})"
+        return Panel(title, values * unit.factor, GREY, low, high, label)
 
-    panels = [image(TITLES[name], maps[name], name) for name in TITLES if name in maps]
+    titles = dict(TITLES)
+    if str(contents.provenance.get("acquisition", "")).startswith("as measured"):
+        titles["truth"] = "fully sampled reference"
+    panels = [image(titles[name], maps[name], name) for name in titles if name in maps]
     panels.append(image("posterior mean", maps["mean"], "mean"))
     if contents.draws:
         panels.append(image("one posterior draw", contents.draw(contents.draws[0])))
@@ -85,7 +87,7 @@ def _spread_and_error(contents: Contents, unit: DisplayUnit) -> list[Panel]:
     ]
 
 
-def _page(contents: Contents, panels: list[Panel]) -> "Figure":
+def _page(contents: Contents, panels: list[Panel], unit: DisplayUnit) -> "Figure":
     from matplotlib.figure import Figure
 
     at = len(contents.z) // 2
@@ -120,7 +122,7 @@ def _page(contents: Contents, panels: list[Panel]) -> "Figure":
         bar.locator_params(nbins=5)
     words = [f"{contents.planned} posterior draws"]
     if (peak := contents.figures.get("psnr_data_range")) is not None:
-        words.append(f"PSNR inside the mask, peak {peak:.3g} {contents.unit}")
+        words.append(f"PSNR inside the mask, peak {unit.text(peak)}")
     words.append("research use only")
     title = str(contents.file.root.get("title", ""))
     text = "\n".join([title, "   \u00b7   ".join(words)])

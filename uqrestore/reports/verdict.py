@@ -80,7 +80,8 @@ def _calibration(calibration: Calibration) -> Light:
 
 def _draws(contents: Contents) -> Light:
     complete = contents.file.complete
-    text = f"{len(contents.draws)} of {contents.planned} draws, {len(contents.z)} slices."
+    slices = "1 slice" if len(contents.z) == 1 else f"{len(contents.z)} slices"
+    text = f"{len(contents.draws)} of {contents.planned} draws, {slices}."
     if complete:
         text += " The file is byte for byte as written."
     return Light(

@@ -54,8 +54,12 @@ def _text(fit: DataFit) -> str:
     low, high = float(fit.draws.min()), float(fit.draws.max())
     return (
         f"{text}; the draws lie between {low:.3g} and {high:.3g}, over {fit.measurements} "
-        f"measurements. The p-value of the first draw is {fit.p_value:.2g}."
+        f"measurements. The p-value of the first draw is {_p_value(fit.p_value)}."
     )
+
+
+def _p_value(value: float | None) -> str:
+    return "unknown" if value is None else "below 0.001" if value < 0.001 else f"{value:.2g}"
 
 
 def _chart(fit: DataFit, draws: Sequence[int]) -> Markup:

@@ -7,6 +7,11 @@ from uqrestore.reports.findings import Findings
 from uqrestore.reports.sections.section import Guide, Section
 from uqrestore.reports.units import share_of_variance
 
+IN_PHASE = (
+    " Images are complex: shown is the part of each component in phase with the mean, by which the "
+    "magnitude changes to first order; the data fit is that of the complex image."
+)
+
 
 def context(findings: Findings, shown: Shown) -> dict[str, Any]:
     """Return the share of every component, and where the components come from."""
@@ -19,7 +24,8 @@ def context(findings: Findings, shown: Shown) -> dict[str, Any]:
             "draws-crossfit": f"They come from {c.planned} draws; the standard deviations are those "
             "of draws left out of the fit, since fitted ones are too large.",
             "nppc": "They are predicted by the network.",
-        }.get(source, ""),
+        }.get(source, "")
+        + (IN_PHASE if c.file.complex_image else ""),
     }
 
 

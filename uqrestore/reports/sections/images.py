@@ -25,6 +25,7 @@ def context(findings: Findings, shown: Shown) -> dict[str, Any]:
     return {
         "grey": [(name, _title(findings.contents, name), LABELS[name]) for name in names],
         "volume": len(shown.slices) >= VOLUME_SLICES,
+        "phase": _phase_title(findings.contents),
         "notes": _notes(findings.contents, shown),
     }
 
@@ -34,8 +35,20 @@ def _title(c: Contents, name: str) -> str:
     return f"{title}, {psnr:.1f} dB" if isinstance(psnr, float) else title
 
 
+def _phase_title(c: Contents) -> str:
+    """Return the title of the picture of the phase; empty without one."""
+    if c.phase is None:
+        return ""
+    return "phase of the mean" if c.file.complex_image else "phase, taken as known"
+
+
 def _notes(c: Contents, shown: Shown) -> str:
     notes, index = [], c.slices[list(shown.slices)]
+    if c.file.complex_image:
+        notes.append(
+            "Images are magnitudes of complex images: of the posterior mean, of each draw; spread and "
+            "intervals are those of the magnitudes of the draws."
+        )
     if len(shown.slices) < len(c.z):
         notes.append(
             f"To keep the page small it shows {len(shown.slices)} of {len(c.z)} slices; the file "
@@ -59,6 +72,7 @@ SECTION = Section(
 <div class="panels">
 {% for name, title, label in grey %}{{ m.picture(name, title, "grey", label, loop.first) }}{% endfor %}
 {% if shown.draws %}{{ m.picture("draw", "one posterior draw", "grey", "One draw of the posterior.") }}{% endif %}
+{% if phase %}{{ m.picture("phase", phase, "phase", "Phase of the image in degrees.") }}{% endif %}
 {{ m.picture("std", "posterior standard deviation", "std", "Posterior standard deviation of every pixel, " ~ u.name ~ ".") }}
 {{ m.picture("width", "width of the " ~ c.interval ~ " interval", "width", "Width of the " ~ c.interval ~ " interval of every pixel, " ~ u.name ~ ".") }}
 </div>

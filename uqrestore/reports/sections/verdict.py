@@ -37,7 +37,7 @@ def _spot(findings: Findings, shown: Shown, spot: Region) -> dict[str, str]:
         "jump": json.dumps([int(np.abs(slices - spot.slice).argmin()), row, column]),
         "text": (
             f"({spot.name[-1]}) at x {x:.0f}, y {y:.0f}, z {z:.0f} mm, {spot.millilitres:.1f} mL, "
-            f"±{100 * spot.half_width / (high - low):.0f} % of the display range"
+            f"±{100 * spot.half_width / (high - low):.2g} % of the display range"
         ),
     }
 

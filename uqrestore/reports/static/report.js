@@ -111,6 +111,7 @@
     if (D.length) paint($("map-draw"), cut("draw" + D[state.draw], state.z), "gray", state.low, state.high);
     paint($("map-std"), cut("std", state.z), "cividis", 0, head.stdTop);
     paint($("map-width"), cut("width", state.z), "cividis", 0, head.widthTop);
+    if (A.phase) { paint($("map-phase"), cut("phase", state.z), "twilight", -Math.PI, Math.PI); bar("phase", "twilight", -180, 180, "degrees"); }
     bar("grey", "gray", state.low, state.high, "intensity, " + head.unit);
     bar("std", "cividis", 0, head.stdTop, head.unit); bar("width", "cividis", 0, head.widthTop, head.unit);
   }
@@ -186,6 +187,7 @@
     if (state.at === null) { at.textContent = "Click an image, or focus one and use the arrow keys, to read values."; return; }
     const [c, r] = state.at, i = state.z * N + r * W + c, v = (name) => short(A[name][i]);
     let text = `x ${head.x[c].toFixed(1)}, y ${head.y[r].toFixed(1)}, z ${head.z[state.z].toFixed(1)} mm:  mean ${v("mean")}, std ${v("std")}, ${head.interval} interval ${v("low")} to ${v("high")} ${head.unit}`;
+    if (A.phase) text += `, phase ${(A.phase[i] * 180 / Math.PI).toFixed(0)}°`;
     if (A.truth) text += `, reference ${v("truth")} (${A.truth[i] >= A.low[i] && A.truth[i] <= A.high[i] ? "inside" : "outside"})`;
     at.textContent = text;
   }
