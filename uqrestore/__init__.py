@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
         batch,
         benchmarks,
         conformal,
+        demo,
         diagnostics,
         diffusion,
         evaluation,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
     from uqrestore.noise import SampleNoise
     from uqrestore.problem import Problem, simulate
     from uqrestore.sampling import sample
-    from uqrestore.scans import read_scan, scan_from_kspace
+    from uqrestore.scans import read_input, read_scan, scan_from_kspace
     from uqrestore.zoo import list_priors, load_prior
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "benchmarks",
     "calibrate",
     "conformal",
+    "demo",
     "diagnostics",
     "diffusion",
     "evaluate",
@@ -69,6 +71,7 @@ __all__ = [
     "pipeline",
     "posterior",
     "priors",
+    "read_input",
     "read_scan",
     "report",
     "reports",
@@ -92,6 +95,7 @@ _DEFINED_IN = {
     "load_pipeline": "_front",
     "load_prior": "zoo",
     "open": "_front",
+    "read_input": "scans",
     "read_scan": "scans",
     "scan_from_kspace": "scans",
     "report": "_front",

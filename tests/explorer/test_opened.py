@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import uqrestore
+from tests.posterior.runs import finished, two_channels
 from tests.reports.cases import HOSTILE, hostile_plan, write_partial, write_plain
 from uqrestore.explorer import OpenPosterior
 from uqrestore.posterior import PosteriorError
+from uqrestore.posterior.view import images_of
 from uqrestore.reports.example import write_example
 
 
@@ -72,6 +74,17 @@ def test_correlation_is_that_of_the_draws(posterior: OpenPosterior) -> None:
 
 def test_the_nearest_draw_to_a_draw_is_itself(posterior: OpenPosterior) -> None:
     assert posterior.nearest_draw(posterior.scores(3)[5].tolist(), z=3) == 5
+
+
+def test_scores_of_complex_images_are_those_of_both_parts(tmp_path: Path) -> None:
+    of = two_channels()
+    with uqrestore.open(finished(tmp_path / "a.h5", of)) as posterior:
+        drawn = images_of(posterior["posterior/image"].isel(chain=0))[:, 1]
+        mean = images_of(posterior.variable("mmse"))[1]
+        pc = images_of(posterior.variable("pc").transpose("component", ...))[:, 1]
+        std = posterior.component_std.values[:, 1]
+        expected = np.einsum("kcyx,scyx->sk", pc, drawn - mean) / std
+        np.testing.assert_allclose(posterior.scores(1), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_matplotlib_needs_no_widget(posterior: OpenPosterior) -> None:

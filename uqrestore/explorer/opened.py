@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from uqrestore.intervals import central_interval
-from uqrestore.posterior.view import PosteriorFile
+from uqrestore.posterior.view import PosteriorFile, images_of
 from uqrestore.scans import Verdict
 
 if TYPE_CHECKING:
@@ -111,8 +111,11 @@ class OpenPosterior(PosteriorFile):
 
     def scores(self, z: int) -> Float[np.ndarray, "sample component"]:
         """Return where each draw of a slice lies along its components, in standard deviations."""
-        change = self.samples.isel(z=z).values - self.mean.isel(z=z).values
-        along = np.einsum("kyx,syx->sk", self.components.isel(z=z).values, change)
+        draws = self["posterior/image"].isel(z=[z]).stack(sample=("chain", "draw"))
+        mean, pc = (self.variable(name).isel(z=[z]) for name in ("mmse", "pc"))
+        change = images_of(draws.transpose("sample", ...)) - images_of(mean)
+        pc = images_of(pc.transpose("component", ...))
+        along = np.einsum("kzcyx,szcyx->sk", pc, change)
         std = self.component_std.isel(z=z).values
         return np.divide(along, std, out=np.zeros_like(along), where=std > 0)
 

@@ -95,7 +95,10 @@ def read_scan(
     """
     scan = read_input(path, mask=mask, volume=volume, allow_gaps=allow_gaps)
     if not isinstance(scan, Scan):
-        raise ScanError(f"{path}: is raw k-space, not an image; 'uqrestore reconstruct' takes it.")
+        raise ScanError(
+            f"{path}: is raw k-space, not an image; uqrestore.read_input reads it, and "
+            "'uqrestore reconstruct' restores it."
+        )
     return scan
 
 
