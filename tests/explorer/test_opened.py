@@ -77,14 +77,13 @@ def test_the_nearest_draw_to_a_draw_is_itself(posterior: OpenPosterior) -> None:
 
 
 def test_scores_of_complex_images_are_those_of_both_parts(tmp_path: Path) -> None:
-    of = two_channels()
-    with uqrestore.open(finished(tmp_path / "a.h5", of)) as posterior:
-        drawn = images_of(posterior["posterior/image"].isel(chain=0))[:, 1]
-        mean = images_of(posterior.variable("mmse"))[1]
-        pc = images_of(posterior.variable("pc").transpose("component", ...))[:, 1]
-        std = posterior.component_std.values[:, 1]
-        expected = np.einsum("kcyx,scyx->sk", pc, drawn - mean) / std
-        np.testing.assert_allclose(posterior.scores(1), expected, rtol=1e-3, atol=1e-3)
+    posterior = uqrestore.open(finished(tmp_path / "a.h5", two_channels()))
+    drawn = images_of(posterior["posterior/image"].isel(chain=0))[:, 1]
+    mean = images_of(posterior.variable("mmse"))[1]
+    pc = images_of(posterior.variable("pc").transpose("component", ...))[:, 1]
+    std = posterior.component_std.values[:, 1]
+    expected = np.einsum("kcyx,scyx->sk", pc, drawn - mean) / std
+    np.testing.assert_allclose(posterior.scores(1), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_matplotlib_needs_no_widget(posterior: OpenPosterior) -> None:
