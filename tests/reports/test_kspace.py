@@ -2,17 +2,24 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import torch
 
 from uqrestore.operators import CoilFourier
 from uqrestore.posterior import PosteriorFile, PosteriorWriter
 from uqrestore.posterior.example import example_plan
+from uqrestore.reports import slice_figure
 from uqrestore.reports.data_fit import RINGS, DataFit, measure_data_fit
 from uqrestore.reports.method_card import find_calibration
 from uqrestore.reports.page import write_report
+from uqrestore.reports.panels import Extent, Panel
 from uqrestore.reports.read import read_contents
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COILS, SIZE, SLICES, NOISE = 4, 24, 3, 2.0
 
@@ -113,6 +120,34 @@ def test_complex_images_are_shown_by_magnitude_and_phase(tmp_path: Path) -> None
     page = write_report(path, tmp_path / "out").page.read_text()
     assert 'id="map-phase"' in page
     assert "Images are magnitudes" in page
+
+
+def test_the_figure_of_a_slice_has_two_rows_of_what_the_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Panel] = []
+    draw = slice_figure.draw_panel
+
+    def kept(axes: "Axes", panel: Panel, at: int, extent: Extent) -> None:
+        drawn.append(panel)
+        draw(axes, panel, at, extent)
+
+    monkeypatch.setattr(slice_figure, "draw_panel", kept)
+    path, draws = write_complex(tmp_path / "a.h5")
+    picture = slice_figure.draw_slice(path, tmp_path / "a.png")
+
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    by_title = {panel.title: panel for panel in drawn}
+    assert list(by_title) == [
+        "reference", "posterior mean", "one posterior draw", "posterior standard deviation",
+        "|mean - reference|", "phase of the mean",
+    ]  # fmt: skip
+    np.testing.assert_allclose(
+        by_title["one posterior draw"].values, np.linalg.norm(draws[0], axis=1), rtol=1e-5
+    )
+    spread, error = drawn[3:5]
+    assert (spread.low, spread.high) == (error.low, error.high), "one scale for both"
+    assert np.abs(drawn[5].values).max() > 90, "degrees"
 
 
 def test_calibration_is_that_of_the_operator_on_the_images(tmp_path: Path) -> None:

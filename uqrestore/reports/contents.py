@@ -99,6 +99,11 @@ class Contents:
         return tuple(int(j) for j in np.flatnonzero(self.valid.all(axis=1)))
 
     @property
+    def phase_title(self) -> str:
+        """Title of the picture of the phase."""
+        return "phase of the mean" if self.file.complex_image else "phase, taken as known"
+
+    @property
     def has_images(self) -> bool:
         """True if there is a slice to show."""
         return self.maps["mean"].size > 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Perceptually uniform, ordered in lightness, safe for colour-blind readers.
-GREY, SPREAD, SIGNED = "gray", "cividis", "PuOr_r"
+GREY, SPREAD, SIGNED, CYCLIC = "gray", "cividis", "PuOr_r", "twilight"
 
 Slices = Float[np.ndarray, "z y x"]
 Extent = tuple[float, float, float, float]

@@ -8,6 +8,7 @@ import numpy as np
 from uqrestore._files import atomic
 from uqrestore.reports.contents import TITLES, Contents
 from uqrestore.reports.panels import (
+    CYCLIC,
     GREY,
     SPREAD,
     Panel,
@@ -23,15 +24,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 3
+ROWS = 2
 # Inches: width of a panel, between panels, title of a panel, and the margins.
-PANEL, GAP, HEADING, SIDE, TOP, BOTTOM = 3.0, 0.1, 0.32, 0.1, 0.5, 0.55
+PANEL, GAP, HEADING, SIDE, TOP, BOTTOM = 2.5, 0.1, 0.32, 0.1, 0.5, 0.55
 
 
 def draw_slice(path: Path, picture: Path) -> Path:
-    """Draw reference, zero-filled image, mean, one draw, spread and error of the middle slice.
+    """Draw reference, zero-filled image, mean, one draw, spread, error and phase of a slice.
 
-    Of complex images the magnitudes. What the file does not hold (a reference) is left out.
+    It is the middle one. Of complex images the magnitudes are shown. What the file does not hold
+    (a reference, a phase) is left out.
 
     Args:
         path: A complete posterior file.
@@ -70,7 +72,11 @@ def _panels(contents: Contents, window: tuple[float, float], unit: DisplayUnit) 
     panels.append(image("posterior mean", maps["mean"], "mean"))
     if contents.draws:
         panels.append(image("one posterior draw", contents.draw(contents.draws[0])))
-    return panels + _spread_and_error(contents, unit)
+    panels += _spread_and_error(contents, unit)
+    if contents.phase is not None:
+        degrees, label = np.degrees(contents.phase), "phase (degrees)"
+        panels.append(Panel(contents.phase_title, degrees, CYCLIC, -180.0, 180.0, label))
+    return panels
 
 
 def _spread_and_error(contents: Contents, unit: DisplayUnit) -> list[Panel]:
@@ -93,10 +99,10 @@ def _page(contents: Contents, panels: list[Panel], unit: DisplayUnit) -> "Figure
     at = len(contents.z) // 2
     extent = extent_of(contents.x, contents.y)
     height = PANEL * (extent[3] - extent[2]) / (extent[1] - extent[0])
-    rows = -(-len(panels) // COLUMNS)
+    columns = -(-len(panels) // ROWS)
     size = (
-        2 * SIDE + PANEL * COLUMNS + GAP * (COLUMNS - 1),
-        BOTTOM + (height + HEADING) * rows + TOP,
+        2 * SIDE + PANEL * columns + GAP * (columns - 1),
+        BOTTOM + (height + HEADING) * ROWS + TOP,
     )
     figure = Figure(figsize=size)
 
@@ -105,8 +111,8 @@ def _page(contents: Contents, panels: list[Panel], unit: DisplayUnit) -> "Figure
 
     scales: dict[str, Axes] = {}
     for i, panel in enumerate(panels):
-        row, column = divmod(i, COLUMNS)
-        x, y = SIDE + (PANEL + GAP) * column, BOTTOM + (height + HEADING) * (rows - 1 - row)
+        row, column = divmod(i, columns)
+        x, y = SIDE + (PANEL + GAP) * column, BOTTOM + (height + HEADING) * (ROWS - 1 - row)
         axes = place(x, y, PANEL, height)
         draw_panel(axes, panel, at, extent)
         axes.set_title(panel.title, pad=4)

@@ -25,7 +25,6 @@ def context(findings: Findings, shown: Shown) -> dict[str, Any]:
     return {
         "grey": [(name, _title(findings.contents, name), LABELS[name]) for name in names],
         "volume": len(shown.slices) >= VOLUME_SLICES,
-        "phase": _phase_title(findings.contents),
         "notes": _notes(findings.contents, shown),
     }
 
@@ -33,13 +32,6 @@ def context(findings: Findings, shown: Shown) -> dict[str, Any]:
 def _title(c: Contents, name: str) -> str:
     title, psnr = TITLES.get(name, "posterior mean"), c.figures.get(f"psnr_{name}")
     return f"{title}, {psnr:.1f} dB" if isinstance(psnr, float) else title
-
-
-def _phase_title(c: Contents) -> str:
-    """Return the title of the picture of the phase; empty without one."""
-    if c.phase is None:
-        return ""
-    return "phase of the mean" if c.file.complex_image else "phase, taken as known"
 
 
 def _notes(c: Contents, shown: Shown) -> str:
@@ -72,7 +64,7 @@ SECTION = Section(
 <div class="panels">
 {% for name, title, label in grey %}{{ m.picture(name, title, "grey", label, loop.first) }}{% endfor %}
 {% if shown.draws %}{{ m.picture("draw", "one posterior draw", "grey", "One draw of the posterior.") }}{% endif %}
-{% if phase %}{{ m.picture("phase", phase, "phase", "Phase of the image in degrees.") }}{% endif %}
+{% if c.phase is not none %}{{ m.picture("phase", c.phase_title, "phase", "Phase of the image in degrees.") }}{% endif %}
 {{ m.picture("std", "posterior standard deviation", "std", "Posterior standard deviation of every pixel, " ~ u.name ~ ".") }}
 {{ m.picture("width", "width of the " ~ c.interval ~ " interval", "width", "Width of the " ~ c.interval ~ " interval of every pixel, " ~ u.name ~ ".") }}
 </div>
