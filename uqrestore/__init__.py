@@ -10,6 +10,7 @@ from uqrestore._version import __version__
 
 if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
     from uqrestore import (
+        baselines,
         batch,
         benchmarks,
         conformal,
@@ -50,6 +51,7 @@ __all__ = [
     "Problem",
     "SampleNoise",
     "__version__",
+    "baselines",
     "batch",
     "benchmarks",
     "calibrate",

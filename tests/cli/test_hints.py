@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,17 @@ def test_json_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
         assert result.exit_code == 2, result.output
         assert len(result.stderr.strip().splitlines()) == 1
         assert "fault of uqrestore" not in result.stderr
+
+
+def test_a_missing_extra_is_a_mistake_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_prior(monkeypatch, tiny_prior())
+    monkeypatch.setitem(sys.modules, "sigpy", None)
+    pipeline = write_pipeline(tmp_path, baselines=["total_variation"])
+    scan, out = write_scan(tmp_path / "scan.nii.gz"), tmp_path / "out.h5"
+    result = run("reconstruct", scan, "-p", pipeline, "-o", out)
+    assert result.exit_code == 2
+    line = "Error: total_variation needs sigpy: pip install 'uqrestore[mri]'."
+    assert result.stderr.strip() == line
+    assert not out.exists()

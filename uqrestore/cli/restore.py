@@ -104,9 +104,8 @@ def reconstruct(
                 notify=say,
             )
         with PosteriorFile(written) as file:
-            figures, complex_image = file.figures, file.channels == 2
-        if figures:
-            psnr = {key.removeprefix("psnr_"): value for key, value in figures.items()}
+            psnr, complex_image = file.psnr, file.channels == 2
+        if psnr:
             say(psnr_line(psnr, psnr.pop("data_range"), complex_image=complex_image))
         say(f"posterior: {written}")
         if options.guarantee is not None:

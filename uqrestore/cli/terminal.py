@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 USER_MISTAKE, FAILURE = 2, 1
-PSNR_NAMES = {
-    "zero_filled": "zero-filled",
-    "linear_mmse": "linear MMSE",
-    "mean": "mean",
-    "mmse": "network mean",
-}
 
 
 class DamagedFileError(RuntimeError):
@@ -47,8 +41,11 @@ def psnr_line(psnr: Mapping[str, float], data_range: float, *, complex_image: bo
         data_range: Peak, in the units of the file.
         complex_image: True if the PSNR is that of magnitudes.
     """
-    known = {name: psnr[name] for name in PSNR_NAMES if name in psnr} | dict(psnr)
-    values = ", ".join(f"{PSNR_NAMES.get(n, n)} {value:.2f}" for n, value in known.items())
+    from uqrestore.reports.contents import TITLES
+
+    names = {**TITLES, "mean": "mean", "mmse": "network mean"}
+    known = {name: psnr[name] for name in names if name in psnr} | dict(psnr)
+    values = ", ".join(f"{names.get(n, n)} {value:.2f}" for n, value in known.items())
     peak = f"peak {data_range:.4g}"
     if complex_image:
         return f"PSNR of magnitudes inside the mask: {values} dB ({peak})"
@@ -85,6 +82,8 @@ def _judge(error: Exception) -> tuple[int, str]:
     text = printable(" ".join(str(error).split()))
     mistakes = FileNotFoundError | FileExistsError | IsADirectoryError | NotADirectoryError
     if isinstance(error, ValueError | mistakes | PermissionError):
+        return USER_MISTAKE, text
+    if isinstance(error, ImportError) and "pip install" in text:  # an extra that is missing
         return USER_MISTAKE, text
     if isinstance(error, OSError | ArithmeticError | DamagedFileError):
         return FAILURE, text

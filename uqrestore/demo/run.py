@@ -81,9 +81,8 @@ def run(
     draw_picture(out, picture)
     written = write_report(out, folder, overwrite=True)
     with PosteriorFile(out) as file:
-        figures, complex_image = file.figures, file.channels == 2
+        psnr, complex_image = file.psnr, file.channels == 2
         residual = float(file["sample_stats/residual"].max())
-    psnr = {key.removeprefix("psnr_"): value for key, value in figures.items()}
     numbers = written.data["numbers"]
     return DemoResult(
         posterior=out,

@@ -15,7 +15,14 @@ import pydantic
 from uqrestore._named import Named, find_named
 from uqrestore.pipeline.find import find_pipeline
 from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline, TrainPipeline
-from uqrestore.pipeline.parts import MaskPart, MethodPart, OperatorPart, Part, Pipeline
+from uqrestore.pipeline.parts import (
+    BaselinePart,
+    MaskPart,
+    MethodPart,
+    OperatorPart,
+    Part,
+    Pipeline,
+)
 from uqrestore.pipeline.reading import (
     KeyPath,
     Kind,
@@ -30,6 +37,7 @@ METHOD_INPUTS = frozenset({"problem", "denoiser", "noise"})
 OPERATOR_INPUTS = frozenset({"shape", "in_shape", "problems", "mask"})
 MASK_INPUTS = frozenset({"shape", "seed"})
 NETWORK_INPUTS = frozenset({"image_shape"})
+BASELINE_INPUTS = frozenset({"problem"})
 
 LARGEST_INTEGER = 2**63 - 1
 
@@ -80,6 +88,8 @@ def check_names(pipeline: Pipeline) -> None:
             _check_operator(key, part)
         elif isinstance(part, MethodPart):
             check_method(key, part)
+        elif isinstance(part, BaselinePart):
+            _check_baseline(key, part)
     if isinstance(pipeline, TrainPipeline):
         from uqrestore.networks import BACKBONES
 
@@ -168,6 +178,8 @@ def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
         if pipeline.operator is not None:
             yield ("operator",), pipeline.operator
         yield ("method",), pipeline.method
+        for index, baseline in enumerate(pipeline.baselines):
+            yield ("baselines", index), baseline
     if isinstance(pipeline, BenchmarkPipeline):
         for label, operator in pipeline.operators.items():
             yield ("operators", label), operator
@@ -208,6 +220,19 @@ def check_method(key: KeyPath, part: MethodPart) -> None:
 
     method = _named((*key, "name"), part.name, METHODS, "method")
     typed_options(key, part.name, part.options, method, METHOD_INPUTS)
+
+
+def _check_baseline(key: KeyPath, part: BaselinePart) -> None:
+    from uqrestore.baselines import BASELINES
+
+    known = {**BASELINES, "zero_filled": _zero_filled}
+    if part.name not in known:
+        raise NameFault(key, f"there is no baseline {part.name!r}; {can_be(part.name, known)}")
+    typed_options(key, part.name, part.options, known[part.name], BASELINE_INPUTS)
+
+
+def _zero_filled(problem: object) -> None:
+    """Stand for the image that every posterior file holds, which has no options."""
 
 
 def _named(key: KeyPath, name: str, registry: Mapping[str, Named], what: str) -> Named:

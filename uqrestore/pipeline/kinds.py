@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from uqrestore.pipeline.parts import BenchmarkMethodPart, MethodPart, OperatorPart, Pipeline
+from uqrestore.pipeline.parts import (
+    BaselinePart,
+    BenchmarkMethodPart,
+    MethodPart,
+    OperatorPart,
+    Pipeline,
+)
 from uqrestore.training.config import TrainConfig
 
 NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -31,6 +37,10 @@ class RestorePipeline(Pipeline):
         method: How posterior samples are drawn.
         baseline: Name of a Gaussian prior of the zoo whose exact posterior mean, the linear
             MMSE estimate, is kept in the file for comparison.
+        baselines: Conventional reconstructions whose images are kept in the file for comparison:
+            ``zero_filled`` (always there), ``cg_sense``, ``l1_wavelet``, ``total_variation``,
+            ``filtered_back_projection``; with options such as
+            ``{name: l1_wavelet, weight: 0.003}``. Without a weight, it follows from the noise.
         draws: Posterior samples of a slice.
         axial_mm: Correlation length of the noise of neighbouring slices, so that a draw is
             coherent along the axis; 0 draws slices independently. The distribution of a single
@@ -52,6 +62,7 @@ class RestorePipeline(Pipeline):
     predictor_base: str | None = None
     method: MethodPart
     baseline: str | None = None
+    baselines: tuple[BaselinePart, ...] = ()
     draws: Annotated[int, Field(ge=2, le=2**31 - 1)] = 32
     axial_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
     axial_share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -68,6 +79,13 @@ class RestorePipeline(Pipeline):
                 f"components: {self.components} needs draws: {self.components + 2} or more, "
                 f"but draws is {self.draws}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_baseline_of_a_name(self) -> "RestorePipeline":
+        names = [part.name for part in self.baselines]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"baselines: {', '.join(sorted(twice))} is named twice; keep one")
         return self
 
     @model_validator(mode="after")

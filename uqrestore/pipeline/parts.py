@@ -13,6 +13,8 @@ from uqrestore._named import name_by_import
 
 # Fields that describe a pipeline or its speed and therefore change no result.
 _NOT_IN_RESULTS = {"title", "description", "batch_size"}
+# Keys that count once they are set, so that pipelines without them keep the hash they had.
+_WHERE_SET = {"baselines"}
 
 
 class Model(BaseModel):
@@ -69,6 +71,17 @@ class MethodPart(Part):
     name: str
 
 
+class BaselinePart(Part):
+    """A conventional reconstruction; a name alone stands for one without options."""
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, raw: object) -> object:
+        return {"name": raw} if isinstance(raw, str) else raw
+
+
 class BenchmarkMethodPart(MethodPart):
     """A method of a benchmark.
 
@@ -88,6 +101,7 @@ class Pipeline(Model):
     @property
     def sha256(self) -> str:
         """Hash of all that can change a result; titles and batch sizes cannot."""
-        fields = self.model_dump(mode="json", exclude=_NOT_IN_RESULTS)
+        unset = {key for key in _WHERE_SET if not getattr(self, key, None)}
+        fields = self.model_dump(mode="json", exclude=_NOT_IN_RESULTS | unset)
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

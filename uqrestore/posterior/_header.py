@@ -84,6 +84,12 @@ class PosteriorHeader:
         """Summary figures of the scan, such as a PSNR."""
         return self.attribute("figures") or {}
 
+    @property
+    def psnr(self) -> dict[str, float]:
+        """PSNR in dB by the name of the image, and its ``data_range``; empty without a truth."""
+        start = "psnr_"
+        return {k.removeprefix(start): v for k, v in self.figures.items() if k.startswith(start)}
+
     def attribute(self, name: str) -> dict[str, Any] | None:
         """Return a JSON attribute of the root, or None where it is not stated.
 

@@ -23,6 +23,9 @@ SUMMARIES = {
     "mmse": "posterior mean",
     "std": "posterior standard deviation",
     "linear_mmse": "linear MMSE estimate",
+    "cg_sense": "CG-SENSE",
+    "l1_wavelet": "l1-wavelet reconstruction",
+    "filtered_back_projection": "filtered back-projection",
 }
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,6 +191,26 @@ class PosteriorFile(PosteriorHeader):
         """The plain image of the measurement, (z, y, x)."""
         return self._reference("zero_filled")
 
+    @property
+    def cg_sense(self) -> "xr.DataArray | None":
+        """The CG-SENSE image, (z, y, x), where the pipeline names it among its baselines."""
+        return self._reference("cg_sense")
+
+    @property
+    def l1_wavelet(self) -> "xr.DataArray | None":
+        """The l1-wavelet image, (z, y, x), where the pipeline names it among its baselines."""
+        return self._reference("l1_wavelet")
+
+    @property
+    def total_variation(self) -> "xr.DataArray | None":
+        """The total-variation image, (z, y, x), where the pipeline names it."""
+        return self._reference("total_variation")
+
+    @property
+    def filtered_back_projection(self) -> "xr.DataArray | None":
+        """The filtered back-projection, (z, y, x), where the pipeline names it."""
+        return self._reference("filtered_back_projection")
+
     @cached_property
     def phase(self) -> "xr.DataArray | None":
         """Phase of the image in radians, (z, y, x).
@@ -235,12 +254,7 @@ class PosteriorFile(PosteriorHeader):
     def __enter__(self) -> "PosteriorFile":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

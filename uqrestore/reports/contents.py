@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
 Volume = Float[np.ndarray, "z y x"]
 Images = Float[np.ndarray, "z channel y x"]
-TITLES = {"truth": "reference", "zero_filled": "zero-filled", "linear_mmse": "linear MMSE"}
+TITLES = {
+    "truth": "reference",
+    "zero_filled": "zero-filled",
+    "linear_mmse": "linear MMSE",
+    "cg_sense": "CG-SENSE",
+    "l1_wavelet": "l1-wavelet",
+    "total_variation": "total variation",
+    "filtered_back_projection": "filtered back-projection",
+}
+"""Titles of the images of ``/reference``, in the order of a report."""
 
 
 @dataclass(frozen=True, eq=False)

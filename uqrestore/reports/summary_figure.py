@@ -62,7 +62,7 @@ def _columns(file: PosteriorFile) -> list[Panel]:
     shown = mean if truth is None else truth
     mask = None if file.mask is None else file.mask.values
     low, high = grey_window(shown, mask)
-    psnr = _psnr(file)
+    psnr = file.psnr
 
     def image(title: str, name: str, values: Slices) -> Panel:
         quality = f"\n{psnr[name]:.1f} dB" if name in psnr else "\n"
@@ -129,7 +129,7 @@ def _page(file: PosteriorFile, columns: list[Panel], rows: int) -> "Figure":
         bar.set_xlabel(columns[first].label, labelpad=2)
         bar.tick_params(length=2, pad=1)
         bar.locator_params(nbins=4)
-    psnr = _psnr(file)
+    psnr = file.psnr
     draws = f"{len(file.samples)} posterior draws"
     words = [file.root.get("title", ""), draws, "research use only"]
     if "data_range" in psnr:
@@ -147,10 +147,3 @@ def _same_scale(columns: list[Panel]) -> list[tuple[int, int]]:
         else:
             runs.append((j, j))
     return runs
-
-
-def _psnr(file: PosteriorFile) -> dict[str, float]:
-    """Return the PSNR that the file states, by the name of the image."""
-    start = "psnr_"
-    figures = file.figures
-    return {name.removeprefix(start): figures[name] for name in figures if name.startswith(start)}

@@ -36,7 +36,9 @@ class Restoration:
         prepared: Slices of the scan on the grid of the prior.
         acquisition: Their measurement.
         verdict: Whether scan and measurement are of the kind the networks were trained on.
-        reference: Images to compare with, in file units: truth, zero_filled, linear_mmse.
+        reference: Images to compare with, in file units: truth, zero_filled, linear_mmse,
+            baselines.
+        baselines: Options that each baseline was computed with, its weight among them.
     """
 
     pipeline: RestorePipeline
@@ -45,6 +47,7 @@ class Restoration:
     acquisition: Acquisition
     verdict: Verdict
     reference: Mapping[str, Images]
+    baselines: Mapping[str, Mapping[str, Any]]
 
     @property
     def coherence(self) -> Coherence:
@@ -122,6 +125,7 @@ class Restoration:
             "pipeline": pipeline.model_dump(mode="json") | bare | {"noise_std": self.noise_std},
             "pipeline_sha256": pipeline.sha256,
             **{key: {"name": name, "sha256": digest} for key, (name, digest) in weights.items()},
+            **({"baselines": dict(self.baselines)} if self.baselines else {}),
             **({"code": code} if (code := code_of(pipeline)) else {}),
             "scan": {
                 "name": source.name,

@@ -13,7 +13,7 @@ from uqrestore.conformal.component_box import predicted_residual
 from uqrestore.conformal.guarantee import Guarantee, OutOfScopeError
 from uqrestore.conformal.predictions import floored_std
 from uqrestore.conformal.scope import Setting
-from uqrestore.metrics.image import NETWORK_RANGE, psnr
+from uqrestore.metrics.image import NETWORK_RANGE, SSIM_WINDOW, psnr, ssim
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import (
     ComponentBox,
@@ -22,6 +22,7 @@ from uqrestore.posterior import (
     Predicted,
     Summary,
 )
+from uqrestore.restoration.baselines import baseline_images
 from uqrestore.restoration.draw import draw
 from uqrestore.restoration.measure import acquire_slices
 from uqrestore.restoration.memory import Budget
@@ -94,7 +95,10 @@ def restore(
     acquisition = acquire_slices(pipeline, prepared)
     reference = reference_images(pipeline, prepared, acquisition, cache)
     verdict = verdict_with_operator(pipeline, prepared, acquisition, cache, options.device)
-    run = Restoration(pipeline, options, prepared, acquisition, verdict, reference)
+    baselines = baseline_images(pipeline.baselines, acquisition, say)
+    reference |= {name: baseline.images for name, baseline in baselines.items()}
+    computed = {name: baseline.options for name, baseline in baselines.items()}
+    run = Restoration(pipeline, options, prepared, acquisition, verdict, reference, computed)
     guarantee, setting, plan = options.guarantee, run.setting, run.plan()
     if guarantee is not None:
         guarantee.check(setting)
@@ -204,11 +208,12 @@ def _progress(writer: PosteriorWriter) -> Progress:
 
 
 def _figures(run: Restoration, means: Mapping[str, Images]) -> dict[str, float]:
-    """Return the PSNR inside the mask, in dB, of the means and of what they are compared with.
+    """Return the quality inside the mask of the means and of what they are compared with.
 
-    Of complex images that of their magnitudes, which span half of the network's range.
+    PSNR in dB; where the pipeline has baselines, also the structural similarity. Of complex images
+    those of their magnitudes, which span half of the network's range.
     """
-    data_range = run.prepared.scan.intensity.std_to_file(NETWORK_RANGE)
+    mask, data_range = run.prepared.mask, run.prepared.scan.intensity.std_to_file(NETWORK_RANGE)
     images = {**run.reference, **means}
     if run.prepared.in_shape[0] == 2:  # real and imaginary part
         data_range /= 2
@@ -216,8 +221,10 @@ def _figures(run: Restoration, means: Mapping[str, Images]) -> dict[str, float]:
     truth = images.pop("truth", None)
     if truth is None:  # measured, not simulated
         return {}
-    figures = {
-        f"psnr_{name}": psnr(image, truth, run.prepared.mask, data_range=data_range)
-        for name, image in images.items()
-    }
+    similarity = bool(run.baselines) and min(truth.shape[-2:]) >= SSIM_WINDOW
+    figures = {}
+    for name, image in images.items():
+        figures[f"psnr_{name}"] = psnr(image, truth, mask, data_range=data_range)
+        if similarity:
+            figures[f"ssim_{name}"] = ssim(image, truth, mask, data_range=data_range)
     return figures | {"psnr_data_range": data_range}

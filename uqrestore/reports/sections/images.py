@@ -1,5 +1,6 @@
 """Section 2: the images, draw by draw, and the volume."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ LABELS = {
     "truth": "The reference image.",
     "zero_filled": "The measurement as an image, with zeros where nothing was measured.",
     "linear_mmse": "The best linear estimate under a Gaussian prior.",
+    "cg_sense": "CG-SENSE: least squares with a quadratic penalty.",
+    "l1_wavelet": "Compressed sensing with an l1 penalty on wavelet coefficients.",
+    "total_variation": "Compressed sensing with a penalty on differences of neighbouring pixels.",
+    "filtered_back_projection": "Filtered back-projection with the ramp filter.",
     "mean": "The posterior mean.",
 }
 
@@ -30,8 +35,25 @@ def context(findings: Findings, shown: Shown) -> dict[str, Any]:
 
 
 def _title(c: Contents, name: str) -> str:
-    title, psnr = TITLES.get(name, "posterior mean"), c.figures.get(f"psnr_{name}")
-    return f"{title}, {psnr:.1f} dB" if isinstance(psnr, float) else title
+    """Name an image, the weight it was computed with and its quality, where these are stated."""
+    title, weight = TITLES.get(name, "posterior mean"), _weight(c, name)
+    facts = [
+        f"weight {weight:.2g}" if weight is not None else "",
+        *(
+            form.format(value)
+            for metric, form in (("psnr", "{:.1f} dB"), ("ssim", "SSIM {:.3f}"))
+            if isinstance(value := c.figures.get(f"{metric}_{name}"), float)
+        ),
+    ]
+    return ", ".join(filter(None, [title, *facts]))
+
+
+def _weight(c: Contents, name: str) -> float | None:
+    """Return the weight of a baseline's penalty, if the file states one."""
+    options: Any = c.provenance.get("baselines")
+    options = options.get(name) if isinstance(options, Mapping) else None
+    weight = options.get("weight") if isinstance(options, Mapping) else None
+    return weight if isinstance(weight, float) else None
 
 
 def _notes(c: Contents, shown: Shown) -> str:

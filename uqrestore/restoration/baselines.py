@@ -1,0 +1,102 @@
+"""Conventional reconstructions of the slices of a scan, kept beside the posterior."""
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from uqrestore.baselines import BASELINES, default_weight
+from uqrestore.pipeline.check import BASELINE_INPUTS, typed_options
+from uqrestore.pipeline.parts import BaselinePart
+from uqrestore.problem import Problem
+from uqrestore.restoration.acquisition import Acquisition
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """A conventional reconstruction of the slices of a scan.
+
+    Attributes:
+        images: In file units; of one channel or of the two of a complex image, as the posterior's.
+        options: All options that it was computed with; a weight that followed from the noise is
+            the mean over slices.
+    """
+
+    images: Float[np.ndarray, "slice channel row column"]
+    options: dict[str, Any]
+
+
+def baseline_images(
+    parts: Sequence[BaselinePart], acquisition: Acquisition, notify: Callable[[str], None]
+) -> dict[str, Baseline]:
+    """Return the baselines of a pipeline by name; the zero-filled image is kept anyway.
+
+    They reconstruct images that are 0 where the scale of the scan begins (air) and 1 where it
+    ends, so that a weight means the same for every scan.
+
+    Args:
+        parts: Names and options.
+        acquisition: The slices.
+        notify: Called with a line for every baseline.
+
+    Raises:
+        ImportError: If sigpy is needed and not installed (extra ``mri``).
+        ValueError: If a baseline does not reconstruct such measurements.
+    """
+    found = {}
+    for index, part in enumerate(parts):
+        if part.name == "zero_filled":
+            continue
+        start, function = time.perf_counter(), BASELINES[part.name]
+        key = ("baselines", index)
+        given = typed_options(key, part.name, part.options, function, BASELINE_INPUTS)
+        found[part.name] = _reconstruct(part.name, given, acquisition)
+        seconds = time.perf_counter() - start
+        notify(f"baseline: {described(part.name, found[part.name].options)}, {seconds:.1f} s")
+    return found
+
+
+def described(name: str, options: dict[str, Any]) -> str:
+    """Return a baseline in words: its name, and its weight where it has one."""
+    weight = options.get("weight")
+    return name if weight is None else f"{name} with weight {weight:.3g}"
+
+
+def _reconstruct(name: str, given: dict[str, Any], acquisition: Acquisition) -> Baseline:
+    function = BASELINES[name]
+    parameters = inspect.signature(function).parameters.items()
+    options = {key: p.default for key, p in parameters if key not in BASELINE_INPUTS} | given
+    black, unit = _scale(acquisition)
+    problems = [_problem(acquisition, i, black, unit) for i in range(len(acquisition.slices))]
+    chosen = [given] * len(problems)
+    if options.get("weight", 0) is None:
+        chosen = [given | {"weight": default_weight(name, problem)} for problem in problems]
+        options["weight"] = float(np.mean([some["weight"] for some in chosen]))
+    images = [
+        black + unit * function(problem, **some)
+        for problem, some in zip(problems, chosen, strict=True)
+    ]
+    return Baseline(torch.stack(images).numpy(), options)
+
+
+def _scale(acquisition: Acquisition) -> tuple[float, float]:
+    """Return black and the distance from it to the brightest, in file units."""
+    intensity = acquisition.intensity
+    if acquisition.operator.in_shape[0] == 2:  # black is the middle of the scale of complex images
+        return intensity.shift, intensity.scale
+    return intensity.shift - intensity.scale, 2 * intensity.scale
+
+
+def _problem(acquisition: Acquisition, index: int, black: float, unit: float) -> Problem:
+    """Return the problem of one slice, of an image from 0 (black) to about 1."""
+    operator, y = acquisition.operator, acquisition.y[index]
+    if operator.problem_shape:
+        operator = operator.select(index)
+    if black:
+        y = y - operator(y.new_full(operator.in_shape, black))
+    return Problem(operator, y / unit, acquisition.noise_std / unit)
