@@ -5,6 +5,7 @@ import torch
 
 from tests.scans.rawfiles import coils, smooth_phase
 from uqrestore.operators import CoilFourier
+from uqrestore.operators._arrays import Array
 from uqrestore.problem import Problem, simulate
 
 SHAPE, COILS, STD = (31, 26), 5, 0.01
@@ -38,5 +39,6 @@ def as_complex(x: torch.Tensor) -> np.ndarray:
     return torch.complex(x[0], x[1]).numpy()
 
 
-def relative_error(found: np.ndarray, wanted: np.ndarray) -> float:
+def relative_error(found: Array, wanted: Array) -> float:
+    found, wanted = np.asarray(found), np.asarray(wanted)
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))

@@ -70,8 +70,7 @@ def test_a_pipeline_without_baselines_computes_and_states_none(
     with open_posterior(plain) as tree:
         assert "baselines" not in json.loads(tree.attrs["provenance"])
         assert not [name for name in json.loads(tree.attrs["figures"]) if name.startswith("ssim")]
-    images = [read(path, "posterior/image") for path in (plain, made)]
-    np.testing.assert_array_equal(*images)
+    np.testing.assert_array_equal(read(plain, "posterior/image"), read(made, "posterior/image"))
 
 
 class Interrupted(Exception):
