@@ -128,11 +128,18 @@ def test_the_raw_demo_restores_towards_its_fully_sampled_reference(head: tuple[P
         figures = file.figures
     # Two draws of ten steps: far from the best, but nothing shifted or scaled would gain on this.
     assert figures["psnr_mean"] > figures["psnr_zero_filled"] + 1.5
+    assert figures["psnr_cg_sense"] > figures["psnr_zero_filled"] + 3
 
 
 def test_the_raw_demo_prints_its_figures_and_files(head: tuple[Path, str]) -> None:
     folder, printed = head
-    for words in ("zero-filled", "mean", "dB", "chi-square per measurement", "intervals hold"):
+    for words in (
+        "zero-filled",
+        "CG-SENSE",
+        "mean",
+        "chi-square per measurement",
+        "intervals hold",
+    ):
         assert words in printed
     for path in (*demo_files(folder, "head"), folder / "head.report.html"):
         assert str(path) in printed

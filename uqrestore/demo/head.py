@@ -13,6 +13,7 @@ from uqrestore.scans import demo_kspace_path, read_input
 NAME = "head"
 PIPELINE = "raw-brain"
 DRAWS, FAST_DRAWS = 16, 5
+BASELINES = ["cg_sense"]  # the linear estimate; the others want sigpy
 # The file is fully sampled; these lines of it are kept, and all of them are the reference.
 KEPT = {
     "name": "masked_fourier",
@@ -51,7 +52,7 @@ def run_head_demo(
     return run(
         NAME,
         folder,
-        change(pipeline, operator=KEPT, draws=draws, components=components),
+        change(pipeline, operator=KEPT, draws=draws, components=components, baselines=BASELINES),
         read_input(demo_kspace_path()),
         RunOptions(resample=True, batch_size=batch_size, device=device, overwrite=overwrite),
         draw_slice,
