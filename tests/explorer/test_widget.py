@@ -14,6 +14,7 @@ from tests.explorer.stage import stage
 from tests.reports.chromium import launch
 from uqrestore.explorer import OpenPosterior
 from uqrestore.reports.example import write_example
+from uqrestore.scans import Intensity
 
 widget = pytest.importorskip("uqrestore.explorer.widget", reason="anywidget is not installed")
 
@@ -33,6 +34,21 @@ def test_the_arrays_are_those_of_the_slice(posterior: OpenPosterior) -> None:
     np.testing.assert_array_equal(blocks[0], posterior.mean[1])
     np.testing.assert_array_equal(blocks[-1], posterior.samples[-1, 1])
     json.dumps(explorer.meta, allow_nan=False)
+
+
+def test_intensities_of_any_unit_are_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uqrestore.reports.example.INTENSITY", Intensity(5e-5, 4e-5, "a.u."))
+    posterior = uqrestore.open(write_example(tmp_path / "small.posterior.h5", shape=(12, 10)))
+    explorer = posterior.explore(z=1)
+    first = np.frombuffer(explorer.arrays, "<f4").reshape(-1, *explorer.meta["shape"])[0]
+
+    assert explorer.meta["unit"] == "\u00d710\u207b\u2076 a.u."
+    np.testing.assert_allclose(first, 1e6 * posterior.mean[1], rtol=1e-5)
+    assert 10 < explorer.meta["window"][1] < 200
+    bar = posterior.plot().axes[-1]
+    assert bar.get_xlabel() == explorer.meta["unit"]
 
 
 def test_another_slice_sends_other_arrays(posterior: OpenPosterior) -> None:

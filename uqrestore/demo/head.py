@@ -1,5 +1,6 @@
 """The demo of a real acquisition: four coils, a whole head, a quarter of its k-space lines."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from uqrestore.scans import demo_kspace_path, read_input
 NAME = "head"
 PIPELINE = "raw-brain"
 DRAWS, FAST_DRAWS = 16, 5
+CREDIT = "k-space: gpuNUFFT, TU Graz, MIT"
 BASELINES = ["cg_sense"]  # the linear estimate; the others want sigpy
 # The file is fully sampled; these lines of it are kept, and all of them are the reference.
 KEPT = {
@@ -55,7 +57,7 @@ def run_head_demo(
         change(pipeline, operator=KEPT, draws=draws, components=components, baselines=BASELINES),
         read_input(demo_kspace_path()),
         RunOptions(resample=True, batch_size=batch_size, device=device, overwrite=overwrite),
-        draw_slice,
+        functools.partial(draw_slice, credit=CREDIT),
         progress=progress,
         notify=notify,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uqrestore.reports.units import display_unit
 from uqrestore.reports.window import grey_window, top_of
 
 if TYPE_CHECKING:
@@ -66,12 +67,16 @@ def strip(posterior: "OpenPosterior", z: int) -> "Figure":
     axes = figure.subplots(1, max(len(shown), 1), squeeze=False)[0]
     x, y = posterior.tree.coords["x"].values, posterior.tree.coords["y"].values
     extent = (float(x[0]), float(x[-1]), float(y[0]), float(y[-1]))
-    for axis, (title, image, colours, low, high) in zip(axes, shown, strict=False):
-        drawn = axis.imshow(image, cmap=colours, vmin=low, vmax=high, origin="lower", extent=extent)
+    unit = display_unit(max(map(abs, shown[0][3:])) if shown else 1.0, posterior.unit)
+    for axis, (title, image, colours, *ends) in zip(axes, shown, strict=False):
+        low, high = (unit.factor * end for end in ends)
+        drawn = axis.imshow(
+            unit.factor * image, cmap=colours, vmin=low, vmax=high, origin="lower", extent=extent
+        )
         axis.set_title(title, fontsize=9)
         axis.set(xticks=[], yticks=[])
         bar = figure.colorbar(drawn, ax=axis, orientation="horizontal", shrink=0.9)
-        bar.set_label(posterior.unit, fontsize=8)
+        bar.set_label(unit.name, fontsize=8)
         bar.ax.tick_params(labelsize=7)
     figure.suptitle(f"z = {float(posterior.tree.coords['z'][z]):.0f} mm", fontsize=9)
     return figure

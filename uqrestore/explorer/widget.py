@@ -71,9 +71,12 @@ class Explorer(anywidget.AnyWidget):
 
 
 def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], bytes]:
-    """Return what the browser needs of a slice: plain values, and arrays as bytes."""
+    """Return what the browser needs of a slice: plain values, and arrays as bytes.
+
+    Intensities are in a unit in which they are readable: the file's, times a power of ten.
+    """
     from uqrestore.reports.pictures import colours
-    from uqrestore.reports.units import share_of_variance
+    from uqrestore.reports.units import display_unit, share_of_variance
     from uqrestore.reports.window import grey_window, top_of
 
     mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
@@ -87,7 +90,9 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
     shown = min(len(draws), max(2, int(MOST_BYTES // mean.nbytes)))
     cloud, interval = draws[:shown].values, central_interval(shown)
     blocks = [mean, std, steps.reshape(-1, *mean.shape[1:]), cloud.reshape(-1, *mean.shape[1:])]
-    arrays = np.concatenate([np.atleast_2d(block) for block in blocks]).astype("<f4")
+    window = grey_window(mean)
+    unit = display_unit(max(map(abs, window)), posterior.unit)
+    arrays = unit.factor * np.concatenate([np.atleast_2d(block) for block in blocks])
     coordinates = posterior.tree.coords
     meta = {
         "name": posterior.path.name,
@@ -98,13 +103,13 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         "interval": {"rank": interval.rank, "name": interval.name},
         "scores": posterior.scores(z)[:shown].round(4).tolist() if count else [],
         "shares": [] if explained is None else list(map(share_of_variance, explained.values)),
-        "unit": posterior.unit,
+        "unit": unit.name,
         "x": coordinates["x"].values.tolist(),
         "y": coordinates["y"].values.tolist(),
         "zmm": float(coordinates["z"][z]),
-        "window": list(grey_window(mean)),
-        "stdTop": top_of(std),
-        "stepTop": 2 * top_of(steps) if count else 1.0,
+        "window": [unit.factor * end for end in window],
+        "stdTop": unit.factor * top_of(std),
+        "stepTop": 2 * unit.factor * top_of(steps) if count else 1.0,
         "colours": colours(),
     }
-    return json.loads(json.dumps(meta)), arrays.tobytes()
+    return json.loads(json.dumps(meta)), arrays.astype("<f4").tobytes()

@@ -29,7 +29,7 @@ ROWS = 2
 PANEL, GAP, HEADING, SIDE, TOP, BOTTOM = 2.5, 0.1, 0.32, 0.1, 0.5, 0.55
 
 
-def draw_slice(path: Path, picture: Path) -> Path:
+def draw_slice(path: Path, picture: Path, *, credit: str = "") -> Path:
     """Draw reference, zero-filled image, mean, one draw, spread, error and phase of a slice.
 
     It is the middle one. Of complex images the magnitudes are shown. What the file does not hold
@@ -38,6 +38,7 @@ def draw_slice(path: Path, picture: Path) -> Path:
     Args:
         path: A complete posterior file.
         picture: PNG to write; it appears under its name only once it is whole.
+        credit: Source and licence of the scan, written under the title.
 
     Returns:
         ``picture``.
@@ -49,7 +50,7 @@ def draw_slice(path: Path, picture: Path) -> Path:
     with matplotlib.rc_context(style), contents.file:
         window = grey_window(contents.maps.get("truth", contents.maps["mean"]), contents.mask)
         unit = display_unit(max(map(abs, window)), contents.unit)
-        figure = _page(contents, _panels(contents, window, unit), unit)
+        figure = _page(contents, _panels(contents, window, unit), unit, credit)
         with atomic(picture) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
     return picture
@@ -93,7 +94,7 @@ def _spread_and_error(contents: Contents, unit: DisplayUnit) -> list[Panel]:
     ]
 
 
-def _page(contents: Contents, panels: list[Panel], unit: DisplayUnit) -> "Figure":
+def _page(contents: Contents, panels: list[Panel], unit: DisplayUnit, credit: str) -> "Figure":
     from matplotlib.figure import Figure
 
     at = len(contents.z) // 2
@@ -129,7 +130,7 @@ def _page(contents: Contents, panels: list[Panel], unit: DisplayUnit) -> "Figure
     words = [f"{contents.planned} posterior draws"]
     if (peak := contents.figures.get("psnr_data_range")) is not None:
         words.append(f"PSNR inside the mask, peak {unit.text(peak)}")
-    words.append("research use only")
+    words += [word for word in (credit, "research use only") if word]
     title = str(contents.file.root.get("title", ""))
     text = "\n".join([title, "   \u00b7   ".join(words)])
     figure.text(0.5, 1 - 0.1 / size[1], text, ha="center", va="top", linespacing=1.5)
