@@ -51,7 +51,8 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path, tmp_path / "restored"):  # the names that the pages use
         folder.mkdir(exist_ok=True)
-        (folder / example.name).write_bytes(example.read_bytes())
+        for name in ("brain.posterior.h5", "head.posterior.h5"):
+            (folder / name).write_bytes(example.read_bytes())
     names: dict[str, Any] = {"__name__": "page"}
     monkeypatch.setitem(sys.modules, "page", type(sys)("page"))
     for number, text in enumerate(blocks(page, "python")):
