@@ -35,6 +35,7 @@ BY_METHOD: dict[str, tuple[Collection[str], dict[str, str]]] = {
             "conditional": "needs a conditional network",
             "exact": "makes no network call",
             "ddrm": "its 20 default calls are few enough",
+            "fitted_gaussian": "needs a prior with an error model",
         },
     ),
     "METHODS in uqrestore/reports/references.py": (
@@ -42,6 +43,7 @@ BY_METHOD: dict[str, tuple[Collection[str], dict[str, str]]] = {
         {
             "conditional": "the sampler is that of the paper cited for the network",
             "exact": "no approximation to cite",
+            "fitted_gaussian": "of this package",
             "local_gaussian": "of this package",
         },
     ),

@@ -67,6 +67,11 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
     },
     "dps": {"defaults": Variant()},
     "exact": {"defaults": Variant({}, ANY)},
+    "fitted_gaussian": {
+        "defaults": Variant({}, ANY),
+        "20 calls": Variant({"preset": "20"}),
+        "30 iterations a solve": Variant({"iterations": 30}),
+    },
     "local_gaussian": {
         "defaults": Variant({}, ANY, brief=False),
         **_calls("50", "100", "400", noise_std=ANY, brief=False),
@@ -95,6 +100,7 @@ MIXTURES: Mapping[str, Mapping[str, Any]] = {
     "diffpir": {"levels": 100},
     "dps": {"levels": 100, "strength": 1.0},
     "exact": {},
+    "fitted_gaussian": {"levels": 50, "sigma_max": 20.0, "sigma_min": 0.03, "iterations": 30},
     "local_gaussian": {"levels": 50, "spread_products": 2, "data_products": 2},
     "moment_matching": {"levels": 50, "products": 2},
     "pigdm": {"levels": 100, "data_std": 1.0},

@@ -15,6 +15,7 @@ from tests.benchmarks.card_plans import PLANS
 from tests.benchmarks.cards import as_page, fits, summary_page, verdict
 from tests.methods.tapes import Walled
 from uqrestore.benchmarks.exact import exact_draws, gaussian_field, measure, prior_draws
+from uqrestore.diffusion.error_model import error_model
 from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
@@ -42,6 +43,7 @@ CASES: dict[str, Case] = {
     "diffpir": Case({"steps": 10}),
     "dps": Case({"steps": 10}),
     "exact": Case({}),
+    "fitted_gaussian": Case({"levels": 6}),
     "local_gaussian": Case({"levels": 5}),
     "moment_matching": Case({"steps": 5}),
     "pigdm": Case({"steps": 30}),
@@ -178,6 +180,7 @@ def test_complex_images_are_two_real_channels(name: str) -> None:
 def test_nan_from_the_network_is_an_error_that_names_method_step_and_sigma(name: str) -> None:
     class Broken:
         in_shape = SHAPE
+        errors = error_model(gaussian_field(SHAPE))
         calls = 0
 
         def __call__(self, x: Tensor, *context: object) -> Tensor:
@@ -306,7 +309,7 @@ def test_every_method_takes_a_measurement_without_noise(name: str) -> None:
 WITH_SIGMAS = sorted(
     name for name in CASES if "sigmas" in inspect.signature(METHODS[name]).parameters
 )
-STEPS = {"daps": "levels", "local_gaussian": "levels", "exact": ""}
+STEPS = {"daps": "levels", "fitted_gaussian": "levels", "local_gaussian": "levels", "exact": ""}
 
 
 @pytest.mark.parametrize("name", WITH_SIGMAS)

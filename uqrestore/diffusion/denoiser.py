@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
+
+if TYPE_CHECKING:
+    from uqrestore.diffusion.error_model import ErrorModel
 
 
 @runtime_checkable
@@ -150,6 +153,11 @@ class NetworkDenoiser(nn.Module):
         network: A backbone of ``uqrestore.networks``, or one of your own.
         preconditioning: Scalings of input and output.
 
+    Attributes:
+        errors: Covariance of its error on validation images, from the card; None if not measured.
+        bf16: Whether calls without a graph are computed in bfloat16, for weights whose card shows
+            that it costs nothing.
+
     Raises:
         TypeError: If the network is no backbone, or has no ``image_shape``.
     """
@@ -165,6 +173,8 @@ class NetworkDenoiser(nn.Module):
             )
         self.network = network
         self.preconditioning = preconditioning or Preconditioning()
+        self.errors: ErrorModel | None = None
+        self.bf16 = False
 
     @property
     def in_shape(self) -> Shape:
@@ -216,7 +226,9 @@ class NetworkDenoiser(nn.Module):
             label = label.expand(batch).reshape(-1)
         scaled = c_in[:, None, None, None] * x
         more = {} if augment is None else {"augment": augment.reshape(len(x), -1)}
-        out = self.network(scaled, c_noise, label, *given, **more)
+        reduced = self.bf16 and x.dtype == torch.float32 and not torch.is_grad_enabled()
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
+            out = self.network(scaled, c_noise, label, *given, **more)
         raw, further = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
         clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw
         components = further.reshape(*batch, self.components, *self.in_shape)

@@ -14,6 +14,8 @@ from uqrestore.problem import Problem
 
 OVERLAP = 0.25
 """Smallest relative overlap of neighbouring windows."""
+AT_ONCE = 32
+"""Windows in one call, where no graph is kept."""
 
 
 class WindowedDenoiser(WrappedDenoiser):
@@ -68,11 +70,25 @@ class WindowedDenoiser(WrappedDenoiser):
                 "a prior of windows sees a slice in pieces and takes no measurement of the whole; "
                 "choose a zero-shot method, such as 'diffpir'."
             )
+        windows = [x_t[..., rows, columns] for rows, columns, _ in self._windows()]
+        stacked = torch.stack(windows, dim=x_t.ndim - 3)
+        level = torch.as_tensor(sigma, device=x_t.device)
+        if level.ndim:
+            level, label = level.unsqueeze(-1), None if label is None else label.unsqueeze(-1)
+        clean = self._denoise(stacked, level, label)
         blended = torch.zeros_like(x_t)
-        for rows, columns, weight in self._windows():
-            clean = self.inner(x_t[..., rows, columns], sigma, None, label)
-            blended[..., rows, columns] += weight.to(clean) * clean
+        for index, (rows, columns, weight) in enumerate(self._windows()):
+            blended[..., rows, columns] += weight.to(clean) * clean[..., index, :, :, :]
         return blended
+
+    def _denoise(self, windows: Tensor, sigma: Tensor, label: Tensor | None) -> Tensor:
+        """Denoise windows ``(*batch, window, *image)``, of ``AT_ONCE`` images at a time."""
+        count = 1 if torch.is_grad_enabled() else windows[..., 0, 0, 0].numel() // AT_ONCE + 1
+        parts = windows.tensor_split(count, dim=windows.ndim - 4)
+        return torch.cat(
+            [self.inner(part, sigma, None, label) for part in parts if part.numel()],
+            dim=windows.ndim - 4,
+        )
 
     def _windows(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Yield rows, columns and weight of each window."""

@@ -9,6 +9,7 @@ from uqrestore.methods.ddnm import ddnm
 from uqrestore.methods.ddrm import ddnm_plus, ddrm
 from uqrestore.methods.diffpir import diffpir
 from uqrestore.methods.dps import dps
+from uqrestore.methods.fitted_gaussian import fitted_gaussian
 from uqrestore.methods.local_gaussian import local_gaussian
 from uqrestore.methods.moment_matching import moment_matching
 from uqrestore.methods.pigdm import pigdm
@@ -23,6 +24,7 @@ METHODS: Mapping[str, Method] = {
     "diffpir": diffpir,
     "dps": dps,
     "exact": exact,
+    "fitted_gaussian": fitted_gaussian,
     "local_gaussian": local_gaussian,
     "moment_matching": moment_matching,
     "pigdm": pigdm,
@@ -41,6 +43,7 @@ __all__ = [
     "diffpir",
     "dps",
     "exact",
+    "fitted_gaussian",
     "local_gaussian",
     "method",
     "moment_matching",

@@ -1,5 +1,7 @@
 """Priors of the zoo, loaded once and kept."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -56,12 +58,19 @@ class PriorCache:
 def weights_of(pipeline: RestorePipeline) -> dict[str, tuple[str, str]]:
     """Return name and SHA-256 of the weights of every prior and network that a pipeline names.
 
-    The hash is that of the card, or where the card has none that of the file. The name is without
-    its folder.
+    The hash is that of the card, or where the card has none that of the file; draws also depend on
+    an error model, which the card holds. The name is without its folder.
     """
     named = {key: getattr(pipeline, key) for key in WEIGHTS}
     return {
-        key: (Path(name).name, load_card(name).sha256 or sha256(locate(name)))
-        for key, name in named.items()
-        if name is not None
+        key: (Path(name).name, _content(name)) for key, name in named.items() if name is not None
     }
+
+
+def _content(name: str) -> str:
+    card = load_card(name)
+    weights = card.sha256 or sha256(locate(name))
+    if card.errors is None:
+        return weights
+    errors = json.dumps(card.errors, sort_keys=True)
+    return hashlib.sha256(f"{weights} {errors}".encode()).hexdigest()

@@ -11,6 +11,7 @@ from torch import nn
 
 from uqrestore._named import find_named
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
+from uqrestore.diffusion.error_model import ErrorModel
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import WeightsError, load_json, load_tensors, sha256
 from uqrestore.priors.low_rank import LowRankGaussian
@@ -91,7 +92,22 @@ def load_prior(name: str) -> NetworkDenoiser | LowRankGaussian:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise WeightsError(f"{path}: does not fit the network of its card ({first}).") from None
+    denoiser.errors, denoiser.bf16 = error_model_of(card), card.bf16
     return denoiser.eval().requires_grad_(False)
+
+
+def error_model_of(card: PriorCard) -> ErrorModel | None:
+    """Return the error model of a card; None where it was not measured.
+
+    Raises:
+        WeightsError: If its tables are damaged.
+    """
+    if card.errors is None:
+        return None
+    try:
+        return ErrorModel.from_data(card.errors)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"card of {card.name}: {error}; fetch or train it again.") from None
 
 
 def build_network(card: PriorCard) -> NetworkDenoiser:

@@ -85,6 +85,9 @@ class PriorCard(_Part):
         data: Name, number of slices, share and licence of each training set.
         known_limits: What the prior is not for.
         licence: Of the weights.
+        errors: Tables of the error model of the denoiser
+            (:class:`uqrestore.diffusion.error_model.ErrorModel`); None where it was not measured.
+        bf16: Whether the network may be computed in bfloat16 where no derivative is wanted.
         training: Configuration of the training run.
     """
 
@@ -105,6 +108,8 @@ class PriorCard(_Part):
     data: tuple[Mapping[str, Any], ...] = ()
     known_limits: str = ""
     licence: str = ""
+    errors: Mapping[str, Any] | None = None
+    bf16: bool = False
     training: TrainingCard = TrainingCard()
 
     @property

