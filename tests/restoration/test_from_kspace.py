@@ -200,7 +200,14 @@ def test_a_complex_prior_restores_k_space_undersampled_by_a_pipeline(
     zero = read(out, "reference/zero_filled")
     assert mean.shape == (2, 1, SIZE, SIZE)
     assert ((mean - wanted) ** 2).mean() < 0.3 * ((zero - wanted) ** 2).mean()
-    provenance = json.loads(open_posterior(out).attrs["provenance"])
+    attributes = open_posterior(out).attrs
+    figures, sizes = json.loads(attributes["figures"]), np.linalg.norm([mean, wanted], axis=1)
+    mask = read(out, "constant_data/brain_mask") > 0
+    peak = np.percentile(sizes[1][mask], 99.9)  # of the reference: the same for every sampling
+    error = np.square(sizes[0] - sizes[1])[mask].mean()
+    assert figures["psnr_data_range"] == pytest.approx(peak, rel=1e-5)
+    assert figures["psnr_mean"] == pytest.approx(10 * np.log10(peak**2 / error), abs=1e-3)
+    provenance = json.loads(attributes["provenance"])
     assert provenance["acquisition"] == "as measured, then undersampled"
     noise_std = float(read(out, "observed_data/noise_std"))
     assert provenance["pipeline"]["noise_std"] == pytest.approx(

@@ -65,7 +65,7 @@ def demo(
 
 def _say_result(result: "DemoResult") -> None:
     """Print figures, files and what to do next."""
-    say(psnr_line(result.psnr, result.data_range, complex_image=result.complex_image))
+    say(psnr_line(result.psnr, result.data_range, measured=result.measured))
     if result.chi_square is None:
         say(f"largest ||A x - y|| / ||y|| of any draw: {result.residual:.1e}")
     else:

@@ -65,7 +65,7 @@ def reconstruct(
     with one_line_faults(Path(f"{posterior}.part")):
         from uqrestore.posterior import PosteriorFile, export_nifti
         from uqrestore.restoration.restore import restore
-        from uqrestore.scans import read_input
+        from uqrestore.scans import Scan, read_input
 
         if native and resample and keep != "all":
             raise ValueError(
@@ -87,26 +87,20 @@ def reconstruct(
             guarantee=guarantee,
         )
         with restoration_bar() as advance:
-            written = restore(
-                plan,
-                read_input(
-                    scan,
-                    mask=mask,
-                    volume=volume,
-                    allow_gaps=allow_gaps,
-                    noise_std=noise_std,
-                    coils=coils,
-                    reference=reference,
-                ),
-                posterior,
-                options,
-                progress=advance,
-                notify=say,
+            given = read_input(
+                scan,
+                mask=mask,
+                volume=volume,
+                allow_gaps=allow_gaps,
+                noise_std=noise_std,
+                coils=coils,
+                reference=reference,
             )
+            written = restore(plan, given, posterior, options, progress=advance, notify=say)
         with PosteriorFile(written) as file:
-            psnr, complex_image = file.psnr, file.channels == 2
+            psnr = file.psnr
         if psnr:
-            say(psnr_line(psnr, psnr.pop("data_range"), complex_image=complex_image))
+            say(psnr_line(psnr, psnr.pop("data_range"), measured=not isinstance(given, Scan)))
         say(f"posterior: {written}")
         if options.guarantee is not None:
             say(f"guarantee: {options.guarantee.statement}")

@@ -33,13 +33,13 @@ def say(line: str) -> None:
     out.print(text, markup=False, highlight=False)
 
 
-def psnr_line(psnr: Mapping[str, float], data_range: float, *, complex_image: bool = False) -> str:
+def psnr_line(psnr: Mapping[str, float], data_range: float, *, measured: bool = False) -> str:
     """Return one line with the PSNR of the images of a posterior file.
 
     Args:
         psnr: In dB, by the name of the image in the file.
         data_range: Peak, in the units of the file.
-        complex_image: True if the PSNR is that of magnitudes.
+        measured: True for raw k-space with its reference, whose brightness is the peak.
     """
     from uqrestore.reports.contents import TITLES
 
@@ -47,8 +47,8 @@ def psnr_line(psnr: Mapping[str, float], data_range: float, *, complex_image: bo
     known = {name: psnr[name] for name in names if name in psnr} | dict(psnr)
     values = ", ".join(f"{names.get(n, n)} {value:.2f}" for n, value in known.items())
     peak = f"peak {data_range:.4g}"
-    if complex_image:
-        return f"PSNR of magnitudes inside the mask: {values} dB ({peak})"
+    if measured:
+        return f"PSNR inside the mask: {values} dB ({peak}, the brightness of the reference)"
     return f"PSNR inside the brain mask: {values} dB ({peak}, that is 2 in network units [-1, 1])"
 
 

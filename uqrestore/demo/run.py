@@ -10,7 +10,7 @@ from uqrestore.posterior import PosteriorError, PosteriorFile
 from uqrestore.reports.page import write_report
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
-from uqrestore.scans import Input
+from uqrestore.scans import Input, Scan
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DemoResult:
         psnr: PSNR inside the mask, in dB, by the name of the image: ``zero_filled``, ``mean`` and
             the linear estimates of the file.
         data_range: Peak of the PSNR, in the units of the file.
-        complex_image: True if the PSNR is that of magnitudes.
+        measured: True if k-space was measured; the peak is then the brightness of the reference.
         residual: Largest ``||A x - y|| / ||y||`` of any sample of any slice.
         chi_square: Chi-square per measurement of a typical draw; None without noise.
         interval: Level of the intervals of the pixels, such as ``88.2 %``.
@@ -37,7 +37,7 @@ class DemoResult:
     report: Path
     psnr: dict[str, float]
     data_range: float
-    complex_image: bool
+    measured: bool
     residual: float
     chi_square: float | None
     interval: str
@@ -81,7 +81,7 @@ def run(
     draw_picture(out, picture)
     written = write_report(out, folder, overwrite=True)
     with PosteriorFile(out) as file:
-        psnr, complex_image = file.psnr, file.channels == 2
+        psnr = file.psnr
         residual = float(file["sample_stats/residual"].max())
     numbers = written.data["numbers"]
     return DemoResult(
@@ -90,7 +90,7 @@ def run(
         report=written.page,
         data_range=psnr.pop("data_range"),
         psnr=psnr,
-        complex_image=complex_image,
+        measured=not isinstance(scan, Scan),
         residual=residual,
         chi_square=numbers["data_fit"] if numbers["data_fit_kind"] == "chi2" else None,
         interval=numbers["interval"],

@@ -33,6 +33,7 @@ from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.record import Restoration
 from uqrestore.restoration.trained_operators import verdict_with_operator
 from uqrestore.scans import Input
+from uqrestore.scans.scan import BRIGHT_PERCENTILE
 
 Images = Float[np.ndarray, "slice channel row column"]
 
@@ -211,16 +212,18 @@ def _figures(run: Restoration, means: Mapping[str, Images]) -> dict[str, float]:
     """Return the quality inside the mask of the means and of what they are compared with.
 
     PSNR in dB; where the pipeline has baselines, also the structural similarity. Of complex images
-    those of their magnitudes, which span half of the network's range.
+    those of their magnitudes. The peak is the network's range; of raw k-space the brightness of the
+    reference, for that of the zero-filled image depends on the sampling.
     """
     mask, data_range = run.prepared.mask, run.prepared.scan.intensity.std_to_file(NETWORK_RANGE)
     images = {**run.reference, **means}
     if run.prepared.in_shape[0] == 2:  # real and imaginary part
-        data_range /= 2
         images = {name: np.linalg.norm(x, axis=1, keepdims=True) for name, x in images.items()}
     truth = images.pop("truth", None)
     if truth is None:  # measured, not simulated
         return {}
+    if run.prepared.kspace is not None:
+        data_range = float(np.percentile(truth[:, 0][mask], BRIGHT_PERCENTILE))
     similarity = bool(run.baselines) and min(truth.shape[-2:]) >= SSIM_WINDOW
     figures = {}
     for name, image in images.items():
