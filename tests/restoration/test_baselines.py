@@ -13,14 +13,17 @@ from tests.restoration.test_from_kspace import MASK, acquired, full_scan, truth
 from uqrestore.baselines import default_weight, total_variation
 from uqrestore.cli.terminal import psnr_line
 from uqrestore.explorer import open_file
+from uqrestore.operators import Radon
 from uqrestore.pipeline.parts import BaselinePart
-from uqrestore.posterior import PosteriorFile, open_posterior, validate
+from uqrestore.posterior import PosteriorFile, export_array, export_nifti, open_posterior, validate
+from uqrestore.posterior.inspect import inspect
 from uqrestore.problem import Problem
 from uqrestore.reports.page import write_report
+from uqrestore.restoration.acquisition import acquire
 from uqrestore.restoration.baselines import baseline_images
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
-from uqrestore.scans import undersampled
+from uqrestore.scans import Intensity, undersampled
 
 PARTS = ["zero_filled", "cg_sense", {"name": "total_variation", "weight": 0.02, "iterations": 50}]
 
@@ -120,6 +123,40 @@ def test_a_report_shows_them_with_weight_and_quality(made: Path, tmp_path: Path)
     assert "CG-SENSE, weight 0, " in page
     assert 'id="map-total_variation"' in page
     assert "l1-wavelet" not in page
+
+
+def test_inspect_states_how_they_were_computed(made: Path) -> None:
+    stated = dict(inspect(made).header)
+    assert stated["total_variation"] == "iterations 50, weight 0.02"
+    assert float(stated["psnr_total_variation"]) > 0
+
+
+def test_projections_in_hounsfield_units_have_air_at_zero_while_they_are_reconstructed() -> None:
+    y, x = np.mgrid[-1:1:40j, -1:1:40j]
+    tissue = (np.hypot(x, y) < 0.7) + 0.3 * (np.hypot(x - 0.3, y) < 0.2)
+    images = (-1000 + 1000 * tissue)[None, None].astype(np.float32)
+    acquisition = acquire(
+        Radon.sparse_view((1, 40, 40), views=24),
+        images,
+        noise_std=0.02,
+        intensity=Intensity.from_range(-1000.0, 1000.0, "HU"),
+        slices=(3,),
+        seed=0,
+        scan=0,
+    )
+    parts = [BaselinePart(name=name) for name in ("filtered_back_projection", "total_variation")]
+    found = baseline_images(parts, acquisition, lambda _: None)
+    error = {name: np.abs(baseline.images - images).mean() for name, baseline in found.items()}
+    assert error["filtered_back_projection"] < 60
+    assert error["total_variation"] < 0.3 * error["filtered_back_projection"]
+    assert found["filtered_back_projection"].options == {}
+
+
+def test_exports_hold_them(made: Path, tmp_path: Path) -> None:
+    (nifti,) = export_nifti(made, tmp_path, maps=["total_variation"])
+    assert nifti.name == "made_total_variation.nii.gz"
+    with np.load(export_array(made, tmp_path / "made.npz")) as arrays:
+        assert {"cg_sense", "total_variation"} <= set(arrays)
 
 
 def test_the_terminal_names_them() -> None:

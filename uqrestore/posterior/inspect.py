@@ -1,5 +1,6 @@
 """Content of a posterior file as a table, with the result of its validation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,17 @@ def _content(path: Path) -> dict[str, Any]:
     if "scope" in root:
         header.append(("scan", Verdict.from_data(file.scope).summary))
     header += [(name, f"{float(value):.4g}") for name, value in file.figures.items()]
+    baselines = file.provenance.get("baselines", {})
+    header += [(name, _options(options)) for name, options in baselines.items()]
     return {"header": header, "rows": rows}
+
+
+def _options(options: Mapping[str, object]) -> str:
+    """Return the options of a computation in one line, such as ``weight 0.003``."""
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in options.items()
+    )
 
 
 def _row(name: str, variable: Group) -> dict[str, Any]:
