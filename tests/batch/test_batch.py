@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 import warnings
 from dataclasses import replace
@@ -395,6 +396,26 @@ def test_the_catalogue_holds_every_figure_as_csv_and_parquet(work: Job, tmp_path
     assert int(np.isfinite(table["psnr_mean"]).sum()) == 2
     with pytest.raises(BatchError, match=r"is \.csv or \.parquet"):
         write_catalogue(work.out, tmp_path / "c.xlsx")
+
+
+@pytest.mark.usefixtures("one_process")
+def test_baselines_are_in_the_catalogue_and_a_finished_scan_stays_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    write_scans(tmp_path / "scans", ["a"])
+    parts = ["cg_sense", {"name": "total_variation", "iterations": 20}]
+    both = Job(pipeline(tmp_path, baselines=parts), tmp_path / "out", RunOptions(slices=2))
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "sigpy", None)
+        (record,) = run_batch(str(tmp_path / "scans"), both).records
+        assert record.error == "total_variation needs sigpy: pip install 'uqrestore[mri]'."
+    # It is installed now, and the same command goes on.
+    assert run_batch(str(tmp_path / "scans"), both).count("done") == 1
+    table = pd.read_csv(both.out / "catalogue.csv")
+    assert np.isfinite(table[["psnr_cg_sense", "ssim_total_variation"]]).all(axis=None)
+    assert run_batch(str(tmp_path / "scans"), both).count("skipped") == 1
 
 
 def test_parts_of_an_array_of_jobs_are_counted_from_one() -> None:

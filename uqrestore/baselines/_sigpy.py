@@ -1,6 +1,5 @@
 """Regularised least squares by sigpy: operators, arrays and units in the form that it takes."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -102,9 +101,10 @@ def is_complex(operator: LinearOperator) -> bool:
 
 def _library(baseline: str) -> Any:  # noqa: ANN401 - a module
     try:
-        return importlib.import_module("sigpy")
+        import sigpy
     except ImportError as error:
         raise ImportError(f"{baseline} needs sigpy: pip install 'uqrestore[mri]'.") from error
+    return sigpy
 
 
 def _array(values: Tensor, operator: LinearOperator) -> np.ndarray:

@@ -91,7 +91,7 @@ def restore_one(task: Task, job: Job) -> Record:
 
     A failure is written beside the outputs as ``NAME.error.json`` and not repeated while pipeline,
     weights and input stay the same, unless the job retries failures. A failure of the machine,
-    such as a full disk, is always repeated.
+    such as a full disk or a missing extra, is always repeated.
     """
     start = time.perf_counter()
     seen: list[Progress] = []
@@ -115,7 +115,7 @@ def restore_one(task: Task, job: Job) -> Record:
             job,
             error=text,
             kind=type(error).__name__,
-            try_again=isinstance(error, OSError | MemoryError | PosteriorError),
+            try_again=isinstance(error, OSError | MemoryError | PosteriorError | ImportError),
             run=name,
             trace="".join(traceback.format_exception(error)),
         )
@@ -226,5 +226,5 @@ def _drawn(seen: list[Progress]) -> int:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no message"
-    expected = isinstance(error, ScanError | ValueError | OSError | ArithmeticError)
+    expected = isinstance(error, ScanError | ValueError | OSError | ArithmeticError | ImportError)
     return text if expected else f"{type(error).__name__}: {text}"

@@ -71,16 +71,16 @@ def _reconstruct(name: str, given: dict[str, Any], acquisition: Acquisition) -> 
     function = BASELINES[name]
     parameters = inspect.signature(function).parameters.items()
     options = {key: p.default for key, p in parameters if key not in BASELINE_INPUTS} | given
-    black, unit = _scale(acquisition)
-    problems = [_problem(acquisition, i, black, unit) for i in range(len(acquisition.slices))]
-    chosen = [given] * len(problems)
-    if options.get("weight", 0) is None:
-        chosen = [given | {"weight": default_weight(name, problem)} for problem in problems]
-        options["weight"] = float(np.mean([some["weight"] for some in chosen]))
-    images = [
-        black + unit * function(problem, **some)
-        for problem, some in zip(problems, chosen, strict=True)
-    ]
+    follows = "weight" in options and options["weight"] is None  # from the noise of each slice
+    images, weights, (black, unit) = [], [], _scale(acquisition)
+    for index in range(len(acquisition.slices)):
+        problem, chosen = _problem(acquisition, index, black, unit), given
+        if follows:
+            weights.append(default_weight(name, problem))
+            chosen = given | {"weight": weights[-1]}
+        images.append(black + unit * function(problem, **chosen))
+    if follows:
+        options["weight"] = float(np.mean(weights))
     return Baseline(torch.stack(images).numpy(), options)
 
 
