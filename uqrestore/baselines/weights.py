@@ -9,10 +9,11 @@ is known without any image: the weight of a penalty on magnitudes is a multiple 
 weight of a quadratic penalty a multiple of the noise-to-signal ratio :math:`\sigma^2 \|A\|_F^2 /
 \|y\|^2`.
 
-The multiples were found once, on simulated scans: whole heads of three sources at 3, 2 and 1 mm,
-eight coils, one k-space line in four and in eight, noise of 0.5 to 5 % of the brightest pixel. The
-best one there varies by a factor of about two; it costs up to 0.4 dB against a weight tuned on the
-reference of each scan. No reference is looked at.
+The multiples were found once, on 24 simulated scans: whole heads of three sources with 64, 128
+and 256 pixels a side, eight coils, one k-space line in four and in eight, noise of 0.5, 1, 2 and
+5 % of the brightest pixel. Against a weight tuned on the reference of each scan they cost 0.1 dB on
+average and 0.4 at most (``cg_sense``: 0.2 and 0.7). When a scan is reconstructed, no reference is
+looked at.
 """
 
 import math
@@ -27,7 +28,7 @@ from uqrestore.problem import Problem
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
 """Weight of a penalty; None lets it follow from the noise."""
 
-MULTIPLES: Mapping[str, float] = {"cg_sense": 10.0, "l1_wavelet": 0.4, "total_variation": 0.4}
+MULTIPLES: Mapping[str, float] = {"cg_sense": 5.0, "l1_wavelet": 0.4, "total_variation": 0.4}
 NOISE_FREE = 3e-4
 """Least weight of a penalty on magnitudes, of the largest value of ``A^T y``."""
 
