@@ -20,7 +20,7 @@ def _fast_pipelines() -> Iterator[None]:
         return change(load_pipeline(name, kind), prior="brain64-gaussian", draws=8)
 
     def few_calls(name: str, kind: type[RestorePipeline]) -> RestorePipeline:
-        return change(load_pipeline(name, kind), method={"name": "diffpir", "steps": 10})
+        return change(load_pipeline(name, kind), method={"name": "fitted_gaussian", "levels": 14})
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("uqrestore.demo.brain.load_pipeline", exact)
@@ -126,9 +126,9 @@ def test_the_raw_demo_keeps_one_line_in_four(head: tuple[Path, str]) -> None:
 def test_the_raw_demo_restores_towards_its_fully_sampled_reference(head: tuple[Path, str]) -> None:
     with PosteriorFile(demo_files(head[0], "head")[0]) as file:
         figures = file.figures
-    # Two draws of ten steps: far from the best, but nothing shifted or scaled would gain on this.
+    # Two draws of few levels: far from the best, but nothing shifted or scaled gains on this.
     assert figures["psnr_mean"] > figures["psnr_zero_filled"] + 1.5
-    assert figures["psnr_cg_sense"] > figures["psnr_zero_filled"] + 3
+    assert figures["psnr_cg_sense"] > figures["psnr_zero_filled"] + 2
 
 
 def test_the_raw_demo_prints_its_figures_and_files(head: tuple[Path, str]) -> None:

@@ -125,7 +125,7 @@ def _check_operator(pipeline: RestorePipeline, scan: Input) -> None:
     if raw and part is not None and not (full and masks):
         raise ValueError(
             f"{scan.source.name} is raw k-space, which was measured already; use a pipeline "
-            "without 'operator', such as --pipeline raw-brain. (Fully sampled Cartesian k-space "
+            "without 'operator', such as --pipeline raw-head. (Fully sampled Cartesian k-space "
             "can be undersampled by a masked_fourier with a mask.)"
         )
     if not raw and pipeline.operator is None:
