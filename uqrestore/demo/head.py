@@ -56,7 +56,7 @@ def run_head_demo(
         folder,
         change(pipeline, draws=draws, components=components, baselines=BASELINES),
         undersampled(scan, sampled_lines(*scan.shape)),  # all of its samples are the reference
-        RunOptions(resample=True, batch_size=batch_size, device=device, overwrite=overwrite),
+        RunOptions(batch_size=batch_size, device=device, overwrite=overwrite),
         functools.partial(draw_slice, credit=CREDIT),
         progress=progress,
         notify=notify,
