@@ -70,7 +70,6 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
     "fitted_gaussian": {
         "defaults": Variant({}, ANY),
         "20 calls": Variant({"preset": "20"}),
-        "30 iterations a solve": Variant({"iterations": 30}),
     },
     "local_gaussian": {
         "defaults": Variant({}, ANY, brief=False),
@@ -100,7 +99,7 @@ MIXTURES: Mapping[str, Mapping[str, Any]] = {
     "diffpir": {"levels": 100},
     "dps": {"levels": 100, "strength": 1.0},
     "exact": {},
-    "fitted_gaussian": {"levels": 50, "sigma_max": 20.0, "sigma_min": 0.03, "iterations": 30},
+    "fitted_gaussian": {"levels": 50, "sigma_max": 20.0, "sigma_min": 0.03},
     "local_gaussian": {"levels": 50, "spread_products": 2, "data_products": 2},
     "moment_matching": {"levels": 50, "products": 2},
     "pigdm": {"levels": 100, "data_std": 1.0},

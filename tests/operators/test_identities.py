@@ -74,6 +74,12 @@ def test_adjoint_is_the_transpose(operator: LinearOperator, batch: tuple[int, ..
     assert gap.abs() < 1e-10 * x.norm() * y.norm()
 
 
+def test_normal_is_the_adjoint_of_the_measurement(operator: LinearOperator) -> None:
+    x = image(operator, 2)
+    expected = operator.adjoint(operator(x))
+    torch.testing.assert_close(operator.normal(x), expected, rtol=1e-9, atol=1e-9)
+
+
 def test_the_public_test_of_an_adjoint_agrees(operator: LinearOperator) -> None:
     assert valid_adjoint(operator, tol=1e-10, dtype=torch.float64)
     check_adjoint(operator, tol=1e-10, dtype=torch.float64)

@@ -12,6 +12,7 @@ is known better than tissue), and a power :math:`P_\sigma` for each spatial freq
 coarse is known worse).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -49,7 +50,7 @@ class ErrorCovariance:
     """
 
     std: Float[Tensor, "*batch 1 row column"]
-    amplitude: Float[Tensor, "row frequency"]
+    amplitude: Float[Tensor, "*image row frequency"]
     mixing: Float[Tensor, "channel channel"]
 
     def root(self, spectrum: Spectrum) -> Images:
@@ -192,7 +193,9 @@ def _fit_level(estimate: Images, error: Images) -> dict[str, Tensor]:
     correlation = flat @ flat.mT / flat.shape[-1]
     scale = correlation.diagonal().rsqrt()
     correlation = scale[:, None] * correlation * scale
-    mixing = torch.linalg.cholesky(correlation + 1e-6 * torch.eye(channels, dtype=torch.float64))
+    if channels == 2:  # real and imaginary part: the phase of an image is arbitrary
+        correlation = torch.eye(channels, dtype=torch.float64)
+    mixing = torch.linalg.cholesky(correlation)
     apart = mix_channels(torch.linalg.inv(mixing), white)
     power = torch.fft.fft2(apart, norm="ortho").abs().square().mean((0, 1))
     rows, columns = error.shape[-2:]
@@ -268,15 +271,16 @@ def radial_frequency(rows: int, columns: int, *, half: bool = False) -> Float[Te
 
 
 def spectrum_of(image: Images) -> Spectrum:
-    """Return the unitary Fourier transform: of two channels as one complex image, else of each.
+    """Return the Fourier transform: of two channels as one complex image, else of each.
 
-    Two channels are real and imaginary part, whose spectrum has no symmetry; the spectra of real
-    channels lack the negative frequencies along the columns.
+    Two channels are real and imaginary part, whose spectrum has no symmetry. The spectra of real
+    channels lack the negative frequencies along the columns; what stands for two frequencies is
+    weighted so that the transform keeps inner products.
     """
     if image.shape[-3] == 2:
         pairs = image.movedim(-3, -1).contiguous()
         return torch.fft.fft2(torch.view_as_complex(pairs), norm="ortho").unsqueeze(-3)
-    return torch.fft.rfft2(image, norm="ortho")
+    return torch.fft.rfft2(image, norm="ortho") * _half_weights(image.shape[-1]).to(image)
 
 
 def image_of(spectrum: Spectrum, columns: int) -> Images:
@@ -284,12 +288,23 @@ def image_of(spectrum: Spectrum, columns: int) -> Images:
     if spectrum.shape[-1] == columns and spectrum.shape[-3] == 1 and columns > 1:
         image = torch.fft.ifft2(spectrum.squeeze(-3), norm="ortho")
         return torch.view_as_real(image).movedim(-1, -3)
-    size = (spectrum.shape[-2], columns)
-    return torch.fft.irfft2(spectrum, s=size, norm="ortho")
+    size, weights = (spectrum.shape[-2], columns), _half_weights(columns).to(spectrum.real)
+    return torch.fft.irfft2(spectrum / weights, s=size, norm="ortho")
+
+
+def _half_weights(columns: int) -> Float[Tensor, " frequency"]:
+    """Return the root of the number of frequencies that each column of half a spectrum is."""
+    weights = torch.full((columns // 2 + 1,), math.sqrt(2), dtype=torch.float64)
+    weights[0] = 1
+    if columns % 2 == 0:
+        weights[-1] = 1
+    return weights
 
 
 def mix_channels(matrix: Float[Tensor, "channel channel"], image: Images) -> Images:
     """Multiply the channels of each pixel by a matrix."""
+    if torch.equal(matrix, torch.eye(len(matrix)).to(matrix)):
+        return image
     return torch.einsum("ij,...jrc->...irc", matrix.to(image), image)
 
 

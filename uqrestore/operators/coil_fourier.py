@@ -152,19 +152,31 @@ class CoilFourier(IterativeOperator):
         coils = ifft2c(times(kspace, self._sample.unsqueeze(-3)), self._sign)
         return self._pack(self._combine(coils))
 
+    @full_precision
+    def normal(self, x: Image) -> Image:
+        return self._pack(self._normal(self._unpack(x), *self._encoding()))
+
+    def _encoding(self) -> tuple[tuple[int, ...], Tensor]:
+        """Return the encoded axes, and the mask as it multiplies the uncentred transform."""
+        mask = self.mask if self._sign is not None else torch.fft.ifftshift(self.mask, dim=(-2, -1))
+        return self._encoded_axes()[0], mask.unsqueeze(-3).to(self._maps.dtype)
+
+    def _normal(self, z: Tensor, axes: tuple[int, ...], weight: Tensor) -> Tensor:
+        """Apply ``A^H A`` to a complex image by transforms along the encoded axes alone."""
+        kspace = torch.fft.fftn(self._see(z), dim=axes)
+        return self._combine(torch.fft.ifftn(times(kspace, weight), dim=axes))
+
     def _solve_normal(
         self, y: Tensor, variance: Tensor, tol: float, max_iter: int
     ) -> tuple[Tensor, int]:
         # In complex numbers, with the sign patterns of the centred transform cancelled.
-        axes, dims = self._encoded_axes()
+        dims = self._encoded_axes()[1]
+        axes, weight = self._encoding()
         z = self._unpack(self.adjoint(y))
-        mask = self.mask if self._sign is not None else torch.fft.ifftshift(self.mask, dim=(-2, -1))
-        weight = mask.unsqueeze(-3).to(y.dtype.to_complex())
         shift = expand_to(variance, 2).to(z.dtype) if variance.any() else None
 
         def normal(z: Tensor) -> Tensor:
-            kspace = torch.fft.fftn(self._see(z), dim=axes)
-            aliased = self._combine(torch.fft.ifftn(kspace * weight, dim=axes))
+            aliased = self._normal(z, axes, weight)
             return aliased if shift is None else aliased + shift * z
 
         allowed = expand_to(self._unique | (variance > 0), 2) & (self._power > 0)
