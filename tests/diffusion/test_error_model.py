@@ -12,6 +12,7 @@ from uqrestore.diffusion.error_model import (
     error_model,
     fit_error_model,
     image_of,
+    local_variance,
     mix_channels,
     radial_frequency,
     spectrum_of,
@@ -83,6 +84,14 @@ def test_tissue_is_known_worse_than_air() -> None:
     std = model.at(0.1, images[:1]).std[0, 0]
     assert float(std[:, 12:].mean()) < 0.2 * float(std[:, :8].mean())
     assert float(std[:, :8].mean()) == pytest.approx(0.14, abs=0.05)
+
+
+def test_the_local_variance_is_that_of_the_pixels_around_also_in_small_images() -> None:
+    x = torch.randn(2, 3, 7, 6, generator=torch.Generator().manual_seed(0)).double()
+    expected = x[1, :, 1:6, 0:5].flatten(1).var(1, correction=0).sum()
+    torch.testing.assert_close(local_variance(x)[1, 3, 2].exp(), expected)
+    assert local_variance(x[..., :1, :]).shape == (2, 1, 6)
+    assert torch.isfinite(local_variance(x[..., :1, :1])).all()
 
 
 def test_a_model_is_kept_in_a_card_to_four_digits() -> None:

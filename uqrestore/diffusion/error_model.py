@@ -243,8 +243,11 @@ def error_model(denoiser: Denoiser) -> ErrorModel | None:
 def local_variance(estimate: Images) -> Float[Tensor, "*batch row column"]:
     """Return the logarithm of the variance around each pixel, added up over the channels."""
     flat = estimate.reshape(-1, 1, *estimate.shape[-2:])
-    padded = F.pad(torch.cat([flat, flat.square()]), (RADIUS,) * 4, mode="reflect")
-    mean, square = F.avg_pool2d(padded, 2 * RADIUS + 1, stride=1).chunk(2)
+    down, across = (min(RADIUS, size - 1) for size in estimate.shape[-2:])
+    padded = torch.cat([flat, flat.square()])
+    padded = F.pad(padded, (across, across, down, down), mode="reflect")
+    window = (2 * down + 1, 2 * across + 1)
+    mean, square = F.avg_pool2d(padded, window, stride=1).chunk(2)
     variance = (square - mean.square()).clamp(min=0).reshape(estimate.shape).sum(-3)
     return (variance + TINY).log()
 
