@@ -23,11 +23,8 @@ def run(app: Any) -> np.ndarray:  # noqa: ANN401
 
 def test_cg_sense_is_the_image_of_sigpy() -> None:
     problem = coil_problem()
-    wanted = run(
-        apps.SenseRecon(
-            samples(problem), MAPS, lamda=0.02, weights=WEIGHTS, max_iter=300, show_pbar=False
-        )
-    )
+    options: Any = {"lamda": 0.02, "weights": WEIGHTS, "max_iter": 300, "show_pbar": False}
+    wanted = run(apps.SenseRecon(samples(problem), MAPS, **options))
     found = cg_sense(problem, weight=0.02, iterations=300)
     assert relative_error(as_complex(found), wanted) < 1e-4
 

@@ -6,16 +6,14 @@ import pytest
 import torch
 
 from uqrestore.benchmarks.exact import gaussian_field
+from uqrestore.diffusion._spectra import image_of, radial_frequency, spectrum_of
 from uqrestore.diffusion.error_model import (
     ErrorCovariance,
     ErrorModel,
     error_model,
     fit_error_model,
-    image_of,
     local_variance,
     mix_channels,
-    radial_frequency,
-    spectrum_of,
 )
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.diffusion.wrapped import Counting

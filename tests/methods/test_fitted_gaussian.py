@@ -7,7 +7,8 @@ import torch
 
 from tests.methods.tapes import Zeros, moments
 from uqrestore.benchmarks.exact import gaussian_field
-from uqrestore.diffusion.error_model import ErrorCovariance, radial_frequency, spectrum_of
+from uqrestore.diffusion._spectra import radial_frequency, spectrum_of
+from uqrestore.diffusion.error_model import ErrorCovariance
 from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import fitted_gaussian
 from uqrestore.methods.fitted_gaussian import _draw, fourier_diagonal

@@ -57,7 +57,7 @@ def total_variation(
         return fit.minimise(
             proxg=fit.sp.prox.L1Reg(gradient.oshape, shrink_by),
             G=gradient,
-            sigma=np.repeat(np.float32([DATA_STEP, GRADIENT_STEP]), counts),
+            sigma=np.repeat(np.array([DATA_STEP, GRADIENT_STEP], np.float32), counts),
             tau=1 / (DATA_STEP + GRADIENT_STEP * GRADIENT_NORM),
             max_iter=iterations,
         )

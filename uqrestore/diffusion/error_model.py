@@ -12,22 +12,28 @@ is known better than tissue), and a power :math:`P_\sigma` for each spatial freq
 coarse is known worse).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion._spectra import (
+    Images,
+    Spectrum,
+    frequencies,
+    image_of,
+    interpolation,
+    lookup,
+    radial_frequency,
+    spectrum_of,
+)
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.noise import SampleNoise
 from uqrestore.priors import ClosedForm
-
-Images = Float[Tensor, "*batch channel row column"]
-Spectrum = Complex[Tensor, "*batch channel_or_1 row frequency"]
 
 BINS, FREQUENCIES = 12, 24
 """Values of the local variance, and spatial frequencies, at which an error model is fitted."""
@@ -45,7 +51,7 @@ class ErrorCovariance:
 
     Args:
         std: Standard deviation of the pixels, ``(*batch, 1, row, column)``.
-        amplitude: :math:`P^{1/2}` at the frequencies of :func:`spectrum_of`.
+        amplitude: :math:`P^{1/2}` at the frequencies of ``spectrum_of``.
         mixing: Square root of the correlation of the channels, ``(channel, channel)``.
     """
 
@@ -73,8 +79,8 @@ class ErrorModel:
         sigmas: Noise levels, ascending.
         local: Logarithm of the local variance of the estimate, ascending, ``(level, bin)``.
         variance: Variance of the error of a channel there, ``(level, bin)``.
-        power: Power of the whitened error at the frequencies of :func:`frequencies`,
-            ``(level, frequency)``.
+        power: Power of the whitened error, ``(level, frequency)``, at frequencies that are dense
+            around zero.
         mixing: Cholesky factor of the correlation of the channels, ``(level, channel, channel)``.
         gain: Factor of the standard deviation at each level: 1 is the covariance as it was
             measured. For a trained prior it is chosen by the energy score of draws on validation
@@ -134,7 +140,7 @@ class ErrorModel:
         like = {"dtype": estimate.dtype, "device": estimate.device}
         seen = local_variance(estimate)
         log_variance = sum(
-            weight * _lookup(self.local[level], self.variance[level].log(), seen)
+            weight * lookup(self.local[level], self.variance[level].log(), seen)
             for level, weight in ((low, 1 - share), (low + 1, share))
         )
         assert isinstance(log_variance, Tensor)
@@ -186,7 +192,7 @@ def _fit_level(estimate: Images, error: Images) -> dict[str, Tensor]:
     square = error.square().mean(-3).flatten()
     local = torch.stack([seen.flatten()[part].mean() for part in parts])
     variance = torch.stack([square[part].mean() for part in parts]).clamp(min=TINY)
-    std = _lookup(local, variance.log(), seen).div(2).exp()
+    std = lookup(local, variance.log(), seen).div(2).exp()
     white = error / std.unsqueeze(-3)
     channels = white.shape[-3]
     flat = white.movedim(-3, 0).reshape(channels, -1)
@@ -219,7 +225,7 @@ def _at_nodes(place: Tensor, power: Tensor) -> Float[Tensor, " frequency"]:
     known = weight > 1e-9
     filled = (total[known] / weight[known]).clamp(min=TINY).log()
     at = torch.arange(FREQUENCIES, dtype=torch.float64)
-    return _lookup(at[known], filled, at).exp()
+    return lookup(at[known], filled, at).exp()
 
 
 def error_model(denoiser: Denoiser) -> ErrorModel | None:
@@ -252,78 +258,11 @@ def local_variance(estimate: Images) -> Float[Tensor, "*batch row column"]:
     return (variance + TINY).log()
 
 
-def frequencies(count: int) -> Float[Tensor, " frequency"]:
-    """Return square roots of the tabulated frequencies, which are dense around zero.
-
-    The frequencies are in cycles a pixel; the last one is that of the corner.
-    """
-    return torch.linspace(0, 0.5**0.25, count, dtype=torch.float64)
-
-
-def radial_frequency(rows: int, columns: int, *, half: bool = False) -> Float[Tensor, "row _"]:
-    """Return the square root of the radial frequency in cycles a pixel, as :func:`frequencies`.
-
-    Args:
-        rows: Of the image.
-        columns: Of the image.
-        half: Leave out the negative frequencies along the columns.
-    """
-    down = torch.fft.fftfreq(rows, dtype=torch.float64)[:, None]
-    along = torch.fft.rfftfreq if half else torch.fft.fftfreq
-    return torch.hypot(down, along(columns, dtype=torch.float64)).sqrt()
-
-
-def spectrum_of(image: Images) -> Spectrum:
-    """Return the Fourier transform: of two channels as one complex image, else of each.
-
-    Two channels are real and imaginary part, whose spectrum has no symmetry. The spectra of real
-    channels lack the negative frequencies along the columns; what stands for two frequencies is
-    weighted so that the transform keeps inner products.
-    """
-    if image.shape[-3] == 2:
-        pairs = image.movedim(-3, -1).contiguous()
-        return torch.fft.fft2(torch.view_as_complex(pairs), norm="ortho").unsqueeze(-3)
-    return torch.fft.rfft2(image, norm="ortho") * _half_weights(image.shape[-1]).to(image)
-
-
-def image_of(spectrum: Spectrum, columns: int) -> Images:
-    """Return the image of a spectrum, the inverse of :func:`spectrum_of`."""
-    if spectrum.shape[-1] == columns and spectrum.shape[-3] == 1 and columns > 1:
-        image = torch.fft.ifft2(spectrum.squeeze(-3), norm="ortho")
-        return torch.view_as_real(image).movedim(-1, -3)
-    size, weights = (spectrum.shape[-2], columns), _half_weights(columns).to(spectrum.real)
-    return torch.fft.irfft2(spectrum / weights, s=size, norm="ortho")
-
-
-def _half_weights(columns: int) -> Float[Tensor, " frequency"]:
-    """Return the root of the number of frequencies that each column of half a spectrum is."""
-    weights = torch.full((columns // 2 + 1,), math.sqrt(2), dtype=torch.float64)
-    weights[0] = 1
-    if columns % 2 == 0:
-        weights[-1] = 1
-    return weights
-
-
 def mix_channels(matrix: Float[Tensor, "channel channel"], image: Images) -> Images:
     """Multiply the channels of each pixel by a matrix."""
     if torch.equal(matrix, torch.eye(len(matrix)).to(matrix)):
         return image
     return torch.einsum("ij,...jrc->...irc", matrix.to(image), image)
-
-
-def interpolation(nodes: Float[Tensor, " node"], at: Tensor) -> Tensor:
-    """Return positions among ascending nodes, whole numbers at the nodes; clamped at the ends."""
-    index = torch.searchsorted(nodes, at.contiguous()).clamp(1, len(nodes) - 1)
-    low, high = nodes[index - 1], nodes[index]
-    return index - 1 + ((at - low) / (high - low).clamp(min=TINY)).clamp(0, 1)
-
-
-def _lookup(nodes: Tensor, values: Tensor, at: Tensor) -> Tensor:
-    """Interpolate a table linearly; beyond its ends, the end values."""
-    nodes, values = nodes.to(at), values.to(at)
-    place = interpolation(nodes, at)
-    whole = place.floor().clamp(max=len(nodes) - 2).long()
-    return torch.lerp(values[whole], values[whole + 1], place - whole)
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - nested lists of numbers

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.diffusion._spectra import spectrum_of
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.error_model import ErrorCovariance, error_model, spectrum_of
+from uqrestore.diffusion.error_model import ErrorCovariance, error_model
 from uqrestore.diffusion.schedules import noise_levels
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
