@@ -272,7 +272,7 @@ def page(record: Mapping[str, Any]) -> str:
         "",
         "Four coils, 256 x 256, T2, fully sampled (gpuNUFFT, TU Graz, MIT); lines taken out "
         "afterwards, 24 in the centre kept. The contrast is not among those of the training. "
-        "Coils are whitened; maps are estimated from the centre by ESPIRiT. This scan was looked at "
+        "Coils are whitened; maps come from the centre by ESPIRiT. This scan was looked at "
         "while the method was developed (tolerance of the solves, first trials of the gain of the "
         "error model), so it is no test; the gain that ships was chosen on other people.",
         "",
