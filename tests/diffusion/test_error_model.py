@@ -21,7 +21,7 @@ from uqrestore.noise import SampleNoise
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-@pytest.mark.parametrize(("rows", "columns"), [(7, 6), (5, 9), (8, 4)])
+@pytest.mark.parametrize(("rows", "columns"), [(7, 6), (5, 9), (8, 4), (5, 2), (3, 1)])
 def test_the_two_square_roots_are_adjoint(rows: int, columns: int, channels: int) -> None:
     g = torch.Generator().manual_seed(0)
     std = 0.1 + torch.rand(3, 1, rows, columns, generator=g, dtype=torch.float64)
@@ -30,8 +30,8 @@ def test_the_two_square_roots_are_adjoint(rows: int, columns: int, channels: int
     mixing[-1, 0] = 0.4
     c = ErrorCovariance(std, amplitude, mixing)
     white, image = (torch.randn(3, channels, rows, columns, generator=g).double() for _ in "ab")
-    torch.testing.assert_close(image_of(spectrum_of(white), columns), white)
-    back = image_of(c.root_transposed(image), columns)
+    torch.testing.assert_close(image_of(spectrum_of(white), channels, columns), white)
+    back = image_of(c.root_transposed(image), channels, columns)
     torch.testing.assert_close((c.root(spectrum_of(white)) * image).sum(), (white * back).sum())
 
 

@@ -46,9 +46,9 @@ def spectrum_of(image: Images) -> Spectrum:
     return torch.fft.rfft2(image, norm="ortho") * _half_weights(image.shape[-1]).to(image)
 
 
-def image_of(spectrum: Spectrum, columns: int) -> Images:
+def image_of(spectrum: Spectrum, channels: int, columns: int) -> Images:
     """Return the image of a spectrum, the inverse of :func:`spectrum_of`."""
-    if spectrum.shape[-1] == columns and spectrum.shape[-3] == 1 and columns > 1:
+    if channels == 2:
         image = torch.fft.ifft2(spectrum.squeeze(-3), norm="ortho")
         return torch.view_as_real(image).movedim(-1, -3)
     size, weights = (spectrum.shape[-2], columns), _half_weights(columns).to(spectrum.real)

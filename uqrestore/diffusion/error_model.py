@@ -61,7 +61,7 @@ class ErrorCovariance:
 
     def root(self, spectrum: Spectrum) -> Images:
         """Apply the square root to an image given by its spectrum."""
-        image = image_of(self.amplitude * spectrum, self.std.shape[-1])
+        image = image_of(self.amplitude * spectrum, len(self.mixing), self.std.shape[-1])
         return self.std * mix_channels(self.mixing, image)
 
     def root_transposed(self, image: Images) -> Spectrum:
@@ -148,9 +148,7 @@ class ErrorModel:
         rows, columns = estimate.shape[-2:]
         nodes = frequencies(self.power.shape[-1]).to(**like)
         at = radial_frequency(rows, columns, half=estimate.shape[-3] != 2).to(**like)
-        place = interpolation(nodes, at)
-        whole = place.floor().clamp(0, len(nodes) - 2).long()
-        amplitude = torch.lerp(log_power[whole], log_power[whole + 1], place - whole).div(2).exp()
+        amplitude = lookup(nodes, log_power, at).div(2).exp()
         std = log_variance.div(2).exp() * float(between(self.gain.log()).exp())
         return ErrorCovariance(std.unsqueeze(-3), amplitude, between(self.mixing).to(**like))
 
