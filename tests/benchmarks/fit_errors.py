@@ -16,6 +16,7 @@ from torch import Tensor
 from tests.benchmarks.heads import (
     CoilScan,
     complex_images,
+    draw_scores,
     lines,
     measure_coils,
     validation_slices,
@@ -63,34 +64,14 @@ def validation_scans(data: Path) -> list[CoilScan]:
 
 
 def scores(draws: Tensor, scan: CoilScan) -> dict[str, float]:
-    """Return PSNR of the mean, spread over error, coverage, energy score and data fit of draws.
-
-    Args:
-        draws: Two-channel images, ``(draw, 2, row, column)``.
-        scan: What was measured.
-    """
-    head, count = scan.head, len(draws)
-    images = torch.view_as_complex(draws.movedim(1, -1).contiguous())
-    size, truth = images.abs()[:, head], scan.truth.abs()[head]
-    error = (size.mean(0) - truth).square().mean()
-    spread = size.var(0).mean() * (1 + 1 / count)
-    inside = (truth >= size.amin(0)) & (truth <= size.amax(0))
-    pixels = images[:, head]
-    apart = torch.cdist(
-        torch.view_as_real(pixels).flatten(1), torch.view_as_real(pixels).flatten(1)
-    )
-    away = (pixels - scan.truth[head]).abs().square().sum(1).sqrt().mean()
-    energy = away - apart.sum() / (2 * count * (count - 1))
-    problem = scan.problem
-    residual = (problem.operator(draws) - problem.y).square().flatten(1).sum(1).mean()
-    measured = problem.operator.measured_rows() * float(problem.noise_std) ** 2
-    return {
-        "psnr": float(10 * torch.log10(scan.peak**2 / error)),
-        "spread": float((spread / error).sqrt()),
-        "coverage": float(inside.double().mean()),
-        "energy": float(energy) / math.sqrt(int(head.sum())),
-        "chi_square": float(residual / measured),
-    }
+    """Return the scores of draws, and their energy score: per pixel, of the complex image."""
+    pixels = torch.view_as_complex(draws.movedim(1, -1).contiguous())[:, scan.head]
+    count = len(draws)
+    values = torch.view_as_real(pixels).flatten(1)
+    apart = torch.cdist(values, values).sum() / (2 * count * (count - 1))
+    away = (pixels - scan.truth[scan.head]).abs().square().sum(1).sqrt().mean()
+    energy = float(away - apart) / math.sqrt(int(scan.head.sum()))
+    return {**draw_scores(draws, scan), "energy": energy}
 
 
 def choose(denoiser: NetworkDenoiser, data: Path) -> None:
@@ -104,9 +85,8 @@ def choose(denoiser: NetworkDenoiser, data: Path) -> None:
             noise = SampleNoise(0, range(DRAWS), slices=index)
             rows.append(scores(fitted_gaussian(scan.problem, windowed, noise), scan))
         mean = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
-        right = (DRAWS - 1) / (DRAWS + 1)
         text = ", ".join(f"{key} {value:.4g}" for key, value in mean.items())
-        say(f"gain {gains[0]:g} to {gains[1]:g}: {text} (right coverage {right:.3f})")
+        say(f"gain {gains[0]:g} to {gains[1]:g}: {text}")
 
 
 def main() -> None:

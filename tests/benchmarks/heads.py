@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.scans.rawfiles import coils
+from uqrestore.demo.head import sampled_lines
+from uqrestore.intervals import central_interval
 from uqrestore.operators import CoilFourier
 from uqrestore.operators.coil_maps import espirit_maps
 from uqrestore.problem import Problem
@@ -99,13 +101,7 @@ def complex_images(magnitudes: Tensor, generator: torch.Generator) -> Tensor:
 
 def lines(side: int, acceleration: int, centre: int, seed: int) -> Tensor:
     """Return a mask of random phase-encoding lines (columns) with a fully sampled centre."""
-    chosen = np.zeros(side, bool)
-    low = side // 2 - centre // 2
-    chosen[low : low + centre] = True
-    rest = np.flatnonzero(~chosen)
-    more = max(side // acceleration - centre, 4)
-    chosen[np.random.default_rng(seed).choice(rest, more, replace=False)] = True
-    return torch.from_numpy(np.broadcast_to(chosen, (side, side)).copy())
+    return torch.from_numpy(sampled_lines(side, side, acceleration, centre, seed))
 
 
 def measure_coils(
@@ -139,3 +135,28 @@ def measure_coils(
         maps = espirit_maps(kspace, center=centre, crop=0.0).to(image.dtype)
         operator = CoilFourier(mask=mask, maps=maps)
     return CoilScan(Problem(operator, y, noise_std), (maps.conj() * true * image).sum(0), person)
+
+
+def draw_scores(draws: Tensor, scan: CoilScan) -> dict[str, float]:
+    """Return PSNR of the mean, spread over error, coverage and data fit of draws.
+
+    Args:
+        draws: Two-channel images, ``(draw, 2, row, column)``.
+        scan: What was measured.
+    """
+    count, head, problem = len(draws), scan.head, scan.problem
+    size = torch.view_as_complex(draws.movedim(1, -1).contiguous()).abs()[:, head]
+    truth, interval = scan.truth.abs()[head], central_interval(count)
+    error = (size.mean(0) - truth).square().mean()
+    spread = size.var(0).mean() * (1 + 1 / count)
+    low, high = interval.of(size.numpy())
+    inside = (truth.numpy() >= low) & (truth.numpy() <= high)
+    residual = (problem.operator(draws) - problem.y).square().flatten(1).sum(1).mean()
+    measured = problem.operator.measured_rows() * float(problem.noise_std) ** 2
+    return {
+        "psnr": float(10 * torch.log10(scan.peak**2 / error)),
+        "spread_over_error": float((spread / error).sqrt()),
+        "covered": float(inside.mean()),
+        "ideal": interval.level,
+        "chi_square": float(residual / measured),
+    }

@@ -24,6 +24,7 @@ from torch import Tensor
 from tests.benchmarks.heads import (
     CoilScan,
     complex_images,
+    draw_scores,
     lines,
     measure_coils,
     stored,
@@ -37,6 +38,8 @@ from uqrestore.noise import SampleNoise
 from uqrestore.operators import CoilFourier
 from uqrestore.operators.coil_maps import espirit_maps
 from uqrestore.problem import Problem
+from uqrestore.scans.bart import read_cfl
+from uqrestore.scans.kspace import to_image, to_kspace
 from uqrestore.zoo import load_card, load_prior
 
 ROOT = Path(__file__).parents[2]
@@ -63,20 +66,14 @@ def real_scan(data: Path, acceleration: int) -> tuple[CoilScan, float]:
     images = torch.from_numpy(stored(data / "raw_kspace.h5", "brain_4ch_full/coil_images"))
     images = images.to(torch.complex64) * 1e3
     side = images.shape[-1]
-    full = fft2c(images)
+    full = torch.from_numpy(to_kspace(images.numpy()))
     covariance = _noise_covariance(images)
     whitener = torch.linalg.inv(torch.linalg.cholesky(covariance))
     full = torch.einsum("ij,jrc->irc", whitener, full)
-    chosen = np.zeros(side, bool)
-    low = side // 2 - REAL_CENTRE // 2
-    chosen[low : low + REAL_CENTRE] = True
-    rest = np.flatnonzero(~chosen)
-    more = side // acceleration - REAL_CENTRE
-    chosen[np.random.default_rng(0).choice(rest, more, replace=False)] = True
-    mask = torch.from_numpy(np.broadcast_to(chosen, (side, side)).copy())
+    mask = lines(side, acceleration, REAL_CENTRE, 0)
     maps = espirit_maps(full * mask, center=REAL_CENTRE, crop=0.0).to(torch.complex64)
-    truth = (maps.conj() * ifft2c(full)).sum(0)
-    zero_filled = (maps.conj() * ifft2c(full * mask)).sum(0).abs()
+    truth = _combined(full, maps)
+    zero_filled = _combined(full * mask, maps).abs()
     inside = zero_filled > 0.1 * torch.quantile(zero_filled.flatten(), 0.995)
     scale = float(torch.quantile(zero_filled[inside], 0.999))
     y = torch.view_as_real(full * mask / scale).movedim(-1, 0).contiguous()
@@ -84,16 +81,9 @@ def real_scan(data: Path, acceleration: int) -> tuple[CoilScan, float]:
     return CoilScan(problem, truth / scale, "real"), scale
 
 
-def fft2c(image: Tensor) -> Tensor:
-    """Return the centred unitary Fourier transform."""
-    shifted = torch.fft.fft2(torch.fft.ifftshift(image, dim=(-2, -1)), norm="ortho")
-    return torch.fft.fftshift(shifted, dim=(-2, -1))
-
-
-def ifft2c(kspace: Tensor) -> Tensor:
-    """Return the centred unitary inverse Fourier transform."""
-    shifted = torch.fft.ifft2(torch.fft.ifftshift(kspace, dim=(-2, -1)), norm="ortho")
-    return torch.fft.fftshift(shifted, dim=(-2, -1))
+def _combined(kspace: Tensor, maps: Tensor) -> Tensor:
+    """Return the coil-combined image of complex k-space."""
+    return (maps.conj() * torch.from_numpy(to_image(kspace.numpy()))).sum(0)
 
 
 def _noise_covariance(images: Tensor) -> Tensor:
@@ -142,26 +132,9 @@ def ours(scan: CoilScan, prior: Any, draws: int, at_once: int = 8) -> dict[str, 
     ]
     pairs = torch.cat(parts)
     seconds = time.perf_counter() - start
-    images = torch.view_as_complex(pairs.movedim(1, -1).contiguous())
-    size, truth, head = images.abs(), scan.truth.abs(), scan.head
-    mean = size.mean(0)
-    error = (mean - truth)[head].square().mean()
-    spread = size.var(0)[head].mean() * (1 + 1 / draws)
-    ranks = (size < truth).sum(0)[head].double()
-    # The interval of order statistics that is nearest to 90 %, and what an ideal sampler holds.
-    cut = max(0, round(0.05 * (draws + 1)) - 1)
-    inside = ((ranks > cut) & (ranks < draws - cut)).double().mean()
-    problem = scan.problem
-    residual = (problem.operator(pairs) - problem.y).square().flatten(1).sum(1).mean()
-    measured = problem.operator.measured_rows() * float(problem.noise_std) ** 2
-    return {
-        **figures(mean.to(torch.complex64), scan),
-        "spread_over_error": float((spread / error).sqrt()),
-        "covered": float(inside),
-        "ideal": (draws - 1 - 2 * cut) / (draws + 1),
-        "chi_square": float(residual / measured),
-        "seconds": seconds,
-    }
+    size = torch.view_as_complex(pairs.movedim(1, -1).contiguous()).abs()
+    quality = figures(size.mean(0).to(torch.complex64), scan)
+    return {**draw_scores(pairs, scan), **quality, "seconds": seconds}
 
 
 def rivals(scan: CoilScan) -> dict[str, dict[str, float]]:
@@ -193,7 +166,7 @@ def _bart(command: str, scan: CoilScan) -> Tensor:
         subprocess.run(
             ["bart", *command.split(), "k", "s", "x"], cwd=folder, check=True, capture_output=True
         )
-        return torch.from_numpy(np.squeeze(_read_cfl(Path(folder) / "x")))
+        return torch.from_numpy(np.squeeze(read_cfl(Path(folder) / "x")))
 
 
 def _arrays(scan: CoilScan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -207,11 +180,6 @@ def _write_cfl(path: Path, values: np.ndarray) -> None:
     sizes = " ".join(map(str, [*values.shape, *[1] * (16 - values.ndim)]))
     path.with_suffix(".hdr").write_text(f"# Dimensions\n{sizes}\n")
     values.astype(np.complex64).ravel(order="F").tofile(path.with_suffix(".cfl"))
-
-
-def _read_cfl(path: Path) -> np.ndarray:
-    sizes = [int(size) for size in path.with_suffix(".hdr").read_text().splitlines()[1].split()]
-    return np.fromfile(path.with_suffix(".cfl"), np.complex64).reshape(sizes, order="F")
 
 
 def _baseline(solve: Any, scan: CoilScan, weight: float) -> Tensor:  # noqa: ANN401

@@ -55,7 +55,8 @@ def run_head_demo(
         NAME,
         folder,
         change(pipeline, draws=draws, components=components, baselines=BASELINES),
-        undersampled(scan, sampled_lines(*scan.shape)),  # all of its samples are the reference
+        # All of its samples are the reference.
+        undersampled(scan, sampled_lines(*scan.shape, ACCELERATION, CENTER_LINES, SEED)),
         RunOptions(batch_size=batch_size, device=device, overwrite=overwrite),
         functools.partial(draw_slice, credit=CREDIT),
         progress=progress,
@@ -63,16 +64,18 @@ def run_head_demo(
     )
 
 
-def sampled_lines(rows: int, columns: int) -> Bool[np.ndarray, "row column"]:
-    """Return the mask of the demo: one line in four, those of tests/benchmarks/raw.py.
+def sampled_lines(
+    rows: int, columns: int, acceleration: int, center_lines: int, seed: int
+) -> Bool[np.ndarray, "row column"]:
+    """Return a mask of random columns with a complete centre, that of the comparison with BART.
 
     Results compare only on the same lines: of so few, how large a gap is left beside the centre is
     a matter of chance, and changes them by several dB.
     """
     sampled = np.zeros(columns, bool)
-    start = columns // 2 - CENTER_LINES // 2
-    sampled[start : start + CENTER_LINES] = True
-    more = columns // ACCELERATION - CENTER_LINES
-    drawn = np.random.default_rng(SEED).choice(np.flatnonzero(~sampled), more, replace=False)
+    start = columns // 2 - center_lines // 2
+    sampled[start : start + center_lines] = True
+    more = max(columns // acceleration - center_lines, 4)
+    drawn = np.random.default_rng(seed).choice(np.flatnonzero(~sampled), more, replace=False)
     sampled[drawn] = True
     return np.broadcast_to(sampled, (rows, columns)).copy()

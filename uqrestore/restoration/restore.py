@@ -13,7 +13,7 @@ from uqrestore.conformal.component_box import predicted_residual
 from uqrestore.conformal.guarantee import Guarantee, OutOfScopeError
 from uqrestore.conformal.predictions import floored_std
 from uqrestore.conformal.scope import Setting
-from uqrestore.metrics.image import NETWORK_RANGE, SSIM_WINDOW, psnr, ssim
+from uqrestore.metrics.image import NETWORK_RANGE, SSIM_WINDOW, magnitude, psnr, ssim
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import (
     ComponentBox,
@@ -218,7 +218,7 @@ def _figures(run: Restoration, means: Mapping[str, Images]) -> dict[str, float]:
     mask, data_range = run.prepared.mask, run.prepared.scan.intensity.std_to_file(NETWORK_RANGE)
     images = {**run.reference, **means}
     if run.prepared.in_shape[0] == 2:  # real and imaginary part
-        images = {name: np.linalg.norm(x, axis=1, keepdims=True) for name, x in images.items()}
+        images = {name: magnitude(x) for name, x in images.items()}
     truth = images.pop("truth", None)
     if truth is None:  # measured, not simulated
         return {}
