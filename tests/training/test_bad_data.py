@@ -29,10 +29,10 @@ def write(path: Path, bad: tuple[int, ...] = ()) -> None:
 
 def test_bad_images_among_many_are_named_left_out_and_counted(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", bad=(17, 333))
-    said: list[str] = []
-    found = load_stored(tmp_path, CONFIG, "train", said.append)
+    messages: list[str] = []
+    found = load_stored(tmp_path, CONFIG, "train", messages.append)
     assert len(found.slices) == 398
-    assert said == [f"a.h5: train/brain[{i}]: holds NaN or infinity" for i in (17, 333)]
+    assert messages == [f"a.h5: train/brain[{i}]: holds NaN or infinity" for i in (17, 333)]
 
 
 def test_a_damaged_piece_of_a_file_costs_its_own_slices(tmp_path: Path) -> None:
@@ -45,17 +45,17 @@ def test_a_damaged_piece_of_a_file_costs_its_own_slices(tmp_path: Path) -> None:
     with path.open("r+b") as raw:
         raw.seek(where.byte_offset)
         raw.write(b"\xff" * where.size)
-    said: list[str] = []
-    found = load_stored(tmp_path, CONFIG, "train", said.append)
-    assert len(said) == 10
-    assert said[0].startswith("a.h5: train/brain[20]: cannot be read")
+    messages: list[str] = []
+    found = load_stored(tmp_path, CONFIG, "train", messages.append)
+    assert len(messages) == 10
+    assert messages[0].startswith("a.h5: train/brain[20]: cannot be read")
     assert np.array_equal(found.slices[:, 0].numpy(), np.delete(images, range(20, 30), 0))
 
 
 def test_a_run_goes_on_without_them_and_its_card_counts_them(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", bad=(5,))
-    said = config(samples=16, data=CONFIG, validate_every=16).model_dump()
-    pipeline = TrainPipeline(kind="train", title="small", **said)
+    messages = config(samples=16, data=CONFIG, validate_every=16).model_dump()
+    pipeline = TrainPipeline(kind="train", title="small", **messages)
     weights = run_training(pipeline.config, pipeline.title, "small", tmp_path, tmp_path / "run")
     assert (tmp_path / "run" / SKIPPED).read_text() == (
         "a.h5: train/brain[5]: holds NaN or infinity\na.h5: val/brain[5]: holds NaN or infinity\n"
@@ -90,11 +90,11 @@ def test_scans_of_a_folder_become_slices_with_their_heights(tmp_path: Path) -> N
         write_scan(tmp_path / name, bright=600 + bright)
     (tmp_path / "train/notes.txt").write_text("not a scan")
     (tmp_path / "train/torn.nii.gz").write_bytes((tmp_path / "train/a.nii.gz").read_bytes()[:300])
-    said: list[str] = []
-    opened = open_data(tmp_path, SCANS, said.append)
+    messages: list[str] = []
+    opened = open_data(tmp_path, SCANS, messages.append)
     source, val = opened.source, opened.val
-    assert len(said) == 1
-    assert said[0].startswith("torn.nii.gz: ")
+    assert len(messages) == 1
+    assert messages[0].startswith("torn.nii.gz: ")
     drawn = source(40, torch.Generator().manual_seed(0))
     assert drawn.images.shape == (40, 1, 16, 16)  # type: ignore[union-attr]
     assert drawn.images.amax() <= 1  # type: ignore[union-attr]

@@ -41,8 +41,8 @@ def test_bins_are_even_and_what_is_not_known_has_none() -> None:
 
 
 def test_labels_are_hidden_at_their_share() -> None:
-    said = labelled(batch=4000)
-    batch = draw_batch(said, two_kinds, None, step_generator(0))
+    settings = labelled(batch=4000)
+    batch = draw_batch(settings, two_kinds, None, step_generator(0))
     assert batch.label is not None
     hidden = batch.label == 2
     assert float(hidden.float().mean()) == pytest.approx(0.2, abs=0.02)
@@ -63,14 +63,14 @@ def test_heights_are_read_between_the_ends_of_each_subject(tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     """Two kinds of slices, learned in a second or two."""
-    said = labelled(
+    settings = labelled(
         samples=4096,
         batch=16,
         optimiser=OptimiserConfig(lr=5e-3, warmup=64),
         loss=LossConfig(log_mean=1.0, log_std=1.0),
     )
-    trainer = Trainer.open(said, two_kinds, VAL, tmp_path_factory.mktemp("classes"))
-    while trainer.seen < said.samples:
+    trainer = Trainer.open(settings, two_kinds, VAL, tmp_path_factory.mktemp("classes"))
+    while trainer.seen < settings.samples:
         trainer.step()
     trainer.ema.eval()
     return trainer

@@ -170,9 +170,9 @@ def test_a_run_on_complex_windows_makes_a_prior_and_goes_on_from_its_weights(
     "changes", [{"shape": (1, 16, 16)}, {"augment": "brain"}, {"files": ("a.h5",)}]
 )
 def test_what_does_not_go_with_complex_windows_is_named(changes: dict[str, object]) -> None:
-    said = {**DATA.model_dump(), **changes}
+    fields = {**DATA.model_dump(), **changes}
     with pytest.raises(ValueError, match=r"complex_windows wants a square shape of two channels"):
-        DataConfig.model_validate(said)
+        DataConfig.model_validate(fields)
 
 
 def test_the_recipe_names_the_mixture() -> None:

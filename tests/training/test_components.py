@@ -58,11 +58,11 @@ def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_p
     awake = {k: v + 0.05 * torch.randn(v.shape, generator=g) for k, v in state.items()}
     save_tensors(start, awake)
     frozen = ComponentsConfig(base="frozen")
-    said = components_config(
+    settings = components_config(
         start=str(start), samples=48, loss=LossConfig(pure_noise=1.0, components=frozen)
     )
-    train(said, source(), VAL, tmp_path / "b", draw_operator=draw)
-    longer = said.model_copy(update={"samples": 96})
+    train(settings, source(), VAL, tmp_path / "b", draw_operator=draw)
+    longer = settings.model_copy(update={"samples": 96})
     again = Trainer.open(longer, source(), VAL, tmp_path / "b", draw_operator=draw)
     assert again.base is not None
     held = again.base.state()
@@ -77,7 +77,7 @@ def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_p
     alone = posterior_moments(base, problem, SampleNoise(0, [0], slices=range(3)))
     assert torch.equal(both.mean, alone.mean)
     assert not torch.equal(both.directions, alone.directions)
-    lost = said.model_copy(update={"start": None})
+    lost = settings.model_copy(update={"start": None})
     with pytest.raises(ValueError, match="starts from no weights"):
         Trainer.open(lost, source(), VAL, tmp_path / "c", draw_operator=draw)
 

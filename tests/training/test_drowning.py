@@ -35,8 +35,8 @@ def test_a_run_chooses_its_level_once(tmp_path: Path) -> None:
     data = DataConfig(files=("a.h5",), shape=SHAPE, augment="none")
     loss = LossConfig(pure_noise=0.5, choose_pure_noise=True)
     for samples in (8, 16):  # the second goes on with the first
-        said = config(samples=samples, data=data, loss=loss, validate_every=8).model_dump()
-        pipeline = TrainPipeline(kind="train", title="small", **said)
+        settings = config(samples=samples, data=data, loss=loss, validate_every=8).model_dump()
+        pipeline = TrainPipeline(kind="train", title="small", **settings)
         run_training(pipeline.config, pipeline.title, "small", tmp_path, tmp_path / "run")
     chosen = load_json(tmp_path / "run" / "config.json")["loss"]["pure_noise_sigma"]
     assert abs(chosen - pure_noise_level(to_network(slices()))) <= 3

@@ -138,13 +138,13 @@ def test_without_a_terminal_progress_is_lines(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["train/brain"] = file["val/brain"] = slices().numpy()[:, 0]
     (tmp_path / "small.yaml").write_text(YAML)
-    said = ["train", str(tmp_path / "small.yaml"), "--data", str(tmp_path), "-o"]
-    first = CliRunner().invoke(app, [*said, str(tmp_path / "run")])
+    arguments = ["train", str(tmp_path / "small.yaml"), "--data", str(tmp_path), "-o"]
+    first = CliRunner().invoke(app, [*arguments, str(tmp_path / "run")])
     assert first.exit_code == 0, first.output
     lines = [line for line in first.output.splitlines() if " of 80, loss " in line]
     assert len(lines) == 10, "every step is more than a twentieth"
     assert "samples a second, 80 of 80, loss" in lines[-1]
-    again = CliRunner().invoke(app, [*said, str(tmp_path / "run")])
+    again = CliRunner().invoke(app, [*arguments, str(tmp_path / "run")])
     assert "resuming" in again.output
 
 

@@ -18,21 +18,21 @@ from uqrestore.training.trainer import Trainer
 
 
 def test_regression_sees_pure_noise_alone_and_leaves_the_weighting(tmp_path: Path) -> None:
-    said = config(
+    settings = config(
         network=conditional(joint=[True, True], fdl_input="projected"),
         problem=PROBLEM,
         loss=LossConfig(regression=True),
     )
     draw = operators_of(PROBLEM, SHAPE)
-    assert (draw_batch(said, source(), draw, step_generator(0)).sigma == 100).all()
-    trainer = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
+    assert (draw_batch(settings, source(), draw, step_generator(0)).sigma == 100).all()
+    trainer = Trainer.open(settings, source(), VAL, tmp_path, draw_operator=draw)
     losses = [trainer.step() for _ in range(30)]
-    truth = draw_batch(said, source(), draw, step_generator(0)).truth
+    truth = draw_batch(settings, source(), draw, step_generator(0)).truth
     assert losses[0] == pytest.approx(float(truth.square().mean()), rel=0.3), "plain squared error"
     assert losses[-1] < 0.7 * losses[0]
     assert all(not p.any() for p in trainer.uncertainty.parameters()), "nothing to weigh"
     trainer.save()
-    again = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
+    again = Trainer.open(settings, source(), VAL, tmp_path, draw_operator=draw)
     assert again.step() == trainer.step(), "resumes to the bit"
 
 
@@ -97,18 +97,18 @@ class Shifted:
 def test_a_projected_loss_asks_nothing_of_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: bool
 ) -> None:
-    said = config(
+    settings = config(
         network=conditional(joint=[True, True], fdl_input="projected"),
         problem=PROBLEM,
         loss=LossConfig(project=project),
     )
     draw = operators_of(PROBLEM, SHAPE)
-    batch = draw_batch(said, source(), draw, step_generator(said.seed, 1, 0))
+    batch = draw_batch(settings, source(), draw, step_generator(settings.seed, 1, 0))
     assert batch.problem is not None
     seen = batch.truth - batch.problem.project_null(batch.truth)
     losses = []
     for shift in (0.0, 3.0):
-        trainer = Trainer.open(said, source(), VAL, tmp_path / str(shift), draw_operator=draw)
+        trainer = Trainer.open(settings, source(), VAL, tmp_path / str(shift), draw_operator=draw)
         monkeypatch.setattr(trainer, "network", Shifted(trainer.network, shift * seen))
         losses.append(trainer.step())
     assert losses[0] > 0

@@ -16,7 +16,7 @@ from uqrestore.training.loop import train
 from uqrestore.training.parallel import World
 
 
-def said() -> TrainConfig:
+def settings() -> TrainConfig:
     network = conditional(joint=[True, True], fdl_input="projected", guess=3)
     return config(network=network, problem=PROBLEM, samples=48)
 
@@ -29,7 +29,7 @@ def run(rank: int, size: int, folder: str) -> None:
             "gloo", init_method=rendezvous, rank=rank, world_size=size
         )
     draw = operators_of(PROBLEM, SHAPE)
-    train(said(), source(), VAL, Path(folder) / "run", draw_operator=draw)
+    train(settings(), source(), VAL, Path(folder) / "run", draw_operator=draw)
     if size > 1:
         torch.distributed.destroy_process_group()
 
@@ -55,7 +55,7 @@ def test_only_the_leading_process_writes(tmp_path: Path, monkeypatch: pytest.Mon
     follower.share.return_value = slice(2, 4)
     monkeypatch.setattr(World, "current", lambda: follower)
     draw = operators_of(PROBLEM, SHAPE)
-    train(said(), source(), VAL, tmp_path / "run", draw_operator=draw)
+    train(settings(), source(), VAL, tmp_path / "run", draw_operator=draw)
     assert not list((tmp_path / "run").iterdir())
 
 

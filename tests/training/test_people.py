@@ -95,10 +95,10 @@ def test_scans_are_stripped_to_their_masks_which_are_no_scans(tmp_path: Path) ->
     inside[8:12, 8:12, 2:10] = 1
     nibabel.save(nibabel.Nifti1Image(inside, image.affine), tmp_path / "train/a_mask.nii.gz")
     config = SCANS.model_copy(update={"mask": "{stem}_mask.nii.gz"})
-    said: list[str] = []
-    found = load_volumes(tmp_path, ("train/*",), config, said.append)
-    assert len(said) == 1
-    assert "b.nii.gz: has no mask b_mask.nii.gz" in said[0]
+    messages: list[str] = []
+    found = load_volumes(tmp_path, ("train/*",), config, messages.append)
+    assert len(messages) == 1
+    assert "b.nii.gz: has no mask b_mask.nii.gz" in messages[0]
     assert (found.slices > 0).flatten(1).sum(1).max() <= 16, "nothing outside the mask"
     whole = load_volumes(tmp_path, ("train/a.nii.gz",), SCANS)
     assert (whole.slices > 0).flatten(1).sum(1).max() > 50

@@ -112,8 +112,8 @@ def test_a_run_keeps_snapshots_and_an_average_is_a_model(tmp_path: Path) -> None
     prior = load_prior(str(told.weights))
     assert prior.in_shape == VAL.shape[1:]
     assert told.residual < 0.2
-    said = ["average", str(tmp_path / "whole"), "--width", "0.07", "-o", str(tmp_path / "cli")]
-    result = CliRunner().invoke(app, said)
+    arguments = ["average", str(tmp_path / "whole"), "--width", "0.07", "-o", str(tmp_path / "cli")]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "% of its length" in result.stdout
     assert load_card(str(tmp_path / "cli" / "whole-0.07.safetensors")).extra["average"] == {

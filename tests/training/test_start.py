@@ -21,8 +21,8 @@ PROBLEM = ProblemConfig(families={"patch_inpainting": FamilyConfig(share=1.0)})
 
 
 def conditional(**options: object) -> NetworkConfig:
-    said = {**config().network.options, "name": "invfussion", **options}
-    return NetworkConfig.model_validate(said)
+    fields = {**config().network.options, "name": "invfussion", **options}
+    return NetworkConfig.model_validate(fields)
 
 
 def prior(folder: Path) -> Path:
@@ -58,15 +58,17 @@ def test_what_only_a_conditional_network_has_stays_as_drawn(tmp_path: Path) -> N
 
 
 def test_a_network_that_is_told_more_starts_as_the_one_that_is_told_less(tmp_path: Path) -> None:
-    said = {"joint": [True, True], "fdl_input": "projected", "guess": 3, "components": 2}
-    less = build_denoiser(config(network=conditional(**said)))
+    fields = {"joint": [True, True], "fdl_input": "projected", "guess": 3, "components": 2}
+    less = build_denoiser(config(network=conditional(**fields)))
     g = torch.Generator().manual_seed(3)
     state = less.state_dict()
     awake = {k: v + 0.05 * torch.randn(v.shape, generator=g) for k, v in state.items()}
     less.load_state_dict(awake)
     path = tmp_path / "less.safetensors"
     save_tensors(path, awake)
-    more = build_denoiser(config(network=conditional(**said, pass_guess=True, component_rounds=2)))
+    more = build_denoiser(
+        config(network=conditional(**fields, pass_guess=True, component_rounds=2))
+    )
     assert start_from(more, path) == ["network.pass_guess.bias", "network.pass_guess.weight"]
     x, sigma = torch.randn(4, *SHAPE, generator=g), torch.tensor(0.7)
     problem = simulate(PatchInpainting(SHAPE).draw(g, 4), VAL[:4])
@@ -86,13 +88,13 @@ def test_the_law_of_a_guess_comes_with_the_weights(tmp_path: Path) -> None:
     network = conditional(
         joint=[True, True], fdl_input="projected", guess=3, guess_rank=4, guess_classes=2
     )
-    said = config(network=network, problem=PROBLEM, samples=16)
+    fields = config(network=network, problem=PROBLEM, samples=16)
     draw = operators_of(PROBLEM, SHAPE)
-    first = Trainer.open(said, source(), VAL, tmp_path / "first", draw_operator=draw)
+    first = Trainer.open(fields, source(), VAL, tmp_path / "first", draw_operator=draw)
     first.save()
     start = str(tmp_path / "first" / "ema.safetensors")
-    said = said.model_copy(update={"start": start, "seed": 5})
-    then = Trainer.open(said, source(), VAL, tmp_path / "then", draw_operator=draw)
+    fields = fields.model_copy(update={"start": start, "seed": 5})
+    then = Trainer.open(fields, source(), VAL, tmp_path / "then", draw_operator=draw)
     law = [trainer.denoiser.get_buffer(LAW) for trainer in (first, then)]
     assert float(law[0].std()) > 0
     assert torch.equal(*law)
@@ -109,8 +111,8 @@ def test_a_guess_of_large_images_is_fitted_to_fewer(
 
     monkeypatch.setattr(trainer_module, "FIT_PIXELS", 700 * VAL[0].numel())
     network = conditional(joint=[True, True], fdl_input="projected", guess=3)
-    said = config(network=network, problem=PROBLEM, samples=16)
-    Trainer.open(said, counted, VAL, tmp_path, draw_operator=operators_of(PROBLEM, SHAPE))
+    fields = config(network=network, problem=PROBLEM, samples=16)
+    Trainer.open(fields, counted, VAL, tmp_path, draw_operator=operators_of(PROBLEM, SHAPE))
     assert asked == [500, 200]
 
 
@@ -120,15 +122,15 @@ LAW = "network.linear_guess.class_means"
 def test_a_run_starts_once_and_then_goes_on_from_its_own_state(tmp_path: Path) -> None:
     path = prior(tmp_path)
     network = conditional(joint=[True, True], fdl_input="projected", guess=3)
-    said = config(network=network, problem=PROBLEM, start=str(path), samples=16)
+    fields = config(network=network, problem=PROBLEM, start=str(path), samples=16)
     draw = operators_of(PROBLEM, SHAPE)
-    trainer = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
+    trainer = Trainer.open(fields, source(), VAL, tmp_path, draw_operator=draw)
     std = trainer.denoiser.get_buffer("network.linear_guess.std")
     assert float(std.std()) > 0, "the law of the guess is that of the images"
     trainer.step()
     trainer.save()
     path.unlink()
-    again = Trainer.open(said, source(), VAL, tmp_path, draw_operator=draw)
+    again = Trainer.open(fields, source(), VAL, tmp_path, draw_operator=draw)
     for a, b in zip(trainer.ema.buffers(), again.ema.buffers(), strict=True):
         assert torch.equal(a, b)
     assert again.seen == trainer.seen
