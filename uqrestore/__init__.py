@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
         methods,
         metrics,
         networks,
+        noise_models,
         operators,
         pipeline,
         posterior,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
         restore,
         train,
     )
+    from uqrestore.general_problem import GeneralProblem
     from uqrestore.noise import SampleNoise
     from uqrestore.problem import Problem, simulate
     from uqrestore.sampling import sample
@@ -48,6 +50,7 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
     from uqrestore.zoo import list_priors, load_prior
 
 __all__ = [
+    "GeneralProblem",
     "Problem",
     "SampleNoise",
     "__version__",
@@ -68,6 +71,7 @@ __all__ = [
     "methods",
     "metrics",
     "networks",
+    "noise_models",
     "open",
     "operators",
     "pipeline",
@@ -89,6 +93,7 @@ __all__ = [
 ]
 
 _DEFINED_IN = {
+    "GeneralProblem": "general_problem",
     "Problem": "problem",
     "SampleNoise": "noise",
     "calibrate": "_front",

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
+from uqrestore.noise_models import Gaussian
 from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._checks import Index
 from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.operators.nonlinear.base import NonlinearOperator
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,24 +35,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "y", as_measurement(self.operator, self.y))
-        want = self.operator.out_shape
-        if tuple(self.y.shape[self.y.ndim - len(want) :]) != want:
-            raise ValueError(
-                f"the measurement y has shape {tuple(self.y.shape)} but {self.operator.name} "
-                f"measures (*problem, {', '.join(map(str, want))})."
-            )
-        if self.operator.problem_shape not in ((), self.problem_shape):
-            raise ValueError(
-                f"{self.operator.name} is a batch of {self.operator.problem_shape[0]} operators "
-                f"but the measurement y has shape {tuple(self.y.shape)}, the batch "
-                f"{self.problem_shape}; give one measurement per operator."
-            )
-        if not torch.isfinite(self.y).all():
-            bad = int((~torch.isfinite(self.y)).sum())
-            raise ValueError(
-                f"the measurement y of {self.operator.name} holds {bad} values that are NaN or "
-                "infinite; mask them out of the operator instead of passing them on."
-            )
+        check_measured(self.operator, self.y)
         noise_std = torch.as_tensor(self.noise_std)
         if not (torch.isfinite(noise_std) & (noise_std >= 0)).all():
             raise ValueError(f"noise_std must be finite and at least 0, got {self.noise_std}.")
@@ -97,6 +82,11 @@ class Problem:
     def in_shape(self) -> Shape:
         """Shape of one image, ``(channel, *space)``."""
         return self.operator.in_shape
+
+    @property
+    def noise_model(self) -> Gaussian:
+        """The noise as a model whose parameter broadcasts against measurements."""
+        return Gaussian(self.noise_std_like(self.y))
 
     @property
     def is_noisy(self) -> bool:
@@ -152,12 +142,40 @@ class Problem:
         return Problem(self.operator.to(target), self.y.to(target), noise_std)
 
 
+def check_measured(operator: LinearOperator | NonlinearOperator, y: Tensor) -> None:
+    """Raise unless ``y`` is a finite measurement, ``(*problem, *operator.out_shape)``."""
+    want = operator.out_shape
+    batch = tuple(y.shape[: y.ndim - len(want)])
+    if tuple(y.shape[y.ndim - len(want) :]) != want:
+        raise ValueError(
+            f"the measurement y has shape {tuple(y.shape)} but {operator.name} "
+            f"measures (*problem, {', '.join(map(str, want))})."
+        )
+    if operator.problem_shape not in ((), batch):
+        raise ValueError(
+            f"{operator.name} is a batch of {operator.problem_shape[0]} operators "
+            f"but the measurement y has shape {tuple(y.shape)}, the batch "
+            f"{batch}; give one measurement per operator."
+        )
+    if not torch.isfinite(y).all():
+        bad = int((~torch.isfinite(y)).sum())
+        raise ValueError(
+            f"the measurement y of {operator.name} holds {bad} values that are NaN or "
+            "infinite; mask them out of the operator instead of passing them on."
+        )
+
+
 def as_measurement(operator: LinearOperator, y: Array) -> Tensor:
     """Return a measurement of an operator as a real tensor; see ``operators._arrays.as_real``.
 
     Raises:
         ValueError: If the operator is not a ``LinearOperator``.
     """
+    if isinstance(operator, NonlinearOperator):
+        raise ValueError(
+            f"a Problem needs a linear operator but {operator.name} is not linear; write "
+            "GeneralProblem(operator, y, noise_model)."
+        )
     if not isinstance(operator, LinearOperator):
         raise ValueError(
             f"a Problem needs an operator of uqrestore.operators but got "

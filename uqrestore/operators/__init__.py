@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore.operators import kernels, masks, random
+from uqrestore.operators import kernels, masks, nonlinear, random
 from uqrestore.operators.adapters import from_callable, from_deepinv, to_deepinv
 from uqrestore.operators.adjoint import check_adjoint, valid_adjoint
 from uqrestore.operators.algebra import Composed, Scaled, Stacked
@@ -114,6 +114,7 @@ __all__ = [
     "list_operators",
     "masks",
     "mix",
+    "nonlinear",
     "random",
     "stack_operators",
     "to_deepinv",

@@ -182,6 +182,8 @@ class LinearOperator(TensorValue["LinearOperator"]):
         """Return the composition ``x -> self(other(x))``."""
         from uqrestore.operators.algebra import Composed
 
+        if not isinstance(other, LinearOperator):
+            return NotImplemented  # a nonlinear operator composes from its side
         return Composed((self, other))
 
     def __getitem__(self, index: Index) -> "LinearOperator":

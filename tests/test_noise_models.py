@@ -1,0 +1,146 @@
+"""Noise models against scipy, finite differences and their own draws; problems that carry them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch import Tensor
+
+from uqrestore.general_problem import GeneralProblem
+from uqrestore.noise import SampleNoise
+from uqrestore.noise_models import (
+    NOISE_MODELS,
+    Gaussian,
+    NoiseModel,
+    Poisson,
+    Rician,
+    StudentT,
+)
+from uqrestore.operators import Inpainting
+from uqrestore.operators.nonlinear import Saturation
+from uqrestore.problem import Problem, simulate
+
+Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
+CASES: dict[str, tuple[NoiseModel, Density]] = {
+    "gaussian": (Gaussian(0.7), lambda y, s: scipy.stats.norm.logpdf(y, s, 0.7)),
+    "poisson": (
+        Poisson(gain=0.5, background=1.0),
+        lambda y, s: scipy.stats.poisson.logpmf(np.round(y / 0.5), (s + 1) / 0.5),
+    ),
+    "rician": (Rician(0.7), lambda y, s: scipy.stats.rice.logpdf(y, s / 0.7, scale=0.7)),
+    "student_t": (StudentT(0.7, df=5), lambda y, s: scipy.stats.t.logpdf(y, 5, s, 0.7)),
+}
+SIGNAL = torch.tensor([0.2, 1.0, 3.0, 40.0], dtype=torch.float64)
+
+
+@pytest.fixture(params=sorted(CASES))
+def case(request: pytest.FixtureRequest) -> tuple[NoiseModel, Density]:
+    return CASES[request.param]
+
+
+def draws(model: NoiseModel, count: int = 4000) -> Tensor:
+    return model.simulate(SIGNAL.expand(count, -1), SampleNoise(0, range(count)))
+
+
+def test_every_noise_model_has_a_case_and_its_name() -> None:
+    assert set(NOISE_MODELS) == set(CASES)
+    assert all(kind.name == name for name, kind in NOISE_MODELS.items())
+
+
+def test_log_likelihood_is_that_of_scipy(case: tuple[NoiseModel, Density]) -> None:
+    model, density = case
+    y = draws(model, 20)
+    expected = density(y.numpy(), SIGNAL.numpy())
+    torch.testing.assert_close(model.log_likelihood(y, SIGNAL), torch.from_numpy(expected))
+
+
+def test_score_is_the_derivative(case: tuple[NoiseModel, Density]) -> None:
+    model, _ = case
+    y, signal = draws(model, 20), SIGNAL.clone().requires_grad_(True)
+    expected = torch.autograd.grad(model.log_likelihood(y, signal).sum(), signal)[0]
+    torch.testing.assert_close(model.score(y, SIGNAL).sum(0), expected)
+
+
+def test_draws_have_the_mean_the_variance_and_the_information(
+    case: tuple[NoiseModel, Density],
+) -> None:
+    """The score of true draws has mean 0 and the Fisher information as variance."""
+    model, _ = case
+    y = draws(model)
+    model.check(y)
+    sixth = 6 / len(y) ** 0.5  # six standard errors
+    mean, variance = model.mean(SIGNAL), model.variance(SIGNAL)
+    assert ((y.mean(0) - mean).abs() < sixth * variance.sqrt()).all()
+    torch.testing.assert_close(y.var(0), variance, rtol=3 * sixth, atol=0)
+    score, information = model.score(y, SIGNAL), model.information(SIGNAL)
+    assert (score.mean(0).abs() < sixth * information.sqrt()).all()
+    approximate = 0.2 if isinstance(model, Rician) else 0.0
+    torch.testing.assert_close(score.var(0), information, rtol=3 * sixth + approximate, atol=0)
+
+
+def test_gaussian_problems_are_simulated_bit_for_bit_as_before() -> None:
+    x = torch.randn(3, 1, 5, 4, generator=torch.Generator().manual_seed(0))
+    operator = Inpainting(x[0] > -1)
+    std = torch.tensor([0.0, 0.1, 0.4])
+    known = simulate(operator, x, noise_std=std, seed=3)
+    model = Problem(operator, known.y, std).noise_model
+    assert torch.equal(GeneralProblem.simulate(operator, x, model, seed=3).y, known.y)
+    assert torch.equal(known.noise_model.variance(known.y)[:, 0, 0, 0], std.square())
+
+
+def test_log_likelihood_of_a_problem_sums_measured_entries_alone() -> None:
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 1, 5, 4, generator=g, dtype=torch.float64)
+    seen = torch.rand(1, 5, 4, generator=g) < 0.6
+    operator = Saturation((1, 5, 4), 0, 1) @ Inpainting(seen)
+    problem = GeneralProblem.simulate(operator, x, Gaussian(0.1), seed=1)
+    away = (problem.y - x.clamp(0, 1))[:, seen]
+    expected = scipy.stats.norm.logpdf(away.numpy(), 0, 0.1).sum(-1)
+    torch.testing.assert_close(problem.log_likelihood(x), torch.from_numpy(expected))
+    some = problem.select([2, 0])
+    torch.testing.assert_close(some.log_likelihood(x[[2, 0]]), problem.log_likelihood(x)[[2, 0]])
+    one = GeneralProblem.simulate(operator, x, Gaussian(torch.full((3, 1, 1, 1), 0.1).double()))
+    assert one.select(1).to(torch.float32).noise_model.std.shape == (1, 1, 1)  # type: ignore
+
+
+def test_units_of_the_image_are_those_that_are_given() -> None:
+    operator = Saturation((1, 2, 2), 0.0, 50.0)
+    problem = GeneralProblem.from_units(
+        operator, np.full((1, 2, 2), 30.0, np.float32), 0.0, 40.0, Gaussian(1.0)
+    )
+    torch.testing.assert_close(problem.operator(torch.full((1, 2, 2), 0.5)), problem.y)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Poisson().check(torch.tensor([1.0, -2.0])), "poisson: 1 measurements are negat"),
+        (lambda: Poisson(0.5).check(torch.tensor([1.0, 0.7])), "not whole numbers of counts, such"),
+        (lambda: Rician(1.0).check(torch.tensor([-1.0])), "rician: 1 measurements are negative"),
+        (lambda: Gaussian(-1.0), "gaussian: std must be finite and at least 0"),
+        (lambda: Poisson(gain=0.0), "poisson: gain must be finite and above 0"),
+        (lambda: Poisson(background=-1.0), "background must be at least 0"),
+        (lambda: StudentT(1.0, df=-1), "student_t: df must be finite and above 0"),
+        (
+            lambda: GeneralProblem(Saturation((1, 2, 2), 0, 1), torch.zeros(1, 3, 2), Gaussian(1)),
+            r"measures \(\*problem, 1, 2, 2\)",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_problems_of_the_wrong_kind_are_refused() -> None:
+    operator, y = Saturation((1, 2, 2), 0, 1), torch.zeros(1, 2, 2)
+    wrong: Any = (operator, 0.1)
+    with pytest.raises(ValueError, match="saturation is not linear; write GeneralProblem"):
+        Problem(wrong[0], y)
+    with pytest.raises(ValueError, match="noise_model must be one of"):
+        GeneralProblem(operator, y, wrong[1])

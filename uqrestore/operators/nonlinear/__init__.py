@@ -1,0 +1,31 @@
+"""Operators that are not linear, by name; they compose with every linear one."""
+
+from collections.abc import Mapping
+
+from uqrestore.operators.nonlinear.algebra import NonlinearComposed, compose
+from uqrestore.operators.nonlinear.base import Linearised, NonlinearOperator, check_jacobian
+from uqrestore.operators.nonlinear.phase_retrieval import magnitude_fourier, phase_retrieval
+from uqrestore.operators.nonlinear.pointwise import Affine, BeerLambert, Magnitude, Saturation
+
+NONLINEAR_OPERATORS: Mapping[str, type[NonlinearOperator]] = {
+    "affine": Affine,
+    "beer_lambert": BeerLambert,
+    "magnitude": Magnitude,
+    "nonlinear_composed": NonlinearComposed,
+    "saturation": Saturation,
+}
+
+__all__ = [
+    "NONLINEAR_OPERATORS",
+    "Affine",
+    "BeerLambert",
+    "Linearised",
+    "Magnitude",
+    "NonlinearComposed",
+    "NonlinearOperator",
+    "Saturation",
+    "check_jacobian",
+    "compose",
+    "magnitude_fourier",
+    "phase_retrieval",
+]
