@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
         restore,
         train,
     )
+    from uqrestore.diffusion import wrap
     from uqrestore.general_problem import GeneralProblem
     from uqrestore.noise import SampleNoise
     from uqrestore.problem import Problem, simulate
@@ -89,6 +90,7 @@ __all__ = [
     "simulate",
     "train",
     "training",
+    "wrap",
     "zoo",
 ]
 
@@ -110,6 +112,7 @@ _DEFINED_IN = {
     "sample": "sampling",
     "simulate": "problem",
     "train": "_front",
+    "wrap": "diffusion",
 }
 """Module of every function and class; no module may carry the name of one of them."""
 

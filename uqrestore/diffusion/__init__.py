@@ -1,6 +1,5 @@
 """Diffusion: noise levels, preconditioned denoisers, samplers, posterior moments, losses."""
 
-from uqrestore.diffusion.ddpm import DiscreteDenoiser
 from uqrestore.diffusion.denoiser import (
     Denoiser,
     FunctionDenoiser,
@@ -8,6 +7,8 @@ from uqrestore.diffusion.denoiser import (
     Preconditioning,
     as_denoiser,
 )
+from uqrestore.diffusion.external import ExternalDenoiser, wrap
+from uqrestore.diffusion.external_check import NetworkCheck, check_network
 from uqrestore.diffusion.jacobian import jacobian_components
 from uqrestore.diffusion.losses import denoising_loss
 from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
@@ -18,18 +19,21 @@ from uqrestore.diffusion.wrapped import WrappedDenoiser
 
 __all__ = [
     "Denoiser",
-    "DiscreteDenoiser",
+    "ExternalDenoiser",
     "FunctionDenoiser",
+    "NetworkCheck",
     "NetworkDenoiser",
     "PosteriorMoments",
     "Preconditioning",
     "WindowedDenoiser",
     "WrappedDenoiser",
     "as_denoiser",
+    "check_network",
     "denoising_loss",
     "jacobian_components",
     "karras_sigmas",
     "noise_levels",
     "posterior_moments",
     "sample_heun",
+    "wrap",
 ]

@@ -102,11 +102,15 @@ def as_denoiser(prior: Denoiser | Callable[..., Tensor], in_shape: Shape) -> Den
 
 
 def precision(denoiser: Denoiser) -> torch.dtype | None:
-    """Return the type of the numbers of a network; None for denoisers that take any."""
+    """Return the type of the images of a network; None for denoisers that take any.
+
+    It is that of its weights, but for half precision, which is that of the network alone.
+    """
     network = getattr(denoiser, "network", getattr(denoiser, "function", denoiser))
     if not isinstance(network, nn.Module):
         return None
-    return next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
+    return dtype if dtype is None or dtype.itemsize >= 4 else torch.float32
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class UNet(Backbone):
     """MONAI's ``DiffusionModelUNet`` as a backbone.
 
     Weights trained with MONAI on discrete times fit as they are: load them into :attr:`unet`, set
-    ``time_scale=1`` and wrap the whole in ``uqrestore.diffusion.ddpm.DiscreteDenoiser``.
+    ``time_scale=1`` and wrap the whole in ``uqrestore.wrap``.
 
     With ``conditional``, ``A^+ y`` joins the input channels: the Palette baseline on this
     backbone, blind to the operator. With ``joint``, the attention of the levels that say so also

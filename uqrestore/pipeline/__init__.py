@@ -6,7 +6,7 @@ Importing this room loads no torch; ``load_pipeline`` does, to check names again
 from uqrestore.pipeline.check import check_names, load_pipeline
 from uqrestore.pipeline.find import describe, find_pipeline, list_pipelines
 from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline, TrainPipeline
-from uqrestore.pipeline.parts import MaskPart, MethodPart, OperatorPart, Pipeline
+from uqrestore.pipeline.parts import MaskPart, MethodPart, OperatorPart, Pipeline, PriorPart
 from uqrestore.pipeline.reading import PipelineError, change, read_pipeline
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "OperatorPart",
     "Pipeline",
     "PipelineError",
+    "PriorPart",
     "RestorePipeline",
     "TrainPipeline",
     "change",

@@ -22,6 +22,7 @@ from uqrestore.pipeline.parts import (
     OperatorPart,
     Part,
     Pipeline,
+    PriorPart,
 )
 from uqrestore.pipeline.reading import (
     KeyPath,
@@ -90,6 +91,9 @@ def check_names(pipeline: Pipeline) -> None:
             check_method(key, part)
         elif isinstance(part, BaselinePart):
             _check_baseline(key, part)
+        elif isinstance(part, PriorPart):
+            factory = _named((*key, "name"), part.name, {}, "prior")
+            typed_options(key, part.name, part.options, factory, ())
     if isinstance(pipeline, TrainPipeline):
         from uqrestore.networks import BACKBONES
 
@@ -174,6 +178,10 @@ def _needs_tensors(function: Callable[..., Any]) -> list[str]:
 
 
 def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
+    if isinstance(pipeline, RestorePipeline | BenchmarkPipeline) and isinstance(
+        pipeline.prior, PriorPart
+    ):
+        yield ("prior",), pipeline.prior
     if isinstance(pipeline, RestorePipeline):
         if pipeline.operator is not None:
             yield ("operator",), pipeline.operator

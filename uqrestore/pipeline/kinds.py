@@ -11,6 +11,7 @@ from uqrestore.pipeline.parts import (
     MethodPart,
     OperatorPart,
     Pipeline,
+    Prior,
 )
 from uqrestore.training.config import TrainConfig
 
@@ -27,8 +28,9 @@ class RestorePipeline(Pipeline):
         noise_std: Standard deviation of the measurement noise in network intensity, where an
             image spans about [-1, 1]; per real component where the data are complex. Of raw
             k-space it is measured.
-        prior: Name of a prior of the zoo, or the path of its weights from the current folder,
-            with their card beside them.
+        prior: Name of a prior of the zoo; the path of its weights from the current folder,
+            with their card beside them; or ``{python: package.module:function}``, with options of
+            a function that returns a prior, such as one of ``uqrestore.wrap``.
         predictor: A conditional network of the zoo, or its path, whose one call gives the
             posterior mean, and the components where it puts some out; None takes both from the
             draws.
@@ -57,7 +59,7 @@ class RestorePipeline(Pipeline):
     kind: Literal["restore"]
     operator: OperatorPart | None = None
     noise_std: NoiseStd = 0.0
-    prior: str
+    prior: Prior
     predictor: str | None = None
     predictor_base: str | None = None
     method: MethodPart
@@ -106,8 +108,9 @@ class BenchmarkPipeline(Pipeline):
     Args:
         scan: Path of a scan from the current folder, or ``demo`` for the bundled one.
         slices: How many slices, spread evenly over those that show something; 2 or more.
-        prior: Name of a prior of the zoo, or the path of its weights from the current folder,
-            with their card beside them.
+        prior: Name of a prior of the zoo; the path of its weights from the current folder,
+            with their card beside them; or ``{python: package.module:function}``, with options of
+            a function that returns a prior, such as one of ``uqrestore.wrap``.
         operators: Operators, each under its label in the table.
         noise_std: Noise levels in network intensity.
         methods: Methods, each under its label in the table. A method with ``sweep:``, options
@@ -122,7 +125,7 @@ class BenchmarkPipeline(Pipeline):
     kind: Literal["benchmark"]
     scan: str = "demo"
     slices: Annotated[int, Field(ge=2, le=2**31 - 1)] = 4
-    prior: str
+    prior: Prior
     operators: Annotated[dict[str, OperatorPart], Field(min_length=1)]
     noise_std: Annotated[tuple[NoiseStd, ...], Field(min_length=1)] = (0.0,)
     methods: Annotated[dict[str, BenchmarkMethodPart], Field(min_length=1)]

@@ -5,11 +5,12 @@ Only ``python: package.module:name`` makes a pipeline run code: that of an insta
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from uqrestore._named import name_by_import
+from uqrestore._named import is_import, name_by_import
 
 # Fields that describe a pipeline or its speed and therefore change no result.
 _NOT_IN_RESULTS = {"title", "description", "batch_size"}
@@ -80,6 +81,26 @@ class BaselinePart(Part):
     @classmethod
     def _name_alone(cls, raw: object) -> object:
         return {"name": raw} if isinstance(raw, str) else raw
+
+
+class PriorPart(Part):
+    """A prior that a function of the user returns: ``{python: own:prior}`` and its options."""
+
+    name: str
+
+
+def read_prior(raw: object) -> object:
+    """Return a prior of a file, a name or a mapping with ``python``, as a name or a part."""
+    if isinstance(raw, Mapping):
+        part = PriorPart.model_validate(raw) if {"python", "name"} & set(raw) else None
+        if part is None or not is_import(part.name):
+            raise ValueError("write the name of a prior, or {python: package.module:name}")
+        return part
+    return raw
+
+
+Prior = Annotated[str | PriorPart, BeforeValidator(read_prior)]
+"""A name or path of weights, or a function of the user."""
 
 
 class BenchmarkMethodPart(MethodPart):

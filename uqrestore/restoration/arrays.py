@@ -12,6 +12,7 @@ from torch import Tensor
 
 from uqrestore._version import __version__
 from uqrestore.diffusion.denoiser import FunctionDenoiser, NetworkDenoiser
+from uqrestore.diffusion.external import ExternalDenoiser
 from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import MethodPart
 from uqrestore.posterior import PosteriorPlan
@@ -116,6 +117,11 @@ def identity_of(prior: object) -> dict[str, str]:
         prior = prior.function
     if isinstance(prior, torch.nn.Module):
         network = prior.network if isinstance(prior, NetworkDenoiser) else prior
+        if isinstance(prior, ExternalDenoiser):
+            return {
+                "name": getattr(prior.network, "__name__", type(prior.network).__name__),
+                "sha256": _digest(prior.state_dict() | {"declared": prior.declaration}),
+            }
         return {"name": type(network).__name__, "sha256": _digest(prior.state_dict())}
     tensors = {k: v for k, v in getattr(prior, "__dict__", {}).items() if isinstance(v, Tensor)}
     name = getattr(prior, "__name__", type(prior).__name__)

@@ -1,14 +1,20 @@
-"""Priors of the zoo, loaded once and kept."""
+"""Priors of the zoo and of the user, loaded once and kept."""
 
+import copy
+import functools
 import hashlib
 import json
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
-from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore._named import find_named
+from uqrestore.diffusion.denoiser import Denoiser, FunctionDenoiser
 from uqrestore.networks.weights import sha256
-from uqrestore.pipeline import RestorePipeline
+from uqrestore.pipeline import PriorPart, RestorePipeline
+from uqrestore.pipeline.check import typed_options
+from uqrestore.restoration.arrays import identity_of
 from uqrestore.zoo import load_card, load_prior, locate
 from uqrestore.zoo.card import PriorCard
 
@@ -16,11 +22,11 @@ WEIGHTS = ("prior", "predictor", "predictor_base", "baseline")
 """Keys of a pipeline that name weights."""
 
 
-def load_denoiser(name: str, device: str = "cpu") -> tuple[Denoiser, PriorCard]:
-    """Return a prior of the zoo, ready on a device, and its card.
+def load_denoiser(prior: str | PriorPart, device: str = "cpu") -> tuple[Denoiser, PriorCard]:
+    """Return a prior of the zoo or of the user, ready on a device, and its card.
 
     Raises:
-        ValueError: If the device does not exist here.
+        ValueError: If the device does not exist here, or the user's function returns no prior.
     """
     try:
         torch.empty(0, device=device)
@@ -29,10 +35,35 @@ def load_denoiser(name: str, device: str = "cpu") -> tuple[Denoiser, PriorCard]:
         raise ValueError(
             f"device {device!r} cannot be used here ({reason}); use --device cpu."
         ) from None
-    denoiser = load_prior(name)
+    if isinstance(prior, PriorPart):
+        denoiser, card, _ = _own_prior(prior.model_dump_json())
+        denoiser = denoiser if device == "cpu" else copy.deepcopy(denoiser)
+    else:
+        denoiser, card = load_prior(prior), load_card(prior)
     if isinstance(denoiser, torch.nn.Module):
         denoiser = denoiser.eval().requires_grad_(False).to(device)
-    return denoiser, load_card(name)
+    return denoiser, card
+
+
+@functools.cache  # a function is called once a process, as its module is imported once
+def _own_prior(part_json: str) -> tuple[Denoiser, PriorCard, str]:
+    """Return the prior of a function of the user, its card, and the SHA-256 of its tensors."""
+    part = PriorPart.model_validate_json(part_json)
+    factory = find_named(part.name, {}, "prior")
+    denoiser = factory(**typed_options(("prior",), part.name, part.options, factory, ()))
+    if not isinstance(denoiser, Denoiser) or isinstance(denoiser, FunctionDenoiser):
+        raise ValueError(
+            f"prior: {part.name} returned {type(denoiser).__name__}; return "
+            "uqrestore.wrap(network, kind, in_shape), or a prior of uqrestore.priors."
+        )
+    stated = {"name": part.name, "in_shape": denoiser.in_shape, **getattr(denoiser, "card", {})}
+    try:
+        card = PriorCard.model_validate(stated)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise ValueError(f"prior: card of {part.name}: {key}: {first['msg']}.") from None
+    return denoiser, card, identity_of(denoiser)["sha256"]
 
 
 class PriorCache:
@@ -42,11 +73,12 @@ class PriorCache:
         self._denoisers: dict[tuple[str, str], tuple[Denoiser, PriorCard]] = {}
         self._gaussians: dict[str, object] = {}
 
-    def denoiser(self, name: str, device: str) -> tuple[Denoiser, PriorCard]:
+    def denoiser(self, prior: str | PriorPart, device: str) -> tuple[Denoiser, PriorCard]:
         """Return a prior and its card, as :func:`load_denoiser` loads them."""
-        if (name, device) not in self._denoisers:
-            self._denoisers[name, device] = load_denoiser(name, device)
-        return self._denoisers[name, device]
+        key = prior if isinstance(prior, str) else prior.model_dump_json(), device
+        if key not in self._denoisers:
+            self._denoisers[key] = load_denoiser(prior, device)
+        return self._denoisers[key]
 
     def baseline(self, name: str) -> object:
         """Return a prior of the zoo on the CPU, in the precision of its file."""
@@ -59,15 +91,34 @@ def weights_of(pipeline: RestorePipeline) -> dict[str, tuple[str, str]]:
     """Return name and SHA-256 of the weights of every prior and network that a pipeline names.
 
     The hash is that of the card, or where the card has none that of the file; draws also depend on
-    an error model, which the card holds. The name is without its folder.
+    an error model, which the card holds. The name is without its folder. Of a prior of the user
+    the hash is that of its tensors and declarations.
     """
     named = {key: getattr(pipeline, key) for key in WEIGHTS}
     return {
-        key: (Path(name).name, _content(name)) for key, name in named.items() if name is not None
+        key: (name.name if isinstance(name, PriorPart) else Path(name).name, _content(name))
+        for key, name in named.items()
+        if name is not None
     }
 
 
-def _content(name: str) -> str:
+def without_folders(pipeline: RestorePipeline) -> RestorePipeline:
+    """Return a pipeline whose weights are named without their folders, which name a machine."""
+    bare: dict[str, object] = {
+        key: Path(name).name for key in WEIGHTS if isinstance(name := getattr(pipeline, key), str)
+    }
+    if isinstance(prior := pipeline.prior, PriorPart):
+        options = {
+            key: Path(value).name if isinstance(value, str) and Path(value).exists() else value
+            for key, value in prior.options.items()
+        }
+        bare["prior"] = prior.model_copy(update={"options": options})
+    return pipeline.model_copy(update=bare)
+
+
+def _content(name: str | PriorPart) -> str:
+    if isinstance(name, PriorPart):
+        return _own_prior(name.model_dump_json())[2]
     card = load_card(name)
     weights = card.sha256 or sha256(locate(name))
     if card.errors is None:

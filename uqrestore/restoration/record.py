@@ -15,12 +15,12 @@ from uqrestore.conformal.scope import Setting
 from uqrestore.diagnostics.scenes import scene_keys
 from uqrestore.networks.weights import sha256
 from uqrestore.noise import Coherence
-from uqrestore.pipeline import RestorePipeline
+from uqrestore.pipeline import PriorPart, RestorePipeline
 from uqrestore.posterior import PosteriorPlan
 from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.options import RunOptions, Slices
 from uqrestore.restoration.prepare import PreparedScan
-from uqrestore.restoration.prior_cache import weights_of
+from uqrestore.restoration.prior_cache import weights_of, without_folders
 from uqrestore.scans import Verdict
 
 Images = Float[np.ndarray, "slice channel row column"]
@@ -120,9 +120,9 @@ class Restoration:
         """Return how to make the file again; nothing here names a person or a machine."""
         source, pipeline = self.prepared.scan.source, self.pipeline
         weights = weights_of(pipeline)
-        bare = {key: name for key, (name, _) in weights.items()}  # folders name a machine
         return {
-            "pipeline": pipeline.model_dump(mode="json") | bare | {"noise_std": self.noise_std},
+            "pipeline": without_folders(pipeline).model_dump(mode="json")
+            | {"noise_std": self.noise_std},
             "pipeline_sha256": pipeline.sha256,
             **{key: {"name": name, "sha256": digest} for key, (name, digest) in weights.items()},
             **({"baselines": dict(self.baselines)} if self.baselines else {}),
@@ -180,10 +180,9 @@ def fingerprint(
     """
     chosen = slices if slices is None or isinstance(slices, int) else sorted(set(slices))
     weights = weights_of(pipeline)
-    bare = {key: name for key, (name, _) in weights.items()}
     facts = {
         "version": __version__.split(".")[0],
-        "pipeline": pipeline.model_copy(update=bare).sha256,
+        "pipeline": without_folders(pipeline).sha256,
         "weights": {key: digest for key, (_, digest) in weights.items()},
         "scan": scan,
         "slices": chosen,
@@ -204,6 +203,8 @@ def code_of(pipeline: RestorePipeline) -> dict[str, str]:
     """Return the SHA-256 of every module of the user that a pipeline imports from, by name."""
     operator = pipeline.operator
     names = [pipeline.method.name]
+    if isinstance(pipeline.prior, PriorPart):
+        names.append(pipeline.prior.name)
     if operator is not None:
         names += [operator.name, *([] if operator.mask is None else [operator.mask.law])]
     sources = {name: source_of(name) for name in names}
