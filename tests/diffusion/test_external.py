@@ -159,7 +159,7 @@ class Oracle(nn.Module):
     ) -> None:
         super().__init__()
         self.path, self.prediction, self.prior = path, prediction, gaussian_prior()
-        self.centre, self.half = centre, half
+        self.centre, self.scale = centre, half
 
     def level(self, time: Tensor) -> Tensor:
         """Return the noise level of a time, by a formula other than the path's."""
@@ -178,8 +178,8 @@ class Oracle(nn.Module):
             type(self.path), (1 + sigma**2) ** -0.5
         )
         u = x.double() / a
-        level = (sigma / self.half).flatten()
-        clean = self.centre + self.half * self.prior((u - self.centre) / self.half, level)
+        level = (sigma / self.scale).flatten()
+        clean = self.centre + self.scale * self.prior((u - self.centre) / self.scale, level)
         epsilon = (u - clean) / sigma
         towards = -1 if isinstance(self.path, FlowPath) and self.path.data_at else 1
         return {
@@ -286,7 +286,7 @@ def test_draws_of_a_wrapped_flow_are_those_of_the_closed_form() -> None:
     wrapped = wrap(Oracle(FlowPath(), "velocity"), "flow", SIDES, examples=examples())
     A = uq.operators.Inpainting(torch.arange(63).reshape(SIDES).double() % 3 == 0)
     y = uq.simulate(A, prior.draw(SampleNoise(1, [0]))[0], noise_std=0.1, seed=0)
-    given: dict[str, Any] = {"method": "moment_matching", "samples": 24, "seed": 0, "products": 8}
+    given: dict[str, Any] = {"method": "moment_matching", "samples": 24, "steps": 12, "products": 5}
 
     draws = uq.sample(A, y, wrapped, **given)
 
@@ -295,7 +295,7 @@ def test_draws_of_a_wrapped_flow_are_those_of_the_closed_form() -> None:
     spread = posterior.std
     away = (draws.mean(0) - posterior.mean) / (spread / 24**0.5)
     assert away.square().mean() < 2, "the mean of the draws is within its standard error"
-    assert (draws.std(0) / spread).mean() == pytest.approx(1, abs=0.05)
+    assert (draws.std(0) / spread).mean() == pytest.approx(1, abs=0.1)
 
 
 def test_unet_and_schedulers_of_diffusers() -> None:
@@ -340,7 +340,8 @@ def test_unet_and_schedulers_of_diffusers() -> None:
 
 def test_unet_and_schedulers_of_monai() -> None:
     networks = pytest.importorskip("monai.networks.nets")
-    from monai.networks.schedulers import DDPMScheduler, RFlowScheduler
+    from monai.networks.schedulers.ddpm import DDPMScheduler
+    from monai.networks.schedulers.rectified_flow import RFlowScheduler
 
     network = networks.DiffusionModelUNet(
         spatial_dims=2, in_channels=1, out_channels=1, channels=(8, 8), norm_num_groups=4,
@@ -367,13 +368,16 @@ def test_unet_and_schedulers_of_monai() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 def test_contradictions_are_named() -> None:
     def network(x: Tensor, _: Tensor) -> Tensor:
         return x
 
     for options, text in (
+        ({"kind": "vp"}, "kind is one of edm, ddpm, flow, monai"),
         ({"kind": "ddpm"}, "wants schedule: a scheduler with betas"),
-        ({"kind": "monai"}, "wants schedule, a scheduler with num_train_timesteps"),
+        ({"kind": "monai"}, "wants schedule: a scheduler with betas"),
+        ({"kind": "flow", "schedule": 3}, "wants schedule, a scheduler with num_train_timesteps"),
         ({"kind": "edm", "schedule": "linear"}, "kind='edm' has no schedule"),
         ({"kind": "ddpm", "schedule": "linear", "data_at": 0}, "has no data_at"),
         ({"kind": "edm", "prediction": "v"}, "predicts x0, epsilon, not 'v'"),

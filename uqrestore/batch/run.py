@@ -11,7 +11,8 @@ from uqrestore.batch.catalogue import write_catalogue
 from uqrestore.batch.job import Job, Record
 from uqrestore.batch.tasks import BatchError, Task, find_tasks
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.restoration.prior_cache import WEIGHTS, weights_of
+from uqrestore.restoration.prior_cache import weights_of, with_paths
+from uqrestore.zoo import list_priors
 
 Tell = Callable[[str, Task | Record], None]
 """Called with ``"found"``, ``"started"`` and a task, or with ``"ended"`` and a record."""
@@ -136,13 +137,13 @@ def _writable(folder: Path) -> Path:
 
 def _absolute(pipeline: RestorePipeline) -> RestorePipeline:
     """Return the pipeline with absolute paths: workers may run in another folder."""
-    named = {key: getattr(pipeline, key) for key in WEIGHTS}
-    paths = {
-        key: str(Path(name).resolve())
-        for key, name in named.items()
-        if name is not None and Path(name).suffix == ".safetensors"
-    }
-    return pipeline.model_copy(update=paths)
+
+    def absolute(name: str) -> str:
+        path = Path(name)
+        is_path = path.suffix == ".safetensors" or (path.exists() and name not in list_priors())
+        return str(path.resolve()) if is_path else name
+
+    return with_paths(pipeline, absolute)
 
 
 def _resolved(task: Task) -> Task:

@@ -203,7 +203,8 @@ def wrap(
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind is one of {', '.join(get_args(Kind))}, got {kind!r}.")
-    flow = kind == "flow" or (kind == "monai" and not hasattr(schedule, "betas"))
+    counts_times = _setting(schedule, "num_train_timesteps") is not None
+    flow = kind == "flow" or (kind == "monai" and counts_times and not hasattr(schedule, "betas"))
     stated = _stated_prediction(schedule, flow=flow)
     if prediction and stated and prediction != stated:
         raise ValueError(f"prediction={prediction!r} but the scheduler states {stated!r}.")

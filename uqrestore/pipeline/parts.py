@@ -91,12 +91,13 @@ class PriorPart(Part):
 
 def read_prior(raw: object) -> object:
     """Return a prior of a file, a name or a mapping with ``python``, as a name or a part."""
-    if isinstance(raw, Mapping):
-        part = PriorPart.model_validate(raw) if {"python", "name"} & set(raw) else None
-        if part is None or not is_import(part.name):
-            raise ValueError("write the name of a prior, or {python: package.module:name}")
-        return part
-    return raw
+    if isinstance(raw, str | PriorPart):
+        return raw
+    if isinstance(raw, Mapping) and {"python", "name"} & set(raw):
+        part = PriorPart.model_validate(raw)
+        if is_import(part.name):
+            return part
+    raise ValueError("write the name of a prior, or {python: package.module:name}")
 
 
 Prior = Annotated[str | PriorPart, BeforeValidator(read_prior)]

@@ -4,6 +4,7 @@ import copy
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -61,8 +62,9 @@ def _own_prior(part_json: str) -> tuple[Denoiser, PriorCard, str]:
         card = PriorCard.model_validate(stated)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise ValueError(f"prior: card of {part.name}: {key}: {first['msg']}.") from None
+        raise ValueError(
+            f"prior: card of {part.name}: {first['loc'][0]}: {first['msg']}."
+        ) from None
     return denoiser, card, identity_of(denoiser)["sha256"]
 
 
@@ -104,16 +106,21 @@ def weights_of(pipeline: RestorePipeline) -> dict[str, tuple[str, str]]:
 
 def without_folders(pipeline: RestorePipeline) -> RestorePipeline:
     """Return a pipeline whose weights are named without their folders, which name a machine."""
-    bare: dict[str, object] = {
-        key: Path(name).name for key in WEIGHTS if isinstance(name := getattr(pipeline, key), str)
+    return with_paths(pipeline, lambda name: Path(name).name)
+
+
+def with_paths(pipeline: RestorePipeline, change: Callable[[str], str]) -> RestorePipeline:
+    """Return a pipeline with the names of its weights and the paths of its options changed."""
+    changed: dict[str, object] = {
+        key: change(name) for key in WEIGHTS if isinstance(name := getattr(pipeline, key), str)
     }
     if isinstance(prior := pipeline.prior, PriorPart):
         options = {
-            key: Path(value).name if isinstance(value, str) and Path(value).exists() else value
+            key: change(value) if isinstance(value, str) and Path(value).exists() else value
             for key, value in prior.options.items()
         }
-        bare["prior"] = prior.model_copy(update={"options": options})
-    return pipeline.model_copy(update=bare)
+        changed["prior"] = prior.model_copy(update={"options": options})
+    return pipeline.model_copy(update=changed)
 
 
 def _content(name: str | PriorPart) -> str:
