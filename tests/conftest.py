@@ -1,9 +1,13 @@
 """Fixtures that tests of several rooms use."""
 
+import os
 from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread a process, before torch counts the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ class Problem:
         noise_free = self._noise_free(x)
         if not noise_free.any():
             return x
-        return torch.where(noise_free, x - self.operator.pinv(self.operator(x)), x)
+        return torch.where(noise_free, x - self.operator.row_part(x), x)
 
     def _noise_free(self, x: Tensor) -> Tensor:
         """Return which problems are noise-free, to broadcast against images."""

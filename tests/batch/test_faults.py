@@ -1,4 +1,4 @@
-"""24 scans on 3 worker processes, and everything that goes wrong in a night on a cluster."""
+"""Scans on several worker processes, and everything that goes wrong in a night on a cluster."""
 
 import json
 import os
@@ -22,8 +22,6 @@ from uqrestore.posterior import validate
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import read_scan
 
-GOOD = [f"site-{i % 2}/scan-{i:02d}" for i in range(22)]
-NAMES = [*GOOD, "z-poison", "full"]
 SLOW = {"method": {"name": "ddnm", "steps": 20}, "draws": 8, "batch_size": 4}
 MARK = "UQRESTORE_TEST_RUN"
 COMMAND = [sys.executable, "-c", "from uqrestore.cli.app import main; main()", "batch"]
@@ -32,9 +30,10 @@ COMMAND = [sys.executable, "-c", "from uqrestore.cli.app import main; main()", "
 class Batch:
     """The command, its folders and its environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, count: int) -> None:
         self.scans, self.out = folder / "scans", folder / "out"
-        write_scans(self.scans, NAMES)
+        self.good = [f"site-{i % 2}/scan-{i:02d}" for i in range(count)]
+        write_scans(self.scans, [*self.good, "z-poison", "full"])
         self.pipeline = write_pipeline(folder, **SLOW)
 
     def start(self, *options: object, full: bool = False) -> "subprocess.Popen[str]":
@@ -111,39 +110,39 @@ def still_running(run: Path) -> list[int]:
     return found
 
 
-@pytest.fixture
-def batch(tmp_path: Path) -> Batch:
-    return Batch(tmp_path)
-
-
-def test_every_good_scan_has_one_valid_file_whatever_dies(batch: Batch, tmp_path: Path) -> None:
-    first = batch.start("--workers", 3, full=True)
+@pytest.mark.parametrize(
+    ("count", "workers"), [(7, 2), pytest.param(22, 3, marks=pytest.mark.slow)]
+)
+def test_every_good_scan_has_one_valid_file_whatever_dies(
+    count: int, workers: int, tmp_path: Path
+) -> None:
+    batch, early = Batch(tmp_path, count), (count + 2) // 4
+    good = batch.good
+    first = batch.start("--workers", workers, full=True)
     found = wait_for(lambda: writing(first.pid))
     assert isinstance(found, tuple)
     victim, part = found
     os.kill(victim, signal.SIGKILL)
     lost = Path(part).name.removesuffix(".posterior.h5.part")
-    wait_for(lambda: len(batch.finished()) >= 6)
+    wait_for(lambda: len(batch.finished()) >= early)
     first.kill()
     first.wait()
     first.stdout.close()  # type: ignore[union-attr]
     wait_for(lambda: not still_running(batch.out), seconds=60)
 
     before = batch.finished()
-    assert 6 <= len(before) < len(GOOD)
+    assert early <= len(before) < count
     truncated = next(iter(before))
     path = open_posteriors(batch.out).paths[truncated]
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
-    code, said = batch.run("--workers", 3, full=True)
+    code, said = batch.run("--workers", workers, full=True)
     second = batch.finished()
     assert code == 1
-    assert f"{len(GOOD) - len(before) + 1} restored, {len(before) - 1} were done already" in said, (
-        said
-    )
+    assert f"{count - len(before) + 1} restored, {len(before) - 1} were done already" in said, said
     assert "2 failed" in said
     assert said.count("z-poison: failed") == 1
-    assert sorted(second) == sorted(GOOD)
+    assert sorted(second) == sorted(good)
     assert {name: second[name] for name in before if name != truncated} == {
         name: before[name] for name in before if name != truncated
     }, "what was done is not computed twice"
@@ -155,20 +154,20 @@ def test_every_good_scan_has_one_valid_file_whatever_dies(batch: Batch, tmp_path
 
     code, said = batch.run()  # the disk has room again; no engine
     third = batch.finished()
-    assert (code, set(third)) == (1, {*GOOD, "full"}), said
-    assert "1 restored, 22 were done already, 0 failed, 1 failed before" in said
+    assert (code, set(third)) == (1, {*good, "full"}), said
+    assert f"1 restored, {count} were done already, 0 failed, 1 failed before" in said
     assert batch.errors() == {"z-poison": errors["z-poison"]}
-    assert {name: third[name] for name in GOOD} == second
+    assert {name: third[name] for name in good} == second
 
     code, said = batch.run("--retry-failed")  # no worker here is told to die of it
     assert code == 0, said
     assert (batch.errors(), batch.leftovers()) == ({}, [])
     rows = catalogue_rows(batch.out)
-    assert [row["name"] for row in rows] == sorted(NAMES)
+    assert [row["name"] for row in rows] == sorted([*good, "z-poison", "full"])
     assert {row["status"] for row in rows} == {"complete"}
 
     # The numbers are those of a quiet run, for what was cut off as for the rest.
-    lost_name = next(name for name in GOOD if name.endswith(lost))
+    lost_name = next(name for name in good if name.endswith(lost))
     for name in {lost_name, truncated}:
         path = open_posteriors(batch.out).paths[name]
         assert validate(path) == []

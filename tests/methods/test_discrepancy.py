@@ -41,8 +41,8 @@ def exact(prior: GaussianPrior, problem: Problem) -> Tensor:
     return prior.posterior(problem).draw(streams())
 
 
-def streams() -> SampleNoise:
-    return SampleNoise(3, range(DRAWS), slices=range(PROBLEMS))
+def streams(seed: int = 3) -> SampleNoise:
+    return SampleNoise(seed, range(DRAWS), slices=range(PROBLEMS))
 
 
 def misfit(x: Tensor, problem: Problem) -> float:
@@ -62,11 +62,11 @@ def test_draws_with_an_error_come_as_near_to_the_measurement_as_the_truth(
     wrong = 0.3 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(4)).double()
     ideal = exact(prior, problem)
     draws = ideal + wrong
-    mended = meet_discrepancy(draws, problem, streams())
+    mended = meet_discrepancy(draws, problem, streams(seed=7))
     assert misfit(draws, problem) > 1.7
-    # The share is fitted to the misfit of the draw itself, which overshoots: over six realisations
-    # of truth, operator and noise the ratio was 0.85 to 0.93, for the blur 1.0 to 1.2.
-    assert 0.8 < misfit(mended, problem) / misfit(ideal, problem) < 1.35
+    # Bands of the blur whose misfit is not significant are left: its ratio is above 1.
+    most = 1.35 if kind == "strided_motion_blur" else 1.03
+    assert 0.97 < misfit(mended, problem) / misfit(ideal, problem) < most
     assert (mended - truth).square().mean() < (draws - truth).square().mean()
 
 
@@ -74,7 +74,7 @@ def test_draws_with_an_error_come_as_near_to_the_measurement_as_the_truth(
 def test_draws_of_the_posterior_keep_their_distribution(prior: GaussianPrior, kind: str) -> None:
     problem, _ = measured(prior, kind, 0.1)
     draws = exact(prior, problem)
-    after = meet_discrepancy(draws, problem, streams())
+    after = meet_discrepancy(draws, problem, streams(seed=7))
     moved = (after - draws).square().mean(0).sum()
     assert moved < 0.005 * prior.posterior(problem).std.square().sum()
     assert float(after.var(0).sum()) == pytest.approx(float(draws.var(0).sum()), rel=0.005)

@@ -1,8 +1,8 @@
 """The memory of a report does not grow with masks of patches, components and draws."""
 
 import re
-import subprocess
-import sys
+
+from tests.process import output_of
 
 SHAPE, DRAWS = (96, 96, 96), 8
 VOLUME_MIB = 96**3 * 4 / 2**20  # one map: 3.4 MiB
@@ -10,9 +10,7 @@ LIMIT = 60 * VOLUME_MIB  # measured: 36 volumes, of which 13 are maps; a mask pe
 
 
 def test_a_report_holds_a_few_volumes() -> None:
-    arguments = map(str, (*SHAPE, DRAWS))
-    command = [sys.executable, "-m", "tests.reports", "memory", *arguments]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = output_of("tests.reports", "memory", *SHAPE, DRAWS)
     found = re.search(r"memory +(\d+) MiB more", printed)
     assert found is not None, printed
     assert int(found[1]) < LIMIT

@@ -41,7 +41,7 @@ class SpectralData:
         if not problem.is_noisy or operator.singular_value is not None:
             width = noise_std / (operator.singular_value or 1.0)
             width = width.reshape(*width.shape, *[1] * len(operator.in_shape))
-            return cls(lambda x: operator.pinv(operator(x)), _same, operator.pinv(y), width)
+            return cls(operator.row_part, _same, operator.pinv(y), width)
         spectrum = operator.spectral()
         if spectrum is None:
             raise ValueError(

@@ -71,7 +71,7 @@ def ddnm(
             x = answer + sigma_next * noise.like(answer)
             continue
         answer = denoise(x, sigma)
-        x0 = answer - operator.pinv(operator(answer)) + seen
+        x0 = answer - operator.row_part(answer) + seen
         share = effective_eta(eta, eta_mode, sigma, sigma_next)
         x = move(x0, (x - answer) / sigma, sigma_next, share, noise)
     return x

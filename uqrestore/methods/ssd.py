@@ -102,7 +102,7 @@ def ssd(
 
     def back_project(answer: Tensor, sigma: float, sigma_next: float) -> Tensor:
         del sigma, sigma_next
-        return answer - operator.pinv(operator(answer)) + seen
+        return answer - operator.row_part(answer) + seen
 
     return anneal(denoise, x, down, noise, back_project, eta=eta, eta_mode=eta_mode, clip=clip)
 
@@ -174,7 +174,7 @@ def ssd_plus(
         del sigma_next
         if sigma not in levels_with_data:
             return answer
-        return answer - operator.pinv(operator(answer)) + seen
+        return answer - operator.row_part(answer) + seen
 
     return anneal(denoise, x, down, noise, back_project, eta=eta, eta_mode=eta_mode, clip=clip)
 

@@ -97,6 +97,10 @@ class LinearOperator(TensorValue["LinearOperator"]):
     def _wanted(self) -> Shape:
         return (*self.problem_shape, *self.in_shape)
 
+    def row_part(self, x: Tensor) -> Tensor:
+        """Project images onto the row space: ``A^+ A x``, the part that is measured."""
+        return self.pinv(self(x))
+
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         r"""Return :math:`x - A^+(A x - y)`, the nearest image consistent with ``y``."""
         return x - self.pinv(self(x) - y)

@@ -132,6 +132,17 @@ class Radon(IterativeOperator):
     def adjoint(self, y: Sinogram) -> Image:
         return linear_map(self._back, self._project, y)
 
+    # In float64: small singular values amplify the rounding of a float32 sinogram to 1e-3 of the
+    # image, and that rounding depends on the batch size and the number of threads.
+    def pinv(self, y: Sinogram) -> Image:
+        return super().pinv(y.double()).to(y.dtype)
+
+    def row_part(self, x: Image) -> Image:
+        return super().row_part(x.double()).to(x.dtype)
+
+    def project(self, x: Image, y: Sinogram) -> Image:
+        return super().project(x.double(), y.double()).to(x.dtype)
+
     def _start(self, y: Sinogram, variance: Tensor) -> Image:
         large = self.out_shape[1] * self.out_shape[2] > MOST_ROWS
         if self.problem_shape or large or bool(variance.any()):

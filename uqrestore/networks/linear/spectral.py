@@ -49,7 +49,7 @@ class SpectralEstimator(SpectralModel):
         operator = problem.operator
         seen = operator.pinv(problem.y)
         mean = self.mean.to(seen.dtype).expand(*problem.problem_shape, *self.image_shape)
-        residual = seen - operator.pinv(operator.forward(mean))
+        residual = seen - operator.row_part(mean)
         return mean + self.covariance(self._solve(problem, residual))
 
     def posterior_covariance(self, problem: Problem, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class SpectralEstimator(SpectralModel):
         """
         operator = problem.operator
         wide = self.covariance(problem.project_null(x))
-        known = self._solve(problem, operator.pinv(operator.forward(wide)))
+        known = self._solve(problem, operator.row_part(wide))
         return problem.project_null(wide - self.covariance(known))
 
     def _solve(self, problem: Problem, b: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class SpectralEstimator(SpectralModel):
         epsilon = expand_to(FLOOR + std**2 / power, 3)
 
         def system(u: Tensor) -> Tensor:
-            return operator.pinv(operator.forward(self.covariance(u))) + epsilon * u
+            return operator.row_part(self.covariance(u)) + epsilon * u
 
         return solve_system(system, b, dims=3, steps=self.iterations)
 
