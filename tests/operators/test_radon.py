@@ -93,3 +93,13 @@ def test_a_factor_of_the_gram_matrix_leaves_nothing_to_iterate(
     assert info.iterations > 20
     assert (image - other).norm() < 0.01 * other.norm()
     assert (A(image) - A(x)).norm() < 1e-5 * A(x).norm()
+
+
+def test_the_measured_part_of_an_image_does_not_depend_on_the_batch() -> None:
+    A = Radon.sparse_view((1, 37, 29), views=32)
+    x = torch.randn(8, 1, 37, 29, generator=torch.Generator().manual_seed(0))
+    y = A(x)
+    for apply, value in ((A.row_part, x), (lambda x: A.project(x, y[0]), x), (A.pinv, y)):
+        together, alone = apply(value), torch.cat([apply(value[i : i + 1]) for i in range(8)])
+        assert together.dtype == torch.float32
+        assert (together - alone).abs().max() < 1e-6 * together.abs().max()

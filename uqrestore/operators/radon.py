@@ -140,7 +140,7 @@ class Radon(IterativeOperator):
     def row_part(self, x: Image) -> Image:
         return super().row_part(x.double()).to(x.dtype)
 
-    def project(self, x: Image, y: Sinogram) -> Image:
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
         return super().project(x.double(), y.double()).to(x.dtype)
 
     def _start(self, y: Sinogram, variance: Tensor) -> Image:
