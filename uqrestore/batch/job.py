@@ -208,6 +208,7 @@ def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
         allow_gaps=options.allow_gaps,
         noise_std=task.noise_std,
         coils=task.coils,
+        reference=task.reference,
     )
 
     def run(overwrite: bool) -> None:

@@ -13,7 +13,9 @@ from typing import TypeVar
 from uqrestore.scans import is_scan, stem
 
 LISTS = {".txt", ".lst", ".csv", ".tsv"}
-COLUMNS = ("scan", "mask", "volume", "noise_std", "name")
+COLUMNS = ("scan", "mask", "reference", "volume", "noise_std", "name")
+BESIDE = {"mask": "{}_mask.nii.gz", "reference": "{}_full.h5"}
+"""Example of a name beside a scan, by the kind of file."""
 SUFFIX = ".posterior.h5"
 Number = TypeVar("Number", int, float)
 LONGEST_NAME = 120  # bytes of one folder or file name, so that every suffix still fits in 255
@@ -34,6 +36,7 @@ class Task:
         volume: Which volume of a 4-D file.
         noise_std: Noise of raw k-space, instead of the file's.
         coils: Number of coils that raw k-space is compressed to.
+        reference: Fully sampled file of the same raw k-space.
     """
 
     name: str
@@ -42,12 +45,14 @@ class Task:
     volume: int | None = None
     noise_std: float | None = None
     coils: int | None = None
+    reference: Path | None = None
 
 
 def find_tasks(
     source: str,
     *,
     mask: str | None = None,
+    reference: str | None = None,
     volume: int | None = None,
     noise_std: float | None = None,
     coils: int | None = None,
@@ -56,13 +61,14 @@ def find_tasks(
 
     Outputs of a folder or a pattern mirror its subfolders, so that no two scans share a name and
     adding a scan renames no other. A list is a text file of one path a line, or a CSV or TSV file
-    with the columns ``scan``, ``mask``, ``volume``, ``noise_std`` and ``name``, of which only the
-    first is needed; its paths start at the list's own folder.
+    with the columns ``scan``, ``mask``, ``reference``, ``volume``, ``noise_std`` and ``name``, of
+    which only the first is needed; its paths start at the list's own folder.
 
     Args:
         source: File of a list, a folder, a scan, or a pattern such as ``study/*/T1w.nii.gz``.
         mask: Brain mask of scans for which the list names none: a file for a single scan, or the
             name beside each scan, where ``{}`` stands for the scan's name without suffix.
+        reference: Fully sampled file of raw k-space, named as ``mask``.
         volume: Volume of scans for which the list states none.
         noise_std: Noise of raw k-space for which the list states none.
         coils: Number of coils that raw k-space is compressed to.
@@ -87,8 +93,9 @@ def find_tasks(
             f"{source}: names no scan that can be read; give a folder of scans, a pattern in "
             "quotes, or a list of paths."
         )
-    if mask is not None:
-        tasks = _with_masks(tasks, mask)
+    for kind, pattern in (("mask", mask), ("reference", reference)):
+        if pattern is not None:
+            tasks = _with_files(tasks, kind, pattern)
     tasks = [
         replace(
             task,
@@ -128,26 +135,27 @@ def safe_name(part: str) -> str:
     return f"{short}-{sha256(part.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
-def _with_masks(tasks: list[Task], mask: str) -> list[Task]:
-    """Give every task without a mask its own; the masks themselves are no scans to restore."""
-    if "{}" not in mask:
+def _with_files(tasks: list[Task], kind: str, pattern: str) -> list[Task]:
+    """Give tasks without a mask or a reference their own; these are no scans to restore."""
+    if "{}" not in pattern:
         if len(tasks) > 1:
             raise BatchError(
-                f"--mask {mask}: is one mask for {len(tasks)} scans; write {{}} for the name of a "
-                "scan, such as '{}_mask.nii.gz', or list scans and masks in a CSV file."
+                f"--{kind} {pattern}: is one {kind} for {len(tasks)} scans; write {{}} for the "
+                f"name of a scan, such as '{BESIDE[kind]}', or list scans and {kind}s in a CSV."
             )
-        masks = {task: Path(mask) for task in tasks}
+        files = {task: Path(pattern) for task in tasks}
     else:
-        masks = {task: task.scan.parent / mask.replace("{}", stem(task.scan)) for task in tasks}
-    named = {path.resolve() for path in masks.values()}
+        files = {task: task.scan.parent / pattern.replace("{}", stem(task.scan)) for task in tasks}
+    named = {path.resolve() for path in files.values()}
     tasks = [task for task in tasks if task.scan.resolve() not in named]
-    missing = [task.scan for task in tasks if task.mask is None and not masks[task].exists()]
+    given = {task: getattr(task, kind) for task in tasks}
+    missing = [task.scan for task in tasks if given[task] is None and not files[task].exists()]
     if missing:
         raise BatchError(
-            f"--mask {mask}: {len(missing)} scans have no such mask, the first is {missing[0]}; "
-            "add it, or list scans and masks in a CSV file."
+            f"--{kind} {pattern}: {len(missing)} scans have no such {kind}, the first is "
+            f"{missing[0]}; add it, or list scans and {kind}s in a CSV file."
         )
-    return [replace(task, mask=task.mask or masks[task]) for task in tasks]
+    return [replace(task, **{kind: given[task] or files[task]}) for task in tasks]
 
 
 def _below(root: Path, scan: Path) -> Task:
@@ -186,6 +194,7 @@ def _listed(path: Path) -> Iterator[Task]:
             "/".join(safe_name(part) for part in given.split("/") if part),
             scan,
             mask=path.parent / row["mask"] if row.get("mask") else None,
+            reference=path.parent / row["reference"] if row.get("reference") else None,
             volume=_number(path, line, row, "volume", int),
             noise_std=_number(path, line, row, "noise_std", float),
         )

@@ -19,6 +19,7 @@ from uqrestore.cli.options import (
     Memory,
     NoiseStd,
     Pipeline,
+    References,
     Resample,
     Seed,
     Slices,
@@ -57,6 +58,7 @@ def batch(
     batch_size: BatchSize = None,
     device: Device = "cpu",
     mask: Masks = None,
+    reference: References = None,
     volume: Volume = None,
     noise_std: NoiseStd = None,
     coils: Coils = None,
@@ -96,7 +98,14 @@ def batch(
         )
         with board(out) as tell:
             outcome = run_batch(
-                find_tasks(source, mask=mask, volume=volume, noise_std=noise_std, coils=coils),
+                find_tasks(
+                    source,
+                    mask=mask,
+                    reference=reference,
+                    volume=volume,
+                    noise_std=noise_std,
+                    coils=coils,
+                ),
                 job,
                 workers=workers,
                 scheduler=scheduler,

@@ -1,7 +1,8 @@
 """Commands that evaluate and calibrate the uncertainty of restorations."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +14,7 @@ from uqrestore.cli.options import (
     Masks,
     Memory,
     Overwrite,
+    References,
     Resample,
     Seed,
     Slices,
@@ -23,9 +25,7 @@ from uqrestore.cli.options import (
 from uqrestore.cli.terminal import one_line_faults, out, say
 
 if TYPE_CHECKING:
-    from uqrestore.batch import Task
-    from uqrestore.pipeline import RestorePipeline
-    from uqrestore.restoration.options import RunOptions
+    from uqrestore.evaluation import Study
 
 Folder = Annotated[
     Path,
@@ -55,6 +55,7 @@ def evaluate(
     draws: Draws = None,
     seed: Seed = None,
     mask: Masks = None,
+    reference: References = None,
     volume: Volume = None,
     level: Annotated[
         float,
@@ -71,26 +72,24 @@ def evaluate(
 ) -> None:
     """Test draws against known truth: calibration, coverage, scores, image quality."""
     with one_line_faults(table or folder):
-        from uqrestore.batch import find_tasks
-        from uqrestore.evaluation import find_files, read_study, save_evaluation, table_of
+        from uqrestore.evaluation import save_evaluation, table_of
 
         if table is not None and table.exists() and not overwrite:
             raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
-        if pipeline is None:
-            files = find_files(folder)
-        else:
-            options = run_options(
-                slices=slices,
-                resample=resample,
-                allow_gaps=allow_gaps,
-                batch_size=batch_size,
-                device=device,
-                memory=memory,
-            )
-            plan = restore_pipeline(pipeline, draws=draws, seed=seed)
-            tasks = find_tasks(str(folder), mask=mask, volume=volume)
-            files = _restored(tasks, plan, restored, options)
-        study = read_study(files)
+        study = _study(
+            folder,
+            pipeline,
+            restored,
+            {"mask": mask, "reference": reference, "volume": volume},
+            draws=draws,
+            seed=seed,
+            slices=slices,
+            resample=resample,
+            allow_gaps=allow_gaps,
+            batch_size=batch_size,
+            device=device,
+            memory=memory,
+        )
         found = study.evaluate(level=level)
         out.print(table_of(found))
         say(found.battery.verdict)
@@ -125,6 +124,7 @@ def calibrate(
     draws: Draws = None,
     seed: Seed = None,
     mask: Masks = None,
+    reference: References = None,
     volume: Volume = None,
     batch_size: BatchSize = None,
     device: Device = "cpu",
@@ -135,26 +135,22 @@ def calibrate(
 ) -> None:
     """Make a guarantee for intervals from scans whose truth is known."""
     with one_line_faults(guarantee):
-        from uqrestore.batch import find_tasks
-        from uqrestore.evaluation import find_files, read_study
-
         if guarantee.exists() and not overwrite:
             raise ValueError(f"{guarantee}: exists; give another --out, or --overwrite.")
-        if pipeline is None:
-            files = find_files(folder)
-        else:
-            options = run_options(
-                slices=slices,
-                resample=resample,
-                allow_gaps=allow_gaps,
-                batch_size=batch_size,
-                device=device,
-                memory=memory,
-            )
-            plan = restore_pipeline(pipeline, draws=draws, seed=seed)
-            tasks = find_tasks(str(folder), mask=mask, volume=volume)
-            files = _restored(tasks, plan, restored, options)
-        study = read_study(files)
+        study = _study(
+            folder,
+            pipeline,
+            restored,
+            {"mask": mask, "reference": reference, "volume": volume},
+            draws=draws,
+            seed=seed,
+            slices=slices,
+            resample=resample,
+            allow_gaps=allow_gaps,
+            batch_size=batch_size,
+            device=device,
+            memory=memory,
+        )
         if method == "component_box":
             made = study.calibrate_box(alpha=alpha)
         else:
@@ -166,21 +162,43 @@ def calibrate(
         say(f"guarantee: {guarantee}")
 
 
-def _restored(
-    tasks: "list[Task]",
-    pipeline: "RestorePipeline",
+def _study(
+    folder: Path,
+    pipeline: str | None,
     restored: Path | None,
-    options: "RunOptions",
-) -> list[Path]:
-    """Restore scans, resuming an earlier run, and return their posterior files."""
-    from uqrestore.batch import Job, run_batch
-    from uqrestore.batch.progress import board
+    scans: Mapping[str, Any],
+    *,
+    draws: int | None,
+    seed: int | None,
+    **options: object,
+) -> "Study":
+    """Return the scenes of posterior files, restored first where a pipeline is named.
 
+    Args:
+        folder: Posterior files, or scans.
+        pipeline: Name of the pipeline that restores the scans.
+        restored: Folder of their posterior files, where an earlier run resumes.
+        scans: How scans are found and read, as ``find_tasks`` takes it.
+        draws: Draws instead of the pipeline's.
+        seed: Seed instead of the pipeline's.
+        options: Fields of ``RunOptions``.
+    """
+    from uqrestore.batch import Job, find_tasks, run_batch
+    from uqrestore.batch.progress import board
+    from uqrestore.evaluation import find_files, read_study
+
+    if pipeline is None:
+        return read_study(find_files(folder))
     if restored is None:
         raise ValueError("--pipeline restores scans and needs --restored FOLDER for their files.")
-    job = Job(pipeline=pipeline, out=restored, options=options, retry_failed=True)
+    job = Job(
+        pipeline=restore_pipeline(pipeline, draws=draws, seed=seed),
+        out=restored,
+        options=run_options(**options),  # type: ignore[arg-type]
+        retry_failed=True,
+    )
     with board(out) as tell:
-        outcome = run_batch(tasks, job, tell=tell)
+        outcome = run_batch(find_tasks(str(folder), **scans), job, tell=tell)
     failed = [record for record in outcome.records if not record.is_done]
     if failed:
         first = failed[0]
@@ -189,4 +207,4 @@ def _restored(
             f"{first.name}: {str(first.error).rstrip('.')}. A study leaves none out; correct or "
             "remove them."
         )
-    return [job.posterior(record.name) for record in outcome.records]
+    return read_study([job.posterior(record.name) for record in outcome.records])

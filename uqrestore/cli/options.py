@@ -41,6 +41,14 @@ Masks = Annotated[
         help="Brain mask; of several scans the name beside each, such as '{}_mask.nii.gz'.",
     ),
 ]
+References = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        help="Fully sampled file of raw k-space; of several scans the name beside each, such as "
+        "'{}_full.h5'.",
+    ),
+]
 Volume = Annotated[int | None, typer.Option(min=0, help="Volume of a 4-D file, from 0.")]
 NoiseStd = Annotated[
     float | None,
