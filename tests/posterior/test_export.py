@@ -76,6 +76,19 @@ def test_maps_on_the_models_grid_have_its_affine(tmp_path: Path) -> None:
     assert np.isnan(values[:, :, [0, 3, 4, 6]]).all(), "what was not restored is not 0"
 
 
+def test_all_draws_are_one_file_whose_last_axis_is_the_draw(tmp_path: Path) -> None:
+    of = scanned(resample=False)
+    (path,) = export_nifti(written(tmp_path, of), tmp_path / "maps", maps=("draws",))
+    file = load(path)
+    assert path.name == "brain_draws.nii.gz"
+    np.testing.assert_allclose(file.affine, of.placement.model.affine, atol=1e-4)
+    assert file.shape == (*of.placement.model.shape, of.draws)
+    values = file.get_fdata()
+    wanted = images(of, [3], [2])[0, 0, 0].T
+    np.testing.assert_allclose(values[:, :, 2, 3], wanted, rtol=1e-5)
+    assert np.isnan(values[:, :, [0, 3, 4, 6]]).all(), "what was not restored is not 0"
+
+
 def test_without_resampling_native_maps_are_the_same_values(tmp_path: Path) -> None:
     of = scanned(resample=False)
     path = written(tmp_path, of)

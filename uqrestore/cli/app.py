@@ -2,7 +2,18 @@
 
 import typer
 
-from uqrestore.cli import axial, batch, benchmark, demo, evaluate, files, report, restore, train
+from uqrestore.cli import (
+    axial,
+    batch,
+    benchmark,
+    bids,
+    demo,
+    evaluate,
+    files,
+    report,
+    restore,
+    train,
+)
 
 app = typer.Typer(
     name="uqrestore",
@@ -16,6 +27,7 @@ app.command()(demo.demo)
 app.command()(restore.reconstruct)
 app.command()(batch.batch)
 app.command()(batch.catalogue)
+app.command()(bids.bids)
 app.command()(train.train)
 app.command()(train.average)
 app.command()(benchmark.benchmark)

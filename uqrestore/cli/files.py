@@ -33,7 +33,8 @@ def export(
         bool, typer.Option("--model-grid", help="NIfTI on the prior's grid, not the scan's.")
     ] = False,
     maps: Annotated[
-        list[str] | None, typer.Option("--map", help="Map to write; repeat. Else mean and std.")
+        list[str] | None,
+        typer.Option("--map", help="Map to write, or draws (4-D); repeat. Else mean and std."),
     ] = None,
     source: Annotated[
         Path | None,

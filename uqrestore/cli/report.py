@@ -30,11 +30,15 @@ def report(
         typer.Option(help="Intensity: the page states how probable a region's mean exceeds it."),
     ] = None,
     *,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Numbers (.csv) and regions (.tsv) as tables as well.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write one self-contained page per posterior file, and one that compares them."""
     with one_line_faults():
         from uqrestore.reports.group import write_reports
+        from uqrestore.reports.tables import write_tables
 
         written = write_reports(
             paths,
@@ -45,6 +49,11 @@ def report(
             overwrite=overwrite,
             done=lambda page: say(f"report: {page}"),
         )
+        for one in written.reports if tables else ():
+            name = one.page.name.removesuffix(".html")
+            files = (one.page.with_name(f"{name}.{end}") for end in ("numbers.csv", "regions.tsv"))
+            for file in write_tables(one.data, *files):
+                say(f"table:  {file}")
         if written.page is not None:
             say(f"group:  {written.page}")
         if written.failures:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from uqrestore._files import temporary_name
-from uqrestore.posterior._native import place, placed_std
+from uqrestore.posterior._native import place, placed_draws, placed_std
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile
 from uqrestore.scans.nifti import write_nifti
 
 STACKED = {"pc": "component", "quantile": "q"}  # maps with an axis of their own, last in NIfTI
+DRAWS = "draws"
+"""Name of all draws that a file keeps, as a map whose last axis is the draw."""
 
 
 def export_nifti(
@@ -35,8 +37,9 @@ def export_nifti(
     Args:
         path: The posterior file.
         folder: Folder of the files; made if missing.
-        maps: Variables of ``/estimate`` or ``/reference``; None takes mean, standard deviation
-            and the components that the file holds.
+        maps: Variables of ``/estimate`` or ``/reference``, or ``draws`` for a 4-D file of all
+            draws that are kept; None takes mean, standard deviation and the components that the
+            file holds.
         native: Use the grid, axis order and affine of the scan's own file.
         overwrite: Replace files that exist.
 
@@ -55,14 +58,14 @@ def export_nifti(
         if maps is None:
             maps = ("mmse", "std", "pc") if file.component_count else ("mmse", "std")
         for name in maps:
-            variable = file.variable(name)
+            variable = file["posterior/image"] if name == DRAWS else file.variable(name)
             for channel in range(variable.sizes.get("channel", 1)):
                 suffix = f"_channel{channel}" if "channel" in variable.dims else ""
                 target = folder / f"{file.stem}_{name}{suffix}.nii.gz"
                 if target.exists() and not overwrite:
                     raise PosteriorError(f"{target}: exists already; pass --overwrite.")
                 grid = placement.native if native else placement.model
-                values = _volume(file, name, channel, native)
+                values = map_volume(file, name, channel, native=native)
                 description = f"uqrestore {name}{suffix}, not for diagnosis"
                 code = placement.space_code
                 written.append(
@@ -112,8 +115,10 @@ def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False
     return folder
 
 
-def _volume(file: PosteriorFile, name: str, channel: int, native: bool) -> np.ndarray:
-    """Return a map indexed (x, y, z[, stack]) on the grid asked for."""
+def map_volume(file: PosteriorFile, name: str, channel: int, *, native: bool) -> np.ndarray:
+    """Return a map indexed (x, y, z[, stack]) on the grid asked for; see :func:`export_nifti`."""
+    if name == DRAWS:
+        return np.stack(list(placed_draws(file, channel, native)), axis=-1)
     if name == "std":
         return placed_std(file, channel, native)
     array = file.variable(name).isel(channel=channel, missing_dims="ignore")

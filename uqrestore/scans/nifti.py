@@ -14,6 +14,9 @@ from uqrestore.scans.grid import Affine, Grid
 from uqrestore.scans.nifti_header import check_scaling, check_size, placed
 from uqrestore.scans.scan import Scan, Source, join_notes, scan_from_array
 
+PLACE_TOL = 1e-2
+"""Largest difference of the affines of a scan and its mask, in mm."""
+
 
 def read_nifti(path: Path, *, mask: Path | None = None, volume: int | None = None) -> Scan:
     """Read one NIfTI file.
@@ -37,7 +40,7 @@ def read_nifti(path: Path, *, mask: Path | None = None, volume: int | None = Non
     inside = None
     if mask is not None:
         inside, place = read_voxels(mask)
-        if not np.allclose(place, affine, atol=1e-2):
+        if not np.allclose(place, affine, atol=PLACE_TOL):
             raise ScanError(
                 f"{mask.name}: its affine is not that of {path.name}, so it covers another place; "
                 "give a mask on the scan's own grid."
@@ -102,6 +105,16 @@ def read_voxels(path: Path) -> tuple[np.ndarray, Affine]:
     """
     image = _load(path)
     return _one_volume(image, path, None)[0], placed(image, path.name)[0]
+
+
+def on_one_grid(path: Path, other: Path) -> bool:
+    """Return whether two files have voxels at the same places; True where one cannot be read."""
+    try:
+        one, two = _load(path), _load(other)
+    except ScanError:
+        return True  # its reader names what is wrong
+    same = np.allclose(one.affine, two.affine, atol=PLACE_TOL)
+    return one.shape[:3] == two.shape[:3] and bool(same)
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401  (nibabel is typed loosely)

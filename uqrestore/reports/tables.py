@@ -1,0 +1,65 @@
+"""Tables of a report as text files: numbers, and the posterior of every region."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from uqrestore._files import write_text
+from uqrestore._text import printable
+
+MISSING = "n/a"
+"""Missing values, as in BIDS."""
+
+
+def write_tables(data: Mapping[str, Any], numbers: Path, regions: Path) -> tuple[Path, Path]:
+    """Write the tables of a report, separated by commas (``.csv``) or tabs.
+
+    Args:
+        data: Content of the JSON file of the report, ``Written.data``.
+        numbers: File of the numbers, one a row.
+        regions: File of the regions, one a row, in the intensity of the scan and mm.
+
+    Returns:
+        The two files.
+    """
+    _write(numbers, ("name", "value"), data["numbers"].items())
+    rows = [_region(region) for region in data["regions"]]
+    columns = tuple(rows[0]) if rows else tuple(_region({}))
+    _write(regions, columns, (row.values() for row in rows))
+    return numbers, regions
+
+
+def _region(region: Mapping[str, Any]) -> dict[str, Any]:
+    x, y, z = region.get("position_mm", (None, None, None))
+    low, high = region.get("interval", (None, None))
+    return {
+        "name": region.get("name"),
+        "mean": region.get("mean"),
+        "low": low,
+        "high": high,
+        "level": region.get("interval_level"),
+        "truth": region.get("truth"),
+        "above_threshold": region.get("above_threshold"),
+        "voxels": region.get("voxels"),
+        "millilitres": region.get("millilitres"),
+        "x_mm": x,
+        "y_mm": y,
+        "z_mm": z,
+    }
+
+
+def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, delimiter="," if path.suffix == ".csv" else "\t", lineterminator="\n")
+    table.writerow(columns)
+    for row in rows:
+        table.writerow(MISSING if value is None else _plain(value) for value in row)
+    write_text(path, text.getvalue())
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return printable(value)
+    return f"{value:.7g}" if isinstance(value, float) else value
