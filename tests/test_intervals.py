@@ -4,8 +4,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.intervals import central_interval, exact_level, quantiles
+from uqrestore.noise import SampleNoise
+from uqrestore.operators import MaskedFourier, stack_operators
+from uqrestore.operators.masks import cartesian
+from uqrestore.problem import simulate
 
 
 @pytest.mark.parametrize("draws", [2, 3, 8, 16, 19, 24, 32, 39, 64, 99])
@@ -55,3 +62,34 @@ def test_another_number_of_draws_is_refused() -> None:
         central_interval(16).of(np.zeros(15))
     with pytest.raises(ValueError, match="at least one draw"):
         central_interval(0)
+
+
+def test_means_of_regions_are_covered_unless_the_truth_chooses_the_region() -> None:
+    """Draws of an ideal sampler are too dark where the truth is bright: regression to the mean."""
+    shape, scenes, count = (1, 12, 10), 300, 19
+    prior = gaussian_field(shape)
+    truth = prior.draw(SampleNoise(0, range(scenes)))
+    mask = cartesian(shape[1:], acceleration=2, center_lines=2, seed=0)
+    operators = stack_operators([MaskedFourier(mask, channels=1)] * scenes)
+    noise = SampleNoise(1, [0], slices=range(scenes))
+    problem = simulate(operators, truth, noise_std=0.02, noise=noise)
+    draws = prior.posterior(problem).draw(SampleNoise(2, range(count), slices=range(scenes)))
+
+    def means(images: Tensor, region: Tensor) -> np.ndarray:
+        return ((images * region).sum((-3, -2, -1)) / region.sum((-3, -2, -1))).numpy()
+
+    def coverage(region: Tensor) -> float:
+        low, high = central_interval(count).of(means(draws, region))
+        inside = means(truth, region)
+        return float(((low <= inside) & (inside <= high)).mean())
+
+    fixed = torch.zeros(scenes, *shape, dtype=torch.float64)
+    fixed[..., 3:9, 2:8] = 1
+    chosen, bright = (
+        (image > image.flatten(1).median(1).values[:, None, None, None]).double()
+        for image in (draws.mean(0), truth)
+    )
+    assert coverage(fixed) == pytest.approx(0.9, abs=0.05)
+    assert coverage(chosen) == pytest.approx(0.9, abs=0.05)
+    assert coverage(bright) < 0.3
+    assert means(draws.mean(0), bright).mean() < means(truth, bright).mean()
