@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from uqrestore.networks._neighborhood import dense_bias, dense_mask, tile_bias
+from uqrestore.networks._rope import _rope_table
 from uqrestore.networks.attention import (
     AttentionSpec,
     SelfAttention,
-    _rope_table,
     _seam_bias,
     attend,
     rotate,

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from uqrestore.networks.attention import AttentionSpec
 from uqrestore.networks.hdit import Level, TransformerLayer
-from uqrestore.networks.invfussion import JointAttention, JointLayer
+from uqrestore.networks.joint_attention import JointAttention, JointLayer
 from uqrestore.networks.layers import FeedForward
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators import Inpainting

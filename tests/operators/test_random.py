@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Generator
 
-from uqrestore.operators import LinearOperator, Mixed, Padded
+from uqrestore.operators import CoilFourier, LinearOperator, Mixed, Padded
 from uqrestore.operators.random.base import OperatorDistribution
 from uqrestore.operators.random.mixture import (
     DISTRIBUTIONS,
     BoxOutpainting,
     CartesianKSpace,
+    CoilKSpace,
     MissingBox,
     Mixture,
     Nothing,
@@ -27,6 +28,7 @@ SHAPE = (1, 16, 24)
 CASES: dict[str, Callable[[], OperatorDistribution]] = {
     "box_outpainting": lambda: BoxOutpainting(SHAPE),
     "cartesian_kspace": lambda: CartesianKSpace(SHAPE),
+    "coil_kspace": lambda: CoilKSpace((2, 16, 24), coils=(1, 3), accelerations=(2, 4)),
     "missing_box": lambda: MissingBox(SHAPE),
     "mixture": lambda: Mixture(
         SHAPE,
@@ -59,7 +61,7 @@ def test_the_first_problems_do_not_depend_on_how_many_follow(name: str) -> None:
     distribution = CASES[name]()
     many, few = distribution.draw(seed(0), 6), distribution.draw(seed(0), 3)
     assert many.problem_shape == (6,)
-    x = torch.rand(3, *SHAPE, generator=seed(1))
+    x = torch.rand(3, *distribution.shape, generator=seed(1))
     one, other = many[:3](x), few(x)
     shared = tuple(slice(0, min(pair)) for pair in zip(one.shape, other.shape, strict=True))
     assert one.count_nonzero() == other.count_nonzero() == other[shared].count_nonzero()
@@ -70,8 +72,9 @@ def test_the_first_problems_do_not_depend_on_how_many_follow(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"nothing"}))
 def test_problems_differ(name: str) -> None:
-    x = torch.rand(1, *SHAPE, generator=seed(1)).expand(8, *SHAPE)
-    y = CASES[name]().draw(seed(0), 8)(x)
+    distribution = CASES[name]()
+    x = torch.rand(1, *distribution.shape, generator=seed(1)).expand(8, *distribution.shape)
+    y = distribution.draw(seed(0), 8)(x)
     assert any((y[i] != y[0]).any() for i in range(1, 8))
 
 
@@ -145,3 +148,22 @@ def test_a_mixture_of_other_shapes_or_weights_is_refused() -> None:
         Mixture(SHAPE, (Nothing((1, 4, 4)),))
     with pytest.raises(ValueError, match="one weight of at least 0 for each of 1 distributions"):
         Mixture(SHAPE, (Nothing(SHAPE),), (1.0, 2.0))
+
+
+def test_coils_have_unit_norm_and_masks_their_acceleration_and_centre() -> None:
+    family = CoilKSpace((2, 24, 40), coils=(1, 5), accelerations=(2, 5), centre=(0.3, 0.5))
+    batch, seen = family.draw(seed(0), 40), set()
+    assert isinstance(batch, Mixed)
+    for part in batch.parts:
+        assert isinstance(part, CoilFourier)
+        rows, columns = (part.mask == part.mask[..., :1]), (part.mask == part.mask[..., :1, :])
+        seen.add((len(part.maps[0]), bool(rows.all()), bool(columns.all())))
+        torch.testing.assert_close(
+            part.maps.abs().square().sum(-3), torch.ones(len(part.mask), 24, 40)
+        )
+        share = part.mask.float().mean((-2, -1))
+        assert ((share > 1 / 5.5) & (share < 1 / 1.9)).all()
+        assert part.mask[:, 12, 20].all(), "zero frequency is in the fully sampled centre"
+    assert seen == {
+        (c, r, k) for c in (1, 5) for r, k in ((True, False), (False, True), (False, False))
+    }

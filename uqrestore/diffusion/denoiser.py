@@ -1,6 +1,8 @@
 """Denoisers: their protocol, plain functions, and preconditioned networks."""
 
+import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -231,12 +233,30 @@ class NetworkDenoiser(nn.Module):
         scaled = c_in[:, None, None, None] * x
         more = {} if augment is None else {"augment": augment.reshape(len(x), -1)}
         reduced = self.bf16 and x.dtype == torch.float32 and not torch.is_grad_enabled()
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
+        # Training may have switched autocast on: it is not switched off where it is not needed.
+        reduce = torch.autocast(x.device.type, torch.bfloat16) if reduced else nullcontext()
+        with reduce:
             out = self.network(scaled, c_noise, label, *given, **more)
         raw, further = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
         clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw
         components = further.reshape(*batch, self.components, *self.in_shape)
         return clean.reshape(x_t.shape), components
+
+    def resized(self, rows: int, columns: int) -> "NetworkDenoiser":
+        """Return a denoiser of another size with the same weights.
+
+        Raises:
+            ValueError: If the network makes images of one size alone.
+        """
+        if not self.network.any_size:
+            raise ValueError(
+                f"the network makes images of {self.in_shape[1:]} pixels alone, not of "
+                f"{(rows, columns)}; choose one with any_size, or resample the image."
+            )
+        other = copy.copy(self)
+        other._modules = {**self._modules, "network": copy.copy(self.network)}
+        other.network.image_shape = (self.in_shape[0], rows, columns)
+        return other
 
     def prepare(self, problem: Problem, batch: Shape) -> "PreparedProblem":
         """Return a problem with its conditioning inputs laid out, for the many calls of a sampler.
@@ -276,4 +296,5 @@ class NetworkDenoiser(nn.Module):
                 f"{problem.operator.name} measures images of shape {problem.in_shape}."
             )
         network = self.network
-        return Measurement.of(problem, batch, network.linear_estimate, network.linear_components)
+        linear = network.linear_estimate, network.linear_components
+        return Measurement.of(problem, batch, *linear, invert=network.inverts)

@@ -20,8 +20,8 @@ Maps = Float[Tensor, "batch channel row column"]
 class JointSpatialAttention(nn.Module):
     """MONAI's spatial attention block whose softmax also ranges over what the operator returns.
 
-    The convolutional form of :class:`uqrestore.networks.invfussion.JointAttention`: the channels
-    of a location are un-patched into a stack of images at full resolution, which a
+    The convolutional form of :class:`uqrestore.networks.joint_attention.JointAttention`: the
+    channels of a location are un-patched into a stack of images at full resolution, which a
     :class:`FeatureDegradation` sends through the operator; what returns gives further keys and
     values. Norm, queries, own keys and values and the output map are those of the block that is
     replaced, under the same names, so weights of a plain U-Net still fit.

@@ -69,8 +69,8 @@ def as_bias(mask: Bool[Tensor, "..."], dtype: torch.dtype) -> Float[Tensor, "...
 
 def _near(n: int, keys: Tensor, size: int) -> Bool[Tensor, "query key"]:
     """Which of ``keys`` (the same for all queries, or a row for each) lie in its window."""
-    start = (torch.arange(n, device=keys.device) - size // 2).clamp(0, n - size)[:, None]
-    return (keys >= start) & (keys < start + size)
+    start = (torch.arange(n, device=keys.device) - size // 2).clamp(0, max(n - size, 0))[:, None]
+    return (keys >= start) & (keys < (start + size).clamp(max=n))
 
 
 def query_tiles(q: Tensor, grid: Grid, tile: int) -> Float[Tensor, "batch tile head token e"]:

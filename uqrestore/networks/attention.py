@@ -21,6 +21,7 @@ from uqrestore.networks._neighborhood import (
     tile_bias,
     tile_side,
 )
+from uqrestore.networks._rope import rope, rotate
 from uqrestore.networks.layers import AdaRMSNorm, Tokens, precise_norm, zero_init
 
 Kind = Literal["global", "neighborhood", "shifted-window"]
@@ -39,10 +40,14 @@ class AttentionSpec:
             inwards at the border. ``shifted-window``: those in the same ``size x size`` window;
             every other layer shifts the windows by half.
         size: Side of the neighborhood (odd) or window, in tokens; ignored by ``global``.
+        box: Tokens between the positions -1 and 1, so that a distance means the same on every
+            grid; neighborhoods are then cut where a grid is smaller. 0: the longer side of the
+            grid, which positions fill whatever its size.
     """
 
     kind: Kind = "global"
     size: int = 7
+    box: int = 0
 
     @classmethod
     def parse(cls, text: str) -> "AttentionSpec":
@@ -115,7 +120,10 @@ class SelfAttention(nn.Module):
         """Scale to cosine similarity and rotate by position, shape ``(b, token, n, head, e)``."""
         scale = (0.5 * self.log_scale).exp()[:, None]
         scale = scale * torch.rsqrt(precise_norm(qk).square() + 1e-6)
-        return rotate(qk * scale.to(qk.dtype), *_rope(grid, self.heads, self.head_width, qk))
+        return rotate(qk * scale.to(qk.dtype), *self._rope(grid, qk))
+
+    def _rope(self, grid: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        return rope(grid, self.heads, self.head_width, like, self.spec.box)
 
     def place_joint(
         self, of_own: Tensor, of_seen: Tensor, grid: tuple[int, int]
@@ -126,7 +134,7 @@ class SelfAttention(nn.Module):
             Queries, and keys and values of both streams.
         """
         root = (0.5 * self.log_scale).exp()[:, None, None]
-        table = _rope(grid, self.heads, self.head_width, of_own)
+        table = self._rope(grid, of_own)
         cos, sin = (t[:, 0].transpose(0, 1) for t in table)
         return JointHeads.apply(of_own, of_seen, root, cos, sin)  # type: ignore[return-value]
 
@@ -146,6 +154,11 @@ def attend(
     share one softmax.
     """
     if spec.kind == "neighborhood" and spec.size < max(grid):
+        if min(grid) < spec.size and not spec.box:
+            raise ValueError(
+                f"a {spec.size} x {spec.size} neighborhood needs at least that many tokens a side "
+                f"but the grid is {grid[0]} x {grid[1]}."
+            )
         return _attend_neighborhood(q, k, v, grid, spec.size, exchange)
     if spec.kind == "shifted-window" and spec.size < max(grid):
         return _attend_windows(q, k, v, grid, spec.size, shift, exchange)
@@ -177,11 +190,6 @@ def softmax_attention(
 def _attend_neighborhood(
     q: Heads, k: Keys, v: Keys, grid: tuple[int, int], size: int, exchange: Exchange | None
 ) -> Heads:
-    if min(grid) < size:
-        raise ValueError(
-            f"a {size} x {size} neighborhood needs at least that many tokens a side but the "
-            f"grid is {grid[0]} x {grid[1]}."
-        )
     streams, tile = k.shape[2] // q.shape[2], tile_side(grid)
     if tile is None:
         bias = dense_bias(grid, size, streams, q.device, q.dtype)
@@ -256,41 +264,6 @@ def _seam_bias(
     part = part.reshape(grid[0] // size, size, grid[1] // size, size).transpose(1, 2)
     part = part.reshape(-1, size * size)
     return as_bias((part[:, :, None] == part.repeat(1, streams)[:, None, :])[:, None], dtype)
-
-
-def rotate(t: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate channel pairs ``(i, i + e/4)``; the second half of each head stays as it is."""
-    quarter = t.shape[-1] // 4
-    a, b, rest = t[..., :quarter], t[..., quarter : 2 * quarter], t[..., 2 * quarter :]
-    return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], dim=-1)
-
-
-def _rope(
-    grid: tuple[int, int], heads: int, head_width: int, like: Tensor
-) -> tuple[Tensor, Tensor]:
-    return _rope_table(grid, heads, head_width, like.device, like.dtype)
-
-
-@lru_cache(maxsize=32)
-@torch.inference_mode(mode=False)
-def _rope_table(
-    grid: tuple[int, int], heads: int, head_width: int, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Cosine and sine ``(token, 1, head, e/4)`` of position times frequency, rows then columns.
-
-    Positions are cell centres of a box whose longer side is [-1, 1]; frequencies run from pi to
-    10 pi, dealt out to the heads in turn.
-    """
-    count = heads * head_width // 8
-    frequencies = torch.exp(
-        torch.linspace(math.log(math.pi), math.log(10 * math.pi), count + 1)[:-1]
-    )
-    frequencies = frequencies.reshape(head_width // 8, heads).T
-    centres = [(2 * torch.arange(n) + 1 - n) / max(grid) for n in grid]
-    rows, columns = torch.meshgrid(*centres, indexing="ij")
-    angle = torch.cat([place.reshape(-1, 1, 1) * frequencies for place in (rows, columns)], dim=-1)
-    angle = angle[:, None].to(device)
-    return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
 def _around(width: int, multiple: int) -> str:

@@ -25,6 +25,9 @@ class Backbone(nn.Module, ABC):
         labels: Number of class labels; 0 for none.
         takes_augmentation: Whether the parameters of the augmentation are an input, nine numbers
             that are 0 for an image as it was.
+        inverts: Whether a conditional network is given ``A^+ y``, which may take many iterations,
+            rather than ``A^T y``.
+        any_size: Whether it makes images of any size; ``image_shape`` is then one of them.
     """
 
     image_shape: tuple[int, int, int]
@@ -32,6 +35,8 @@ class Backbone(nn.Module, ABC):
     components: int = 0
     labels: int = 0
     takes_augmentation: bool = False
+    inverts: bool = True
+    any_size: bool = False
 
     @property
     def linear_estimate(self) -> LinearEstimator | None:

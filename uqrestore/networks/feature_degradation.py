@@ -11,8 +11,9 @@ from uqrestore.networks.hdit import Level
 from uqrestore.networks.layers import Tokens
 from uqrestore.networks.measurement import Measurement, Part
 
-FdlInput = Literal["raw", "norm", "projected"]
-"""What the layer is given: see :class:`uqrestore.networks.invfussion.JointAttention`."""
+Stack = Float[Tensor, "stack batch channel row column"]
+FdlInput = Literal["raw", "norm", "projected", "consistent"]
+"""What the layer is given: see :class:`uqrestore.networks.joint_attention.JointAttention`."""
 
 
 class FeatureDegradation(nn.Module):
@@ -85,16 +86,25 @@ class FeatureDegradation(nn.Module):
             back = part.gain * back
         return back.reshape(images.shape)
 
-    def to_stack(self, x: Tokens) -> Float[Tensor, "stack batch channel row column"]:
-        """Un-patch tokens ``(nh nw k c)`` into a stack of images; a pure permutation."""
-        b, h, w, _ = x.shape
-        x = x.reshape(b, h, w, self.pixels, self.pixels, self.stack, self.channels)
-        x = x.permute(5, 0, 6, 1, 3, 2, 4)
-        return x.reshape(self.stack, b, self.channels, h * self.pixels, w * self.pixels)
+    def to_stack(self, x: Tokens) -> Stack:
+        """Un-patch tokens into a stack of images."""
+        return stack_images(x, self.pixels, self.channels)
 
-    def from_stack(self, images: Tensor) -> Tokens:
+    def from_stack(self, images: Stack) -> Tokens:
         """Undo :meth:`to_stack`."""
-        k, b, c, rows, columns = images.shape
-        p, h, w = self.pixels, rows // self.pixels, columns // self.pixels
-        x = images.reshape(k, b, c, h, p, w, p).permute(1, 3, 5, 4, 6, 0, 2)
-        return x.reshape(b, h, w, p * p * k * c)
+        return stack_tokens(images, self.pixels)
+
+
+def stack_images(x: Tokens, pixels: int, channels: int) -> Stack:
+    """Un-patch tokens ``(nh nw k c)`` into a stack of images; a pure permutation."""
+    b, h, w, _ = x.shape
+    x = x.reshape(b, h, w, pixels, pixels, -1, channels).permute(5, 0, 6, 1, 3, 2, 4)
+    return x.reshape(-1, b, channels, h * pixels, w * pixels)
+
+
+def stack_tokens(images: Stack, pixels: int) -> Tokens:
+    """Undo :func:`stack_images`."""
+    k, b, c, rows, columns = images.shape
+    p, h, w = pixels, rows // pixels, columns // pixels
+    x = images.reshape(k, b, c, h, p, w, p).permute(1, 3, 5, 4, 6, 0, 2)
+    return x.reshape(b, h, w, p * p * k * c)

@@ -1,7 +1,7 @@
 """Hourglass diffusion transformer: few wide tokens in the middle, many narrow ones outside."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -46,11 +46,17 @@ def make_levels(
     widths: Sequence[int],
     depths: Sequence[int],
     attention: Sequence[str],
+    *,
+    any_size: bool = False,
 ) -> tuple[Level, ...]:
     """Read the options of a network into levels, finest first.
 
+    With ``any_size``, positions are in units of ``sides``, whatever the size of the images, and
+    all attention is local.
+
     Raises:
-        ValueError: If the numbers of levels differ or the image sides do not divide.
+        ValueError: If the numbers of levels differ, the image sides do not divide, or attention is
+            not local where it must be.
     """
     if not len(widths) == len(depths) == len(attention):
         raise ValueError(
@@ -63,10 +69,16 @@ def make_levels(
             f"image sides {tuple(sides)} must be multiples of {multiple} "
             f"(patch {patch}, {len(widths)} levels)."
         )
-    return tuple(
-        Level(width, depth, AttentionSpec.parse(text), patch * 2**index)
-        for index, (width, depth, text) in enumerate(zip(widths, depths, attention, strict=True))
-    )
+    specs = [AttentionSpec.parse(text) for text in attention]
+    pixels = [patch * 2**index for index in range(len(specs))]
+    if any_size:
+        if any(spec.kind != "neighborhood" for spec in specs):
+            raise ValueError(
+                f"any_size wants local attention at every level, such as neighborhood:7, got "
+                f"{list(attention)}."
+            )
+        specs = [replace(spec, box=max(sides) // p) for spec, p in zip(specs, pixels, strict=True)]
+    return tuple(map(Level, widths, depths, specs, pixels))
 
 
 MakeLayer = Callable[[Level, int], nn.Module]

@@ -12,106 +12,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from uqrestore.networks.attention import SelfAttention
 from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import Conditioning
-from uqrestore.networks.feature_degradation import FdlInput, FeatureDegradation
+from uqrestore.networks.data_consistency import ConsistentLayer
+from uqrestore.networks.feature_degradation import FdlInput
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
-from uqrestore.networks.layers import AdaRMSNorm, FeedForward, Tokens, zero_init
+from uqrestore.networks.joint_attention import BlindLayer, JointAttention, JointLayer
+from uqrestore.networks.layers import FeedForward, zero_init
 from uqrestore.networks.linear.build import EstimateOptions, LinearEstimator
 from uqrestore.networks.linear.components import linear_components
+from uqrestore.networks.linear.stationary import StationaryEstimator
 from uqrestore.networks.measurement import Measurement
 from uqrestore.problem import Problem
-
-
-class JointAttention(nn.Module):
-    """Attention over the tokens and, under the same softmax, over what the operator returns.
-
-    Args:
-        level: Width, attention and pixels of the tokens.
-        index: Index of the layer in its level (odd ones shift windows).
-        channels: Channels of the image.
-        cond_width: Channels of the condition.
-        fdl_input: Feed the layer the ``raw`` residual stream (as published), the ``norm``-ed one,
-            or what a learned map chooses of the normed one (``projected``). The last also adds
-            what comes back straight to the stream, its amplitude kept: one such layer can then
-            take one step of an iterative solver, which attention alone must imitate.
-    """
-
-    def __init__(
-        self,
-        level: Level,
-        index: int,
-        channels: int,
-        *,
-        cond_width: int,
-        head_width: int,
-        dropout: float,
-        fdl_input: FdlInput,
-    ) -> None:
-        super().__init__()
-        self.own = SelfAttention(
-            level.width,
-            cond_width,
-            head_width=head_width,
-            spec=level.attention,
-            shift=index % 2 == 1,
-            dropout=dropout,
-        )
-        projected = fdl_input == "projected"
-        self.degrade = FeatureDegradation(level, channels, project=projected)
-        self.direct = None
-        seen_width = level.width
-        if projected:
-            seen_width = self.degrade.stack * self.degrade.area
-            self.direct = zero_init(nn.Linear(seen_width, level.width, bias=False))
-        self.norm = AdaRMSNorm(seen_width, cond_width)
-        self.key = nn.Linear(level.width + seen_width, level.width, bias=False)
-        self.value = nn.Linear(seen_width, level.width, bias=False)
-        self.fdl_input = fdl_input
-
-    def forward(self, x: Tokens, cond: Tensor, measurement: Measurement | None) -> Tokens:
-        b, h, w, d = x.shape
-        own = self.own
-        normed = own.norm(x, cond)
-        if measurement is None:
-            back = seen = normed.new_zeros(b, h, w, self.value.in_features)
-        else:
-            back = self.degrade(x if self.fdl_input == "raw" else normed, measurement)
-            seen = self.norm(back, cond)
-        # Two products instead of four: one of the tokens, one of what the operator returned.
-        key_own, key_seen = self.key.weight.tensor_split([d], dim=1)
-        of_own = F.linear(normed, torch.cat([own.qkv.weight, key_own]))
-        of_seen = F.linear(seen, torch.cat([key_seen, self.value.weight]))
-        of_own = of_own.reshape(b, h * w, 4, own.heads, own.head_width)
-        of_seen = of_seen.reshape(b, h * w, 2, own.heads, own.head_width)
-        q, k, v = own.place_joint(of_own, of_seen, (h, w))
-        attended = own.attend(q, k, v, (h, w))
-        attended = attended.transpose(1, 2).reshape(b, h, w, d)
-        x = x + own.out(own.dropout(attended))
-        return x if self.direct is None else x + self.direct(back)
-
-
-class JointLayer(nn.Module):
-    """Joint attention, then the feed-forward block of the plain layer."""
-
-    def __init__(self, attention: JointAttention, feed_forward: FeedForward) -> None:
-        super().__init__()
-        self.attention, self.feed_forward = attention, feed_forward
-
-    def forward(self, x: Tokens, cond: Tensor, measurement: Measurement | None) -> Tokens:
-        return self.feed_forward(self.attention(x, cond, measurement), cond)
-
-
-class BlindLayer(nn.Module):
-    """A plain layer at a level where the operator is switched off."""
-
-    def __init__(self, layer: TransformerLayer) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tokens, cond: Tensor, measurement: Measurement | None) -> Tokens:  # noqa: ARG002
-        return self.layer(x, cond)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +46,13 @@ class InvFussion(Backbone):
     Args:
         image_shape: ``(channel, row, column)`` of the images.
         joint: One switch a level, finest first.
-        fdl_input: See :class:`JointAttention`.
+        fdl_input: See :class:`uqrestore.networks.joint_attention.JointAttention`; ``consistent``
+            puts :class:`uqrestore.networks.data_consistency.ConsistentLayer` in its place, for
+            operators whose ``A^+`` has no closed form, such as coils.
+        fdl_steps: Steps of the inverse in a ``consistent`` layer.
+        any_size: Make images of any size: positions are in units of ``image_shape``, attention is
+            local, images are padded to whole tokens, and the linear estimate has a model that is
+            the same everywhere.
         measurement_noise: Whether the noise level of the measurement is an input.
         guess: Conjugate gradient steps of the linear estimate; 0 leaves it out, as published.
         guess_rank: Principal directions of the Gaussian model of the estimate; see
@@ -167,6 +85,8 @@ class InvFussion(Backbone):
         attention: Sequence[str] = ("neighborhood:7", "global"),
         joint: Sequence[bool] = (True, True),
         fdl_input: FdlInput = "raw",
+        fdl_steps: int = 2,
+        any_size: bool = False,
         measurement_noise: bool = True,
         guess: int = 0,
         guess_rank: int = 0,
@@ -184,14 +104,19 @@ class InvFussion(Backbone):
         channels, *sides = image_shape
         self.image_shape, self.labels = image_shape, labels
         self.takes_augmentation = augment_labels
-        levels = make_levels(sides, patch, widths, depths, attention)
+        self.any_size, self.inverts = any_size, fdl_input != "consistent"
+        levels = make_levels(sides, patch, widths, depths, attention, any_size=any_size)
+        self._multiple = levels[-1].pixels
         if len(joint) != len(levels):
             raise ValueError(f"joint has {len(joint)} switches for {len(levels)} levels.")
         switch = dict(zip(levels, joint, strict=True))
 
         def make_layer(level: Level, index: int) -> nn.Module:
-            if not switch[level]:
-                return BlindLayer(TransformerLayer(level, index, cond_width, head_width, dropout))
+            if not switch[level] or fdl_input == "consistent":
+                plain = TransformerLayer(level, index, cond_width, head_width, dropout)
+                if not switch[level]:
+                    return BlindLayer(plain)
+                return ConsistentLayer(level, plain, channels, cond_width, fdl_steps)
             attention = JointAttention(
                 level,
                 index,
@@ -210,7 +135,7 @@ class InvFussion(Backbone):
             augment=augment_labels,
         )
         options = EstimateOptions(
-            guess, guess_rank, guess_classes, pass_guess, components, component_rounds
+            guess, guess_rank, guess_classes, pass_guess, components, component_rounds, any_size
         )
         self.linear_guess = options.make(image_shape)
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
@@ -231,6 +156,7 @@ class InvFussion(Backbone):
     def linear_components(self) -> Callable[[Problem], Tensor] | None:
         if self.linear_guess is None or not self.component_rounds:
             return None
+        assert not isinstance(self.linear_guess, StationaryEstimator)  # which has no components
         return partial(
             linear_components,
             self.linear_guess,
@@ -282,8 +208,12 @@ class InvFussion(Backbone):
     def _walk(self, inputs: list[Tensor], cond: Tensor, measurement: Measurement | None) -> Tensor:
         """Run the trunk on images sorted by their kind of operator, and sort them back."""
         x = torch.cat(inputs, dim=1)
+        rows, columns = x.shape[-2:]
+        if self.any_size:  # whole tokens
+            x = F.pad(x, (0, -columns % self._multiple, 0, -rows % self._multiple))
         if measurement is None or measurement.order is None:
-            return self.trunk(x, cond, measurement)
-        return self.trunk(x[measurement.order], cond[measurement.order], measurement)[
-            measurement.places
+            return self.trunk(x, cond, measurement)[..., :rows, :columns]
+        order = measurement.order
+        return self.trunk(x[order], cond[order], measurement)[measurement.places][
+            ..., :rows, :columns
         ]

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from uqrestore.operators._cg import expand_to
 from uqrestore.operators.base import LinearOperator, Shape
+from uqrestore.operators.coil_fourier import CoilFourier
 from uqrestore.operators.identity import Zero
 from uqrestore.operators.mixed import Mixed
 from uqrestore.problem import Problem
@@ -62,22 +65,55 @@ class Part:
 
     @functools.cached_property
     def power(self) -> Tensor:
-        """Largest eigenvalue of ``A^T A`` of each problem, by power iteration."""
-        operator = self.operator
-        shape = (*operator.problem_shape, *operator.in_shape)
-        probe = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        x, dims = probe.to(self.y), tuple(range(-len(operator.in_shape), 0))
-        size = x.square().sum(dims, keepdim=True).sqrt()
-        with torch.no_grad():
-            for _ in range(POWER_STEPS):
-                x = operator.adjoint(operator.forward(x / size))
-                size = x.square().sum(dims, keepdim=True).sqrt()
-        return size
+        """Largest eigenvalue of ``A^T A`` of each problem, shaped to divide images."""
+        return largest_eigenvalue(self.operator, self.y)
+
+    @functools.cached_property
+    def bound(self) -> Tensor:
+        """Upper bound of the eigenvalues of ``A^T A``, shaped to divide images."""
+        return expand_to(spectral_bound(self.operator), len(self.operator.in_shape))
+
+    def scaled_normal(self, x: Float[Tensor, "image channel row column"]) -> Tensor:
+        """Apply ``A^T A`` over :attr:`bound` to a flat batch of images."""
+        seen = self.operator.normal(x.reshape(*self.batch, *x.shape[1:])) / self.bound
+        return seen.reshape(x.shape)
 
     @property
     def blank(self) -> bool:
         """Whether nothing was measured."""
         return isinstance(self.operator, Zero)
+
+
+@torch.no_grad()
+def largest_eigenvalue(operator: LinearOperator, like: Tensor) -> Tensor:
+    """Return the largest eigenvalue of ``A^T A`` of each problem, by power iteration."""
+    shape = (*operator.problem_shape, *operator.in_shape)
+    probe = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x, dims = probe.to(like), tuple(range(-len(operator.in_shape), 0))
+    size = x.square().sum(dims, keepdim=True).sqrt()
+    for _ in range(POWER_STEPS):
+        x = operator.adjoint(operator.forward(x / size))
+        size = x.square().sum(dims, keepdim=True).sqrt()
+    return size
+
+
+@torch.no_grad()
+def spectral_bound(operator: LinearOperator) -> Float[Tensor, " *problem"]:
+    """Return an upper bound of the eigenvalues of ``A^T A`` of each problem.
+
+    It is exact where all singular values are equal, and the largest power of the coils where there
+    are coils; elsewhere it is estimated, and a tenth is added.
+    """
+    if isinstance(operator, Mixed):
+        bounds = torch.cat([spectral_bound(part) for part in operator.parts])
+        return bounds[torch.tensor([i for p in operator.positions for i in p]).argsort()]
+    like = torch.zeros((), dtype=operator.dtype, device=operator.device)
+    if isinstance(operator, CoilFourier):
+        return operator.largest_power
+    if isinstance(operator, Zero) or operator.singular_value is not None:
+        value = operator.singular_value or 1.0
+        return like.new_full(operator.problem_shape, value**2)
+    return 1.1 * largest_eigenvalue(operator, like).flatten(-3)[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +139,27 @@ class Measurement:
     estimate: Tensor | None = None
     components: Tensor | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the images."""
+        return self.pinv_y.shape[-2], self.pinv_y.shape[-1]
+
+    @functools.cached_property
+    def misfits(self) -> tuple[Tensor, ...]:
+        """Gradient ``A^T (y - A m)`` of each part at the linear estimate, over the bound of it."""
+        estimate = self.estimate
+        if estimate is None:
+            estimate = torch.zeros_like(self.pinv_y)
+        if self.order is not None:
+            estimate = estimate[self.order]
+        found = []
+        for part, own in zip(
+            self.parts, estimate.split([p.images for p in self.parts]), strict=True
+        ):
+            pulled = (part.operator.adjoint(part.y) / part.bound).reshape(own.shape)
+            found.append(pulled - part.scaled_normal(own))
+        return tuple(found)
+
     @functools.cached_property
     def places(self) -> Tensor | None:
         """Where each image of the batch stands in the sorted one."""
@@ -115,6 +172,8 @@ class Measurement:
         batch: Shape,
         estimate: Callable[[Problem], Tensor] | None = None,
         components: Callable[[Problem], Tensor] | None = None,
+        *,
+        invert: bool = True,
     ) -> "Measurement":
         """Lay out a problem for images of shape ``(*batch, *in_shape)``.
 
@@ -123,6 +182,8 @@ class Measurement:
             batch: The batch of images; it ends in the batch of the problem.
             estimate: Linear estimator of the network.
             components: Linear components of the network.
+            invert: Whether the network is given ``A^+ y``; else it is given ``A^T y`` over the
+                bound of the eigenvalues of ``A^T A``, and the level of the noise in those units.
 
         Raises:
             ValueError: If the batch does not end in the batch of problems.
@@ -134,8 +195,13 @@ class Measurement:
                 "the problems must be the last batch dimensions."
             )
         operator, y = problem.operator, problem.y
-        pinv_y = operator.pinv(y)
         noise_std = torch.as_tensor(problem.noise_std, dtype=y.dtype, device=y.device)
+        if invert:
+            pinv_y = operator.pinv(y)
+        else:
+            bound = spectral_bound(operator)
+            pinv_y = operator.adjoint(y) / expand_to(bound, len(operator.in_shape))
+            noise_std = noise_std / bound.sqrt()
         parts, order = _split(operator, y.expand(*batch, *operator.out_shape), batch)
 
         def lay(images: Tensor) -> Tensor:

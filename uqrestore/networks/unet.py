@@ -40,7 +40,7 @@ class UNet(Backbone):
         conditional: Whether the network takes a measurement.
         joint: Which levels send their activations through the operator, one switch a level; they
             must be levels with attention. Any of them makes the network conditional.
-        fdl_input: See :class:`uqrestore.networks.invfussion.JointAttention`. Unless
+        fdl_input: See :class:`uqrestore.networks.joint_attention.JointAttention`. Unless
             ``projected``, the width of a joint level is a multiple of
             ``channels * 4 ** level``.
         measurement_noise: Whether the noise level of the measurement is one more input channel of

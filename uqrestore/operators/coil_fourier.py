@@ -1,5 +1,6 @@
 """Multi-coil compressed sensing (SENSE): coil maps, a Fourier transform, a mask."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -117,7 +118,7 @@ class CoilFourier(IterativeOperator):
         """Return whether every system has more independent measurements than unknowns."""
         coils = self.maps.flatten(-2)
         independent = torch.linalg.matrix_rank(coils @ coils.mH, hermitian=True, rtol=1e-3)
-        (axis, *others), _ = self._encoded_axes()
+        (axis, *others), _ = self._encoded_axes
         if others:
             samples, unknowns = self.mask.sum((-2, -1)), (power > 0).sum((-2, -1))
         else:
@@ -135,6 +136,11 @@ class CoilFourier(IterativeOperator):
     @property
     def problem_shape(self) -> Shape:
         return tuple(self.mask.shape[:-2])
+
+    @functools.cached_property
+    def largest_power(self) -> Float[Tensor, " *problem"]:
+        """Largest power of the coils at a pixel, an upper bound of the eigenvalues of ``A^H A``."""
+        return torch.view_as_real(self.maps).square().sum((-4, -1)).amax((-2, -1))
 
     @property
     def row_mask(self) -> Tensor:
@@ -154,12 +160,13 @@ class CoilFourier(IterativeOperator):
 
     @full_precision
     def normal(self, x: Image) -> Image:
-        return self._pack(self._normal(self._unpack(x), *self._encoding()))
+        return self._pack(self._normal(self._unpack(x), *self._encoding))
 
+    @functools.cached_property
     def _encoding(self) -> tuple[tuple[int, ...], Tensor]:
-        """Return the encoded axes, and the mask as it multiplies the uncentred transform."""
+        """Encoded axes, and the mask as it multiplies the uncentred transform."""
         mask = self.mask if self._sign is not None else torch.fft.ifftshift(self.mask, dim=(-2, -1))
-        return self._encoded_axes()[0], mask.unsqueeze(-3).to(self._maps.dtype)
+        return self._encoded_axes[0], mask.unsqueeze(-3).to(self._maps.dtype)
 
     def _normal(self, z: Tensor, axes: tuple[int, ...], weight: Tensor) -> Tensor:
         """Apply ``A^H A`` to a complex image by transforms along the encoded axes alone."""
@@ -170,8 +177,8 @@ class CoilFourier(IterativeOperator):
         self, y: Tensor, variance: Tensor, tol: float, max_iter: int
     ) -> tuple[Tensor, int]:
         # In complex numbers, with the sign patterns of the centred transform cancelled.
-        dims = self._encoded_axes()[1]
-        axes, weight = self._encoding()
+        dims = self._encoded_axes[1]
+        axes, weight = self._encoding
         z = self._unpack(self.adjoint(y))
         shift = expand_to(variance, 2).to(z.dtype) if variance.any() else None
 
@@ -196,8 +203,9 @@ class CoilFourier(IterativeOperator):
         )
         return self._pack(z.mT if transposed else z), iterations
 
+    @functools.cached_property
     def _encoded_axes(self) -> tuple[tuple[int, ...], int]:
-        """Return the axes along which the mask varies, and the dimensions of one system."""
+        """Axes along which the mask varies, and the dimensions of one system."""
         if bool((self.mask == self.mask[..., :1, :]).all()):
             return (-1,), 1
         if bool((self.mask == self.mask[..., :, :1]).all()):

@@ -29,7 +29,10 @@ def image_psnr(estimate: Images, truth: Images) -> Float[Tensor, " image"]:
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """Fixed measurements of fixed images, one problem a family, all without noise.
+    """Fixed measurements of fixed images, one problem a family.
+
+    They are free of noise, except where ``A^+`` has no closed form: those are measured with the
+    mean noise level of the training.
 
     Args:
         images: The truth, network units.
@@ -51,7 +54,8 @@ class Probes:
         for number, (name, family) in enumerate(config.families.items()):
             generator = step_generator(seed, 4, number)
             operator = build_distribution(name, family, shape).draw(generator, count)
-            problems[name] = simulate(operator, images)
+            std = 0.0 if operator.exact_pinv else sum(config.noise_std) / 2
+            problems[name] = simulate(operator, images, noise_std=std, seed=seed)
         noise = torch.randn(images.shape, generator=step_generator(seed, 5))
         return cls(images, problems, noise)
 
@@ -59,16 +63,23 @@ class Probes:
     def psnr(self, denoiser: NetworkDenoiser, sigma: float) -> dict[str, float]:
         """Mean PSNR (dB, peak 2) of the posterior mean in one call, from noise of ``sigma``.
 
-        As in :func:`uqrestore.diffusion.posterior_mean.posterior_moments`, projected onto the
-        measurement.
+        As in :func:`uqrestore.diffusion.posterior_mean.posterior_moments`, projected onto a
+        measurement without noise. Where a noisy one was measured, the PSNR of the linear estimate
+        stands beside it.
         """
         device = next(denoiser.parameters()).device
         truth, noise = self.images.to(device), self.noise.to(device)
         level, found = torch.tensor(sigma, device=device), {}
         for name, problem in self.problems.items():
             problem = problem.to(device)
-            mean = problem.project(denoiser(sigma * noise, level, problem))
+            mean = denoiser(sigma * noise, level, problem)
+            if not problem.is_noisy:
+                mean = problem.project(mean)
             found[f"mmse_psnr_{name}"] = float(image_psnr(mean, truth).mean())
+            estimate = denoiser.network.linear_estimate
+            if problem.is_noisy and estimate is not None:
+                linear = image_psnr(estimate(problem), truth)
+                found[f"linear_psnr_{name}"] = float(linear.mean())
         return found
 
 
@@ -78,7 +89,7 @@ SHOWN = 3
 
 @torch.no_grad()
 def save_picture(path: Path, denoiser: NetworkDenoiser, probes: Probes, sigma: float) -> None:
-    """Write a PNG: for each family, truth, pseudo-inverse and one-call mean of a few images.
+    """Write a PNG: for each family, truth, pseudo-inverse or transpose, and one-call mean.
 
     Args:
         path: Where to; replaced if it is there.
@@ -96,7 +107,8 @@ def save_picture(path: Path, denoiser: NetworkDenoiser, probes: Probes, sigma: f
         few = problem.select(slice(SHOWN)).to(device)
         level = torch.tensor(sigma, device=device)
         mean = denoiser(sigma * probes.noise[:SHOWN].to(device), level, few).cpu()
-        back = few.operator.pinv(few.y).cpu()
+        back = few.operator.pinv(few.y) if few.operator.exact_pinv else few.operator.adjoint(few.y)
+        back = back.cpu()
         for i in range(SHOWN):
             images = {"truth": probes.images[i], "pinv": back[i], "mean": mean[i]}
             for panel, (what, image) in zip(panels[3 * i :], images.items(), strict=False):

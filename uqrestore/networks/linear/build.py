@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from uqrestore.networks.linear.classes import ClasswiseEstimator
 from uqrestore.networks.linear.low_rank import LowRankEstimator
 from uqrestore.networks.linear.spectral import SpectralEstimator
+from uqrestore.networks.linear.stationary import StationaryEstimator
 from uqrestore.operators.base import Shape
 
 IN_STATE = "linear_guess."
 """Part of the names of its tensors in a state dict: fitted to images, not trained."""
 
-LinearEstimator = SpectralEstimator | LowRankEstimator | ClasswiseEstimator
+SizedEstimator = SpectralEstimator | LowRankEstimator | ClasswiseEstimator
+LinearEstimator = SizedEstimator | StationaryEstimator
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class EstimateOptions:
         components: Principal components that the network puts out.
         component_rounds: Rounds of :func:`uqrestore.networks.linear.components.linear_components`
             for the components that the network refines; 0 for none.
+        any_size: Whether images come in any size; the model is then the same everywhere.
 
     Raises:
         ValueError: If an option lacks another one that it depends on.
@@ -36,6 +39,7 @@ class EstimateOptions:
     pass_guess: bool = False
     components: int = 0
     component_rounds: int = 0
+    any_size: bool = False
 
     def __post_init__(self) -> None:
         rank, classes = self.guess_rank, self.guess_classes
@@ -55,6 +59,11 @@ class EstimateOptions:
                 "guess is 0 but pass_guess adds it to the output; give guess its number of "
                 "conjugate gradient steps, such as 18."
             )
+        if self.any_size and (rank or self.component_rounds):
+            raise ValueError(
+                f"any_size is on but guess_rank is {rank} and component_rounds "
+                f"{self.component_rounds}, which describe images of one size; leave them 0."
+            )
         if self.component_rounds and not (self.guess and self.components):
             raise ValueError(
                 f"component_rounds is {self.component_rounds} but guess is {self.guess} and "
@@ -64,6 +73,8 @@ class EstimateOptions:
 
     def make(self, image_shape: Shape) -> LinearEstimator | None:
         """Return the estimator, not fitted yet; None for no steps."""
+        if self.any_size:
+            return StationaryEstimator(self.guess) if self.guess else None
         if self.guess_classes:
             return ClasswiseEstimator(image_shape, self.guess, self.guess_rank, self.guess_classes)
         if self.guess_rank:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.networks.linear.build import LinearEstimator
+from uqrestore.networks.linear.build import SizedEstimator
 from uqrestore.networks.linear.gaussian import in_double
 from uqrestore.problem import Problem
 
@@ -14,7 +14,7 @@ SMOOTHING = 2
 
 @in_double
 def linear_components(
-    model: LinearEstimator, problem: Problem, count: int, rounds: int
+    model: SizedEstimator, problem: Problem, count: int, rounds: int
 ) -> Float[Tensor, "*batch component channel row column"]:
     """Find the principal components of a linear-Gaussian posterior, by a block Krylov method.
 

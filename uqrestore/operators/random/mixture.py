@@ -11,6 +11,7 @@ from uqrestore.operators._checks import require
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.mixed import Mixed
 from uqrestore.operators.random.base import OperatorDistribution
+from uqrestore.operators.random.coils import CoilKSpace
 from uqrestore.operators.random.medical import (
     CartesianKSpace,
     RadialKSpace,
@@ -92,6 +93,7 @@ DISTRIBUTIONS: Mapping[str, type[OperatorDistribution]] = {
     for kind in (
         BoxOutpainting,
         CartesianKSpace,
+        CoilKSpace,
         MissingBox,
         Mixture,
         Nothing,
