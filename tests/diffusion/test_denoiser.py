@@ -93,3 +93,25 @@ def test_learned_uncertainty_finds_the_log_of_the_loss() -> None:
     for s in sigma:
         value = float(model(s.sqrt()[None], s[None]).detach())
         assert value == pytest.approx(1 + 0.5 * float(s.log()), abs=0.1)
+
+
+def test_autocast_of_a_training_reaches_the_network() -> None:
+    """A denoiser once switched it off, so that trainings in half precision ran in full."""
+
+    class Recording(Backbone):
+        image_shape = (1, 4, 4)
+
+        def forward(self, x: Tensor, *_: object, **__: object) -> Tensor:
+            self.seen = torch.is_autocast_enabled("cpu")
+            return x
+
+    network = Recording()
+    denoiser, x = NetworkDenoiser(network), torch.zeros(1, 1, 4, 4)
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            denoiser(x, torch.tensor(0.5))
+        assert network.seen is enabled
+    denoiser.bf16 = True
+    with torch.no_grad():
+        denoiser(x, torch.tensor(0.5))
+    assert network.seen is True

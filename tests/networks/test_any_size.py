@@ -70,6 +70,15 @@ def test_slices_are_of_any_size_and_independent_in_a_batch(shape: tuple[int, int
     torch.testing.assert_close(one, both[1:])
 
 
+def test_gradient_reaches_every_parameter_of_a_conditional_network() -> None:
+    denoiser = network(guess=3, pass_guess=True)
+    problem = simulate(drawn((16, 16)), randn(2, 2, 16, 16), noise_std=0.05, seed=0)
+    out = denoiser(randn(2, 2, 16, 16, seed=2), torch.tensor(0.3), problem)
+    out.square().sum().backward()
+    named = denoiser.named_parameters()
+    assert [n for n, p in named if p.grad is None or not p.grad.any()] == []
+
+
 def test_positions_do_not_move_the_weights_of_the_training_size() -> None:
     """A network of any size is the fixed one at the size that it was trained on."""
     options = {"fdl_input": "raw", "joint": (False, False), "patch": 2}

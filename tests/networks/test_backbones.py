@@ -33,7 +33,10 @@ def test_the_output_starts_at_exactly_zero(network: Backbone) -> None:
     assert torch.equal(network(x, c_noise), torch.zeros_like(x))
 
 
-OPERATOR = ("degrade", "value", "attention.norm", "direct", "norm_seen")
+OPERATOR = (
+    *("degrade", "value", "attention.norm", "direct", "norm_seen"),
+    *("choose", "strength", "inject", "pass_guess"),
+)
 """What an operator-conditioned layer needs a measurement to learn."""
 
 
