@@ -128,8 +128,8 @@ class _Symmetric(torch.autograd.Function):
         return apply(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
-        return ctx.map(grad), None
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
+        return ctx.map(grads[0]), None
 
 
 class _Solve(torch.autograd.Function):
@@ -149,9 +149,9 @@ class _Solve(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN001
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN001
         strength, x = ctx.saved_tensors
-        back = _chebyshev(ctx.normal, grad, strength, ctx.steps)
+        back = _chebyshev(ctx.normal, grads[0], strength, ctx.steps)
         return back, -(back * x).sum((-3, -2, -1)), None, None
 
 
