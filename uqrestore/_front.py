@@ -1,5 +1,6 @@
 """The functions of ``import uqrestore`` that work on files: paths in, results out."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,7 @@ from uqrestore.explorer import OpenPosterior, open_file
 from uqrestore.pipeline import RestorePipeline, TrainPipeline, change
 from uqrestore.pipeline import load_pipeline as _load_pipeline
 from uqrestore.pipeline.reading import Kind
+from uqrestore.posterior.data_fit import WARNING
 from uqrestore.restoration.memory import read_size
 from uqrestore.scans import Input, read_input
 
@@ -81,7 +83,8 @@ def restore(
         memory: Memory that the process may take, in bytes or as text such as ``"2GiB"``.
         overwrite: Replace ``out`` once the new file is complete.
         progress: Called before the first batch and after every one.
-        notify: Called with lines for the user, such as changes of the grid.
+        notify: Called with lines for the user, such as changes of the grid; without it, a poor
+            data fit is a Python warning.
 
     Raises:
         uqrestore.scans.ScanError: If the scan cannot be read or does not fit the prior.
@@ -116,9 +119,15 @@ def restore(
             memory=read_size(memory) if isinstance(memory, str) else memory,
         ),
         progress=progress,
-        notify=notify,
+        notify=notify or _warn,
     )
     return open_file(written)
+
+
+def _warn(line: str) -> None:
+    """Warn of a line that nobody reads, such as of a poor data fit."""
+    if line.startswith(WARNING):
+        warnings.warn(line.removeprefix(f"{WARNING}: "), stacklevel=4)
 
 
 def report(

@@ -10,6 +10,8 @@ from torch import Tensor
 
 # Sample index of the measurement noise, which no posterior sample has.
 MEASUREMENT_STREAM = 2**62
+# First sample index of the draws that coil maps are refined with.
+REFINEMENT_STREAM = 2**61
 
 VOLUME = 2**40  # number of the first slice of a volume's field; single slices come before it
 REACH = 2.5  # truncation of the weights, in lengths; beyond it they are below 0.002

@@ -98,6 +98,23 @@ class Problem:
         noise_std = torch.as_tensor(self.noise_std, dtype=y.dtype, device=y.device)
         return noise_std.reshape(*noise_std.shape, *[1] * len(self.operator.out_shape))
 
+    def chi_square(self, x: Tensor) -> Tensor:
+        r"""Return :math:`\|A x - y\|^2 / (n \sigma^2)` of images, with ``n`` real measurements.
+
+        About 1 for the true image and for posterior draws; 0 for noise-free problems.
+
+        Args:
+            x: Images ``(*batch, *problem, *in_shape)``.
+
+        Returns:
+            Values in double precision, ``(*batch, *problem)``.
+        """
+        gap = (self.operator(x) - self.y).flatten(-len(self.operator.out_shape)).double()
+        noise_std = torch.as_tensor(self.noise_std, dtype=gap.dtype, device=gap.device)
+        rows = self.operator.measured_rows().to(gap)
+        chi_square = gap.square().sum(-1) / noise_std.square().clamp(min=1e-300) / rows
+        return torch.where(noise_std > 0, chi_square, 0)
+
     def project(self, x: Tensor) -> Tensor:
         """Project images ``(*batch, *problem, *in_shape)`` onto the noise-free measurements.
 

@@ -144,19 +144,17 @@ def draw_scores(draws: Tensor, scan: CoilScan) -> dict[str, float]:
         draws: Two-channel images, ``(draw, 2, row, column)``.
         scan: What was measured.
     """
-    count, head, problem = len(draws), scan.head, scan.problem
+    count, head = len(draws), scan.head
     size = torch.view_as_complex(draws.movedim(1, -1).contiguous()).abs()[:, head]
     truth, interval = scan.truth.abs()[head], central_interval(count)
     error = (size.mean(0) - truth).square().mean()
     spread = size.var(0).mean() * (1 + 1 / count)
     low, high = interval.of(size.numpy())
     inside = (truth.numpy() >= low) & (truth.numpy() <= high)
-    residual = (problem.operator(draws) - problem.y).square().flatten(1).sum(1).mean()
-    measured = problem.operator.measured_rows() * float(problem.noise_std) ** 2
     return {
         "psnr": float(10 * torch.log10(scan.peak**2 / error)),
         "spread_over_error": float((spread / error).sqrt()),
         "covered": float(inside.mean()),
         "ideal": interval.level,
-        "chi_square": float(residual / measured),
+        "chi_square": float(scan.problem.chi_square(draws).mean()),
     }

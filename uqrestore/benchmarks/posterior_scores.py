@@ -129,9 +129,7 @@ def _residuals(problem: Problem, draws: Tensor) -> tuple[float, float]:
     relative = float((gap.norm(dim=-1) / size).max())
     if not problem.is_noisy:
         return relative, 0.0
-    noise_std = torch.as_tensor(problem.noise_std, dtype=gap.dtype)
-    power = gap.square().sum(-1) / noise_std**2 / operator.measured_rows()
-    return relative, float(power.mean())
+    return relative, float(problem.chi_square(draws).mean())
 
 
 def _components(posterior: ClosedForm, centred: Tensor) -> tuple[float, float]:

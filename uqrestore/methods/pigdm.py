@@ -111,11 +111,11 @@ def _require_data_fit(problem: Problem, draws: Tensor) -> Tensor:
     """Return draws, or raise where they miss a noisy measurement though other images fit it."""
     if not problem.is_noisy:
         return draws
-    reached = _chi_square(problem, draws)
+    reached = problem.chi_square(draws).mean(0).reshape(-1)
     if not (reached > MISFIT).any():
         return draws
     # A wrong noise level or operator is no fault of the sampler: least squares misses as much.
-    possible = _chi_square(problem, problem.operator.pinv(problem.y)[None])
+    possible = problem.chi_square(problem.operator.pinv(problem.y)).reshape(-1)
     excess = reached - possible
     if (excess > MISFIT).any():
         worst = int(excess.argmax())
@@ -126,15 +126,6 @@ def _require_data_fit(problem: Problem, draws: Tensor) -> Tensor:
             "such as 'moment_matching'."
         )
     return draws
-
-
-def _chi_square(problem: Problem, images: Tensor) -> Tensor:
-    """Return ``|A x - y|^2 / s^2`` per measurement, the mean over samples, ``(problem,)``."""
-    gap = (problem.operator(images) - problem.y).flatten(-len(problem.operator.out_shape)).double()
-    noise_std = torch.as_tensor(problem.noise_std, dtype=gap.dtype, device=gap.device)
-    rows = problem.operator.measured_rows().to(gap)
-    chi = gap.square().sum(-1).mean(0) / noise_std.square().clamp(min=1e-300) / rows
-    return torch.where(noise_std > 0, chi, 0).reshape(-1)
 
 
 def guide(

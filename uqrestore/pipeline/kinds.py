@@ -43,6 +43,9 @@ class RestorePipeline(Pipeline):
             ``zero_filled`` (always there), ``cg_sense``, ``l1_wavelet``, ``total_variation``,
             ``filtered_back_projection``; with options such as
             ``{name: l1_wavelet, weight: 0.003}``. Without a weight, it follows from the noise.
+        refine_maps: Most rounds in which the coil maps of raw k-space are estimated again from all
+            samples, given draws of the image; 0 leaves the maps of the calibration lines. Maps that
+            came with the scan are left as they are.
         draws: Posterior samples of a slice.
         axial_mm: Correlation length of the noise of neighbouring slices, so that a draw is
             coherent along the axis; 0 draws slices independently. The distribution of a single
@@ -65,6 +68,7 @@ class RestorePipeline(Pipeline):
     method: MethodPart
     baseline: str | None = None
     baselines: tuple[BaselinePart, ...] = ()
+    refine_maps: Annotated[int, Field(ge=0, le=100)] = 0
     draws: Annotated[int, Field(ge=2, le=2**31 - 1)] = 32
     axial_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
     axial_share: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -15,7 +15,7 @@ from uqrestore._named import is_import, name_by_import
 # Fields that describe a pipeline or its speed and therefore change no result.
 _NOT_IN_RESULTS = {"title", "description", "batch_size"}
 # Keys that count once they are set, so that pipelines without them keep the hash they had.
-_WHERE_SET = {"baselines"}
+_WHERE_SET = {"baselines", "refine_maps"}
 
 
 class Model(BaseModel):

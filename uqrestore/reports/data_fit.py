@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from uqrestore.posterior._hdf5 import UNREADABLE, short
+from uqrestore.posterior.data_fit import fit_grade
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.reports.contents import Contents
 
@@ -67,8 +68,7 @@ class DataFit:
         """``good``, ``fair`` or ``poor``."""
         if not self.noisy:
             return "good" if self.typical < 1e-4 else "fair" if self.typical < 1e-2 else "poor"
-        ratio = self.typical
-        return "good" if 0.9 < ratio < 1.1 else "fair" if 0.75 < ratio < 1.33 else "poor"
+        return fit_grade(self.typical)
 
 
 def measure_data_fit(contents: Contents, draws: Sequence[int]) -> DataFit | str:

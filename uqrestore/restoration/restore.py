@@ -18,10 +18,12 @@ from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import (
     ComponentBox,
     Interval,
+    PosteriorFile,
     PosteriorWriter,
     Predicted,
     Summary,
 )
+from uqrestore.posterior.data_fit import chi_squares, fit_line
 from uqrestore.restoration.baselines import baseline_images
 from uqrestore.restoration.draw import draw
 from uqrestore.restoration.measure import acquire_slices
@@ -31,6 +33,7 @@ from uqrestore.restoration.predict import predicted_moments, reference_images
 from uqrestore.restoration.prepare import prepare_scan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.record import Restoration
+from uqrestore.restoration.refine_maps import refine_coil_maps
 from uqrestore.restoration.trained_operators import verdict_with_operator
 from uqrestore.scans import Input
 from uqrestore.scans.scan import BRIGHT_PERCENTILE
@@ -79,7 +82,7 @@ def restore(
         options: Slices, device, memory, guarantee and the like.
         cache: Keeps the priors for the next scan.
         progress: Called before the first batch and after every one.
-        notify: Called with lines for the user: scope of the prior, changes of grid.
+        notify: Called with lines for the user: scope of the prior, changes of grid, data fit.
 
     Returns:
         The path of the posterior file.
@@ -93,7 +96,9 @@ def restore(
     """
     cache, say = cache or PriorCache(), notify or (lambda _: None)
     prepared = prepare_scan(pipeline, scan, options, cache)
-    acquisition = acquire_slices(pipeline, prepared)
+    acquisition = refine_coil_maps(
+        pipeline, prepared, acquire_slices(pipeline, prepared), options.device, say
+    )
     reference = reference_images(pipeline, prepared, acquisition, cache)
     verdict = verdict_with_operator(pipeline, prepared, acquisition, cache, options.device)
     baselines = baseline_images(pipeline.baselines, acquisition, say)
@@ -127,7 +132,12 @@ def restore(
         means = {"mean": summary.mean}
         if predicted is not None:
             means["mmse"] = predicted.mmse
-        return writer.finish(summary, figures=_figures(run, means), storage=options.storage)
+        written = writer.finish(summary, figures=_figures(run, means), storage=options.storage)
+    with PosteriorFile(written) as file:
+        fit = chi_squares(file)
+        if fit is not None:
+            say(fit_line(fit, file.slices))
+    return written
 
 
 def _guaranteed(
