@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from uqrestore.noise import SampleNoise
 from uqrestore.operators import CoilFourier
 from uqrestore.operators.coil_maps import espirit_maps
 from uqrestore.problem import Problem
+from uqrestore.restoration.refine_maps import DRAWS as REFINEMENT
+from uqrestore.restoration.refine_maps import refined_problem
 from uqrestore.scans.bart import read_cfl
 from uqrestore.scans.kspace import to_image, to_kspace
 from uqrestore.zoo import load_card, load_prior
@@ -47,6 +50,8 @@ RECORD, PAGE = ROOT / "docs/benchmarks-raw.json", ROOT / "docs/benchmarks-raw.md
 BART_WEIGHTS = (0.0005, 0.001, 0.002, 0.005, 0.01)
 SIGPY_WEIGHTS = (0.001, 0.003, 0.006, 0.01)
 REAL_CENTRE = 24
+ROUNDS = 3
+"""Rounds in which coil maps are refined, as in ``raw-head``; rivals have the maps of ESPIRiT."""
 CORNER = 20
 """Rows and columns of the corner without object from which the noise of the real scan is taken."""
 NOISE_LEVELS = (0.005, 0.01, 0.02)
@@ -126,6 +131,12 @@ def ours(scan: CoilScan, prior: Any, draws: int, at_once: int = 8) -> dict[str, 
     """Draw, and score mean, spread, coverage and data fit."""
     start = time.perf_counter()
     windowed = WindowedDenoiser(prior, (scan.truth.shape[0], scan.truth.shape[1]))
+    problem, _ = refined_problem(
+        scan.problem,
+        lambda problem: fitted_gaussian(problem, windowed, SampleNoise(0, REFINEMENT)),
+        ROUNDS,
+    )
+    scan = replace(scan, problem=problem)
     parts = [
         fitted_gaussian(scan.problem, windowed, SampleNoise(0, range(i, min(i + at_once, draws))))
         for i in range(0, draws, at_once)
@@ -244,7 +255,8 @@ def page(record: Mapping[str, Any]) -> str:
         "",
         "Four coils, 256 x 256, T2, fully sampled (gpuNUFFT, TU Graz, MIT); lines taken out "
         "afterwards, 24 in the centre kept. The contrast is not among those of the training. "
-        "Coils are whitened; maps come from the centre by ESPIRiT. This scan was looked at "
+        "Coils are whitened; maps come from the centre by ESPIRiT, and ours are then refined with "
+        "all samples, as in the pipeline `raw-head`. This scan was looked at "
         "while the method was developed (tolerance of the solves, first trials of the gain of the "
         "error model), so it is no test; the gain that ships was chosen on other people.",
         "",

@@ -83,8 +83,8 @@ class ErrorModel:
             around zero.
         mixing: Cholesky factor of the correlation of the channels, ``(level, channel, channel)``.
         gain: Factor of the standard deviation at each level: 1 is the covariance as it was
-            measured. For a trained prior it is chosen by the energy score of draws on validation
-            images.
+            measured. For a trained prior it is chosen so that the spread of draws is that of their
+            error, at every level on the way, for measurements of validation images.
     """
 
     sigmas: Float[Tensor, " level"]

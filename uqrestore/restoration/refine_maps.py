@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.noise import REFINEMENT_STREAM
 from uqrestore.operators import CoilFourier, Composed, LinearOperator
+from uqrestore.operators._fourier import as_complex
 from uqrestore.operators.joint_maps import refine_maps
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.problem import Problem
@@ -45,18 +46,16 @@ def refine_coil_maps(
         device: Device of the prior.
         notify: Called with a line on the data fit before and after.
     """
-    raw, operator = prepared.kspace, acquisition.operator
-    coils = operator.parts[0] if isinstance(operator, Composed) else operator
+    raw, coils = prepared.kspace, _coils(acquisition.operator)
     if not pipeline.refine_maps or raw is None or getattr(raw, "maps", None) is not None:
         return acquisition
-    if not isinstance(coils, CoilFourier) or coils.phase is not None or coils.maps.shape[-3] == 1:
+    if coils is None or coils.phase is not None or coils.maps.shape[-3] == 1:
         return acquisition
-    fits: list[tuple[float, float]] = []
+    maps, fits = coils.maps.clone(), []
     for place, index in enumerate(acquisition.slices):
-        reached: list[float] = []
-        for _ in range(pipeline.refine_maps):
-            problem = acquisition.problem([index]).to(device)
-            images, _ = draw(
+
+        def images(problem: Problem, index: int = index) -> Tensor:
+            return draw(
                 pipeline.method,
                 problem,
                 prepared.denoiser,
@@ -65,49 +64,74 @@ def refine_coil_maps(
                 slices=[index],
                 draws=DRAWS,
                 classes=prepared.classes([index]),
-            )
-            reached.append(float(problem.chi_square(images).mean()))
-            if reached[-1] <= ENOUGH:
-                break
-            acquisition = _with_maps(acquisition, place, _refined(problem, images, reached[-1]))
+            )[0]
+
+        problem = acquisition.problem([index]).to(device)
+        problem, reached = refined_problem(problem, images, pipeline.refine_maps)
+        found = _coils(problem.operator)
+        assert found is not None
+        maps[place] = found.maps[0].to(maps)
         fits.append((reached[0], reached[-1]))
     before, after = (max(fit[i] for fit in fits) for i in (0, 1))
     notify(f"coil maps: refined with draws of the image; chi-square {before:.2f} -> {after:.2f}")
-    return acquisition
+    return replace(acquisition, operator=_with_maps(acquisition.operator, maps))
 
 
-def _refined(
-    problem: Problem, images: Float[Tensor, "draw 1 2 row column"], chi_square: float
-) -> Complex[Tensor, "1 coil row column"]:
-    """Return the maps of one slice given draws of its image.
+def refined_problem(
+    problem: Problem,
+    images: Callable[[Problem], Float[Tensor, "draw *problem 2 row column"]],
+    rounds: int,
+) -> tuple[Problem, list[float]]:
+    """Return a problem of several coils with refined maps.
 
-    The noise counts as large as the misfit, since the image is not known to the noise either.
+    Args:
+        problem: Complex images measured by ``CoilFourier``, perhaps of an embedded image.
+        images: Draws of the image of a problem; a few.
+        rounds: Most rounds.
+
+    Returns:
+        The problem, and the mean chi-square per measurement of the draws of every round.
     """
-    operator, mean = problem.operator, images.mean(0)
-    coils = operator
-    if isinstance(operator, Composed):
-        coils = operator.parts[0]
-        for part in reversed(operator.parts[1:]):
-            mean = part(mean)
-    assert isinstance(coils, CoilFourier)
-    noise_std = problem.noise_std_like(problem.y).reshape(-1) * max(chi_square, 1) ** 0.5
-    return refine_maps(
-        torch.view_as_complex(problem.y.movedim(1, -1).contiguous()),
-        coils.mask,
-        coils.maps,
-        torch.view_as_complex(mean.movedim(1, -1).contiguous()),
-        noise_std.expand(len(mean)),
-    )
+    reached: list[float] = []
+    for _ in range(rounds):
+        draws = images(problem)
+        reached.append(float(problem.chi_square(draws).mean()))
+        if reached[-1] <= ENOUGH:
+            break
+        coils = _coils(problem.operator)
+        assert coils is not None
+        field = draws.mean(0)
+        for part in reversed(_beneath(problem.operator)):
+            field = part(field)
+        # The image is not known to the noise: what the draws miss counts as noise too.
+        noise_std = torch.as_tensor(problem.noise_std).to(field) * max(reached[-1], 1) ** 0.5
+        maps = refine_maps(
+            as_complex(problem.y.movedim(-4, -3)),
+            coils.mask,
+            coils.maps,
+            as_complex(field),
+            noise_std.expand(coils.problem_shape),
+        )
+        problem = replace(problem, operator=_with_maps(problem.operator, maps))
+    return problem, reached
 
 
-def _with_maps(acquisition: Acquisition, place: int, maps: Tensor) -> Acquisition:
-    """Return an acquisition with other maps of the slice at a place."""
-    operator = acquisition.operator
-    coils = operator.parts[0] if isinstance(operator, Composed) else operator
-    assert isinstance(coils, CoilFourier)
-    changed = coils.maps.clone()
-    changed[place] = maps[0].to(changed)
-    new: LinearOperator = replace(coils, maps=changed)
-    for part in operator.parts[1:] if isinstance(operator, Composed) else ():
+def _coils(operator: LinearOperator) -> CoilFourier | None:
+    """Return the coils of an operator; None where it has none on a Cartesian grid."""
+    outer = operator.parts[0] if isinstance(operator, Composed) else operator
+    return outer if isinstance(outer, CoilFourier) else None
+
+
+def _beneath(operator: LinearOperator) -> tuple[LinearOperator, ...]:
+    """Return what the image passes before the coils, the last first."""
+    return operator.parts[1:] if isinstance(operator, Composed) else ()
+
+
+def _with_maps(operator: LinearOperator, maps: Tensor) -> LinearOperator:
+    """Return an operator with other coil maps."""
+    coils = _coils(operator)
+    assert coils is not None
+    new: LinearOperator = replace(coils, maps=maps)
+    for part in _beneath(operator):
         new = new @ part
-    return replace(acquisition, operator=new)
+    return new
