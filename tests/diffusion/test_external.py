@@ -77,9 +77,45 @@ def test_the_time_of_every_level_of_the_table_is_its_index() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.005, 200.0])
-def test_levels_outside_the_table_are_refused(sigma: float) -> None:
+def test_a_path_refuses_levels_outside_its_table(sigma: float) -> None:
     with pytest.raises(ValueError, match=r"from 0\.01 to 157\.4"):
-        make()(torch.zeros(1, *SHAPE), torch.tensor(sigma))
+        table_of(make()).time(torch.tensor([sigma]))
+
+
+def test_levels_outside_the_training_are_denoised_to_the_stated_error() -> None:
+    """Below by the score of the lowest level, above from the image scaled to the highest."""
+    path = DiscretePath(make_betas("scaled_linear"))
+    low, high = path.limits
+    wrapped = declared(Oracle(path, "epsilon"), path, prediction="epsilon")
+    levels = torch.tensor([0.0, 0.3 * low, 0.9 * low, 1.1 * high, 4 * high]).double()
+    noise = SampleNoise(3, range(5)).normal(SIDES, levels)
+    x = gaussian_prior().draw(SampleNoise(4, range(5))) + levels[:, None, None, None] * noise
+    away = (wrapped(x, levels) - gaussian_prior()(x, levels)).flatten(1).abs().amax(1)
+    assert away[0] < 1e-12
+    assert (away[1:3] < low).all()
+    spread = float(gaussian_prior().std.max())
+    assert (away[3:] < spread * 10 / high).all(), "a tenth of the spread"
+    assert wrapped(x[:1], levels[1]).equal(wrapped(x[:1], levels[1:2])), "of one or many levels"
+
+
+def test_a_training_that_ends_too_low_is_refused_above() -> None:
+    path = DiscretePath(make_betas("linear", 400))
+    wrapped = declared(Oracle(path, "epsilon"), path, prediction="epsilon")
+    assert wrapped.limits[1] < 10
+    wrapped(torch.zeros(1, *SIDES), torch.tensor(wrapped.limits[1]))
+    with pytest.raises(ValueError, match="too low to start from noise"):
+        wrapped(torch.zeros(1, *SIDES), torch.tensor(20.0))
+
+
+def test_methods_with_their_own_levels_take_a_network_of_fewer() -> None:
+    """Draws agree with those of the closed form, whose levels have no end."""
+    prior, path = gaussian_prior(), DiscretePath(make_betas("scaled_linear"))
+    wrapped = declared(Oracle(path, "v"), path, prediction="v")
+    A = uq.operators.Inpainting(torch.arange(63).reshape(SIDES).double() % 3 == 0)
+    y = uq.simulate(A, prior.draw(SampleNoise(1, [0]))[0], noise_std=0.1, seed=0)
+    for method, options in (("diffpir", {"steps": 20}), ("local_gaussian", {"levels": 6})):
+        draws, exact = (uq.sample(A, y, p, method, samples=3, **options) for p in (wrapped, prior))
+        assert (draws - exact).square().mean().sqrt() < 0.1 * exact.std(0).mean()
 
 
 def test_it_serves_a_method() -> None:
@@ -169,7 +205,7 @@ class Oracle(nn.Module):
             return noise / (1 - noise)
         if isinstance(self.path, DiscretePath):
             table = self.path.sigmas.log().numpy()
-            return torch.from_numpy(np.exp(np.interp(time.numpy(), range(1000), table)))
+            return torch.from_numpy(np.exp(np.interp(time.numpy(), range(len(table)), table)))
         return time
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:

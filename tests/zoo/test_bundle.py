@@ -24,7 +24,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_monai_verifies_the_network_against_its_metadata(bundle: Path) -> None:
-    from monai.bundle import verify_net_in_out
+    from monai.bundle.scripts import verify_net_in_out
 
     given = {
         "net_id": "network_def",
@@ -47,7 +47,7 @@ def test_monai_verifies_the_network_against_its_metadata(bundle: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:parsing config_file")  # which MONAI tells of every bundle
 def test_monai_runs_it_to_draws_of_the_prior(bundle: Path, tmp_path: Path) -> None:
-    from monai.bundle import run
+    from monai.bundle.scripts import run
 
     run(
         config_file=str(bundle / "configs" / "inference.json"),

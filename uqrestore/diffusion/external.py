@@ -23,6 +23,8 @@ PREDICTIONS: dict[type[NoisePath], tuple[Prediction, ...]] = {
 """What a network of each path may predict."""
 SCHEDULER_WORDS = {"sample": "x0", "v_prediction": "v"}
 """What schedulers of diffusers and MONAI call a prediction, where it differs."""
+LEAST_TOP = 10.0
+"""Highest level of a training, in network units, from which on higher levels may be replaced."""
 
 
 class ExternalDenoiser(nn.Module):
@@ -37,6 +39,11 @@ class ExternalDenoiser(nn.Module):
         a (u - s \hat w)
 
     for the predictions ``x0``, ``epsilon``, ``v`` and ``velocity`` (noise minus image).
+
+    Levels outside of the training are replaced by its lowest and highest one, :math:`s_1` and
+    :math:`s_2`. Below, the score is taken to be that of :math:`s_1`, an error of order
+    :math:`s_1^2`; above, the image is scaled to :math:`s_2`, an error of at most the variance of
+    the images over :math:`s_2`.
 
     Args:
         network: ``network(images, time)`` or, where a label is given,
@@ -112,11 +119,17 @@ class ExternalDenoiser(nn.Module):
         low, high = self.image_range
         centre, half = (low + high) / 2, (high - low) / 2
         u = centre + half * x_t.reshape(-1, *self.in_shape)
-        level = half * torch.as_tensor(sigma, dtype=torch.float64, device=u.device)
-        level = level.expand(batch).reshape(-1)
+        asked = half * torch.as_tensor(sigma, dtype=torch.float64, device=u.device)
+        asked = asked.expand(batch).reshape(-1)
+        level = asked.clamp(*self.path.limits)
+        outside = bool((level != asked).any())
         time = self.path.time(level)
-        level = level.reshape(-1, *[1] * len(self.in_shape))
-        a, s = self.path.scale(level).to(u.dtype), level.to(u.dtype)
+        wide = (-1, *[1] * len(self.in_shape))
+        a, s = self.path.scale(level).to(u.dtype).reshape(wide), level.to(u.dtype).reshape(wide)
+        if outside:
+            self._check_top(asked)
+            shrunk = (level / asked).clamp(max=1).to(u.dtype).reshape(wide)
+            u = centre + shrunk * (u - centre)
         output = self._call(a * u, time, None if label is None else label.expand(batch).reshape(-1))
         if output.shape != u.shape:
             raise ValueError(
@@ -124,7 +137,21 @@ class ExternalDenoiser(nn.Module):
                 "in_shape must be (channel, row, column) of an image, and learned variances be cut."
             )
         clean = self._clean(u, s, a, output)
+        if outside:
+            share = (asked / level).clamp(max=1).square().to(u.dtype).reshape(wide)
+            clean = u + share * (clean - u)
         return ((clean - centre) / half).reshape(x_t.shape)
+
+    def _check_top(self, asked: Tensor) -> None:
+        """Raise where a level lies above those of a training that ended far too low."""
+        low, high = self.limits
+        if high < LEAST_TOP and bool((asked > self.path.limits[1] * 1.001).any()):
+            raise ValueError(
+                f"the network was trained for noise levels from {low:.4g} to {high:.4g}, too low "
+                f"to start from noise, and is asked for higher ones; "
+                "use a network that was trained up to 10 or more, or a method that starts lower, "
+                "such as 'ssd'."
+            )
 
     def _call(self, images: Tensor, time: Tensor, label: Tensor | None) -> Tensor:
         """Call the network in its own precision and return its output in that of the images."""
