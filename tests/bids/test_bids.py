@@ -148,7 +148,7 @@ def test_an_image_that_fails_stops_no_other(dataset: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     code, text = run(dataset, out, "participant", "-p", write_pipeline(tmp_path))
     assert code == 1
-    assert "sub-01_T1w.nii.gz: failed: " in text
+    assert "sub-01_desc-draws_T1w: failed (" in text
     assert "3 of 4 images restored" in text
 
 

@@ -113,7 +113,8 @@ def test_methods_with_their_own_levels_take_a_network_of_fewer() -> None:
     wrapped = declared(Oracle(path, "v"), path, prediction="v")
     A = uq.operators.Inpainting(torch.arange(63).reshape(SIDES).double() % 3 == 0)
     y = uq.simulate(A, prior.draw(SampleNoise(1, [0]))[0], noise_std=0.1, seed=0)
-    for method, options in (("diffpir", {"steps": 20}), ("local_gaussian", {"levels": 6})):
+    cases: dict[str, dict[str, Any]] = {"diffpir": {"steps": 20}, "local_gaussian": {"levels": 6}}
+    for method, options in cases.items():
         draws, exact = (uq.sample(A, y, p, method, samples=3, **options) for p in (wrapped, prior))
         assert (draws - exact).square().mean().sqrt() < 0.1 * exact.std(0).mean()
 

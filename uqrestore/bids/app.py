@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from uqrestore.batch import BatchError, Job, run_batch
+from uqrestore.batch import BatchError, Job, Record, Task, run_batch
+from uqrestore.batch.run import Tell
 from uqrestore.batch.tasks import SUFFIX
 from uqrestore.bids.derivative import describe_dataset, write_maps
 from uqrestore.bids.find import DRAWN, BidsScan
@@ -11,11 +12,14 @@ from uqrestore.reports.group import GroupWritten, write_reports
 from uqrestore.reports.page import write_report
 from uqrestore.reports.tables import write_tables
 
-Say = Callable[[str], None]
-
 
 def restore_participants(
-    scans: Sequence[BidsScan], job: Job, *, workers: int = 1, say: Say = lambda _: None
+    scans: Sequence[BidsScan],
+    job: Job,
+    *,
+    workers: int = 1,
+    tell: Tell | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Restore images into a BIDS derivative; the same call resumes.
 
@@ -23,10 +27,12 @@ def restore_participants(
         scans: As :func:`find_scans` returns them, of one dataset.
         job: Pipeline, options and folder of the derivative.
         workers: Processes on this machine.
-        say: Called with one line per image.
+        tell: Called for every image found, started and ended, as by ``run_batch``.
+        say: Called with lines for the user: masks that were not used, maps that failed.
 
     Returns:
-        Number of images that failed; the batch keeps the reason in a file beside the outputs.
+        Number of images that failed; of a restoration the reason is kept in a file beside the
+        outputs.
 
     Raises:
         BatchError: If the derivative would be written into the dataset itself.
@@ -41,25 +47,36 @@ def restore_participants(
     for scan in scans:
         if scan.note:
             say(f"{scan.path.name}: {scan.note}")
-    outcome = run_batch([scan.task for scan in scans], job, workers=workers)
     by_name = {scan.task.name: scan for scan in scans}
-    failed = 0
-    for record in outcome.records:
-        scan = by_name[record.name]
-        if not record.is_done:
-            failed += 1
-            say(f"{scan.path.name}: {record.status}: {record.error}")
-            continue
-        posterior = job.posterior(record.name)
-        page = job.out / f"{posterior.name.removesuffix(SUFFIX)}.report.html"
-        maps = job.out / f"{scan.name('std')}.json"
-        if record.status == "done" or not (maps.exists() and page.exists()):
-            write_maps(scan, job.out, posterior)
-            written = write_report(posterior, page, overwrite=True)
-            tables = {key: job.out / f"{scan.name(key)}.tsv" for key in ("regions", "numbers")}
-            write_tables(written.data, **tables)
-        say(f"{scan.path.name}: {record.status}, {page.name}")
-    return failed
+    failed: set[str] = set()
+
+    def ended(event: str, what: Task | Record) -> None:
+        if tell is not None:
+            tell(event, what)
+        if not isinstance(what, Record):
+            return
+        try:
+            if what.is_done:
+                _write_outputs(by_name[what.name], job, fresh=what.status == "done")
+            else:
+                failed.add(what.name)
+        except (OSError, ValueError) as error:  # one image must not stop the others
+            failed.add(what.name)
+            say(f"{what.name}: {error}")
+
+    run_batch([scan.task for scan in scans], job, workers=workers, tell=ended)
+    return len(failed)
+
+
+def _write_outputs(scan: BidsScan, job: Job, *, fresh: bool) -> None:
+    """Write maps, report and tables of an image, unless they are there and the draws not fresh."""
+    posterior = job.posterior(scan.task.name)
+    page = job.out / f"{posterior.name.removesuffix(SUFFIX)}.report.html"
+    last = job.out / f"{scan.name('numbers')}.tsv"
+    if fresh or not last.exists() or not page.exists():
+        write_maps(scan, job.out, posterior)
+        data = write_report(posterior, page, overwrite=True).data
+        write_tables(data, last, job.out / f"{scan.name('regions')}.tsv")
 
 
 def restore_group(out: Path) -> GroupWritten:

@@ -18,7 +18,7 @@ from uqrestore.cli.options import (
     restore_pipeline,
     run_options,
 )
-from uqrestore.cli.terminal import FAILURE, one_line_faults, say
+from uqrestore.cli.terminal import FAILURE, one_line_faults, out, say
 
 
 class Level(StrEnum):
@@ -33,7 +33,7 @@ def bids(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the derivative.")],
     level: Annotated[Level, typer.Argument(help="participant: restore; group: compare.")],
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[LABEL...]", help="Further participants.")
+        list[str] | None, typer.Argument(metavar="LABEL", help="Further participants.")
     ] = None,
     pipeline: Pipeline = "brain-cs4-invfussion",
     *,
@@ -76,6 +76,7 @@ def bids(
     """
     with one_line_faults(folder):
         from uqrestore.batch import Job
+        from uqrestore.batch.progress import board
         from uqrestore.bids import SUFFIXES, find_scans, restore_group, restore_participants
 
         failed = 0
@@ -109,7 +110,8 @@ def bids(
                 ),
                 retry_failed=retry_failed,
             )
-            failed = restore_participants(scans, job, workers=workers, say=say)
+            with board(out) as tell:
+                failed = restore_participants(scans, job, workers=workers, tell=tell, say=say)
             say(f"{len(scans) - failed} of {len(scans)} images restored in {folder}")
     if failed:
         raise typer.Exit(FAILURE)
