@@ -27,7 +27,8 @@ BY_METHOD: dict[str, tuple[Collection[str], dict[str, str]]] = {
     "PLANS in tests/benchmarks/card_plans.py": (PLANS, NO_EXCEPTION),
     "MIXTURES in tests/benchmarks/card_plans.py": (
         MIXTURES,
-        dict.fromkeys(("ddnm", "ssd", "ssd_plus"), "the mixtures are measured with noise"),
+        dict.fromkeys(("ddnm", "ssd", "ssd_plus"), "the mixtures are measured with noise")
+        | {"local_laplace": "its card has the fields alone"},
     ),
     "QUICK in tests/benchmarks/overhead.py": (
         QUICK,
@@ -36,6 +37,7 @@ BY_METHOD: dict[str, tuple[Collection[str], dict[str, str]]] = {
             "exact": "makes no network call",
             "ddrm": "its 20 default calls are few enough",
             "fitted_gaussian": "needs a prior with an error model",
+            "local_laplace": "its products are counted in hundreds",
         },
     ),
     "METHODS in uqrestore/reports/references.py": (
@@ -45,6 +47,7 @@ BY_METHOD: dict[str, tuple[Collection[str], dict[str, str]]] = {
             "exact": "no approximation to cite",
             "fitted_gaussian": "of this package",
             "local_gaussian": "of this package",
+            "local_laplace": "of this package",
         },
     ),
     "cards in uqrestore/zoo/cards": (

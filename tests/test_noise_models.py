@@ -18,6 +18,7 @@ from uqrestore.noise_models import (
     Poisson,
     Rician,
     StudentT,
+    UncertainGaussian,
 )
 from uqrestore.operators import Inpainting
 from uqrestore.operators.nonlinear import Saturation
@@ -31,6 +32,10 @@ CASES: dict[str, tuple[NoiseModel, Density]] = {
         lambda y, s: scipy.stats.poisson.logpmf(np.round(y / 0.5), (s + 1) / 0.5),
     ),
     "rician": (Rician(0.7), lambda y, s: scipy.stats.rice.logpdf(y, s / 0.7, scale=0.7)),
+    "uncertain_gaussian": (
+        UncertainGaussian(0.7, 4.0),
+        lambda y, s: scipy.stats.norm.logpdf(y, s, 0.7),
+    ),
     "student_t": (StudentT(0.7, df=5), lambda y, s: scipy.stats.t.logpdf(y, 5, s, 0.7)),
 }
 SIGNAL = torch.tensor([0.2, 1.0, 3.0, 40.0], dtype=torch.float64)
@@ -79,6 +84,26 @@ def test_draws_have_the_mean_the_variance_and_the_information(
     assert (score.mean(0).abs() < sixth * information.sqrt()).all()
     approximate = 0.2 if isinstance(model, Rician) else 0.0
     torch.testing.assert_close(score.var(0), information, rtol=3 * sixth + approximate, atol=0)
+
+
+def test_noise_given_its_variances_is_that_of_students_distribution() -> None:
+    """A Gibbs step that leaves the joint distribution of noise and variances as it is."""
+    model, s = StudentT(0.7, 5.0), torch.zeros(4000, 1, dtype=torch.float64)
+    y = model.simulate(s, SampleNoise(0, range(4000)))
+    given = model.given(y, s, SampleNoise(1, range(4000)), None)
+    again = given.simulate(s, SampleNoise(2, range(4000)))
+    assert scipy.stats.kstest(again.flatten() / 0.7, "t", args=(5,)).pvalue > 0.01
+    sizes = torch.stack([y, again]).abs().flatten(1).argsort(1).argsort(1).double()
+    assert float(sizes.corrcoef()[0, 1]) > 0.06  # outliers stay outliers
+
+
+def test_noise_level_given_residuals_is_conjugate() -> None:
+    model, noise = UncertainGaussian(0.5, 4.0), SampleNoise(0, range(4000))
+    y = torch.tensor([0.3, -0.8, 0.1], dtype=torch.float64).expand(4000, 3)
+    mask = torch.tensor([True, True, False])
+    std = torch.as_tensor(model.given(y, torch.zeros_like(y), noise, mask).std).flatten()
+    total = 4 * 0.5**2 + 0.3**2 + 0.8**2
+    assert scipy.stats.kstest(total / std**2, "chi2", args=(6,)).pvalue > 0.01
 
 
 def test_gaussian_problems_are_simulated_bit_for_bit_as_before() -> None:

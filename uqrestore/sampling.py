@@ -5,6 +5,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser, as_denoiser, precision
 from uqrestore.diffusion.windowed import WindowedDenoiser
+from uqrestore.general_problem import GeneralProblem
 from uqrestore.operators._arrays import Array
 from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.nonlinear import NonlinearOperator
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.check import check_method
 from uqrestore.posterior import PosteriorWriter
@@ -40,8 +43,8 @@ Prior = str | Denoiser | Callable[..., Tensor]
 
 
 def sample(
-    operator: LinearOperator,
-    y: Array | Problem,
+    operator: LinearOperator | NonlinearOperator,
+    y: Array | Problem | GeneralProblem,
     prior: Prior,
     method: str = "ddnm",
     *,
@@ -68,7 +71,7 @@ def sample(
             several; complex values where the operator measures real and imaginary parts. In units
             in which the image lies in the prior's range, [-1, 1] for every bundled prior, or else
             with ``image_range``. Or a ``Problem`` of this operator, as ``simulate`` returns it,
-            which has its own ``noise_std``.
+            which has its own ``noise_std``; or a ``GeneralProblem``, for methods that take one.
         prior: Name of a bundled prior or path of its weights, what ``load_prior`` returns, a prior
             of ``uqrestore.priors``, or any function ``(x_t, sigma) -> clean images`` of images
             ``(n, channel, row, column)`` and noise levels that broadcast against them.
@@ -103,24 +106,34 @@ def sample(
         raise ValueError(f"samples and batch_size start at 1, got {samples} and {batch_size}.")
     intensity = Intensity(0.0, 1.0, unit)
     if image_range is not None:
-        if isinstance(y, Problem):
+        if isinstance(y, Problem | GeneralProblem):
             raise ValueError("a Problem is in the units of the prior; give image_range with y.")
         intensity = Intensity.from_range(*image_range, unit)
-    if not isinstance(y, Problem):
+    if out is not None and isinstance(y, GeneralProblem):
+        raise ValueError(
+            "a posterior file holds linear problems with Gaussian noise; leave out=... away for a "
+            "GeneralProblem, and save the draws that are returned."
+        )
+    if not isinstance(y, Problem | GeneralProblem):
+        if isinstance(operator, NonlinearOperator):
+            raise ValueError(
+                f"{operator.name} is not linear; give GeneralProblem(operator, y, noise_model) "
+                "instead of y."
+            )
         y = Problem(operator, as_measurement(operator, y), noise_std)
     denoiser, dtype = _ready(prior, y, device)
     given = y.to(device).to(dtype)
     problem = given
-    if image_range is not None:
+    if image_range is not None and isinstance(given, Problem):
         problem = Problem.from_units(given.operator, given.y, *image_range, given.noise_std)
-    if isinstance(denoiser, NetworkDenoiser):
+    if isinstance(denoiser, NetworkDenoiser) and isinstance(problem, Problem):
         _check_range(problem)
     single = not problem.problem_shape
     if single:
-        given, problem = (Problem(p.operator, p.y[None], p.noise_std) for p in (given, problem))
+        given, problem = (replace(p, y=p.y[None]) for p in (given, problem))
     acquisition, writer = None, None
     with contextlib.ExitStack() as stack:
-        if out is not None:
+        if out is not None and isinstance(given, Problem):
             acquisition = _acquisition(given, intensity)
             plan = plan_of_array(
                 acquisition,
@@ -149,7 +162,7 @@ def sample(
                 )
                 block = intensity.to_file(found)
                 images[list(draws), rows[0] : rows[-1] + 1] = block
-                if writer is not None and acquisition is not None:
+                if writer is not None and acquisition is not None and isinstance(group, Problem):
                     writer.write(
                         draws,
                         rows,
@@ -165,7 +178,9 @@ def sample(
     return images[:, 0] if single else images
 
 
-def _ready(prior: Prior, problem: Problem, device: str) -> tuple[Denoiser, torch.dtype]:
+def _ready(
+    prior: Prior, problem: Problem | GeneralProblem, device: str
+) -> tuple[Denoiser, torch.dtype]:
     """Return the prior as a denoiser on the device, and the type of its numbers."""
     rows, columns = problem.in_shape[-2:]
     if isinstance(prior, str):

@@ -75,6 +75,7 @@ PLANS: Mapping[str, Mapping[str, Variant]] = {
         "defaults": Variant({}, ANY, brief=False),
         **_calls("50", "100", "400", noise_std=ANY, brief=False),
     },
+    "local_laplace": {"defaults": Variant({}, ONE_LEVEL)},
     "moment_matching": {"defaults": Variant({}, ANY)},
     "pigdm": {
         "defaults": Variant({}, ANY, brief=False),

@@ -25,11 +25,14 @@ from uqrestore.operators.nonlinear import (
     NonlinearComposed,
     NonlinearOperator,
     Saturation,
+    UncertainBlur,
+    UncertainGain,
     check_jacobian,
     compose,
     magnitude_fourier,
     phase_retrieval,
 )
+from uqrestore.operators.nonlinear.uncertain import Joint
 
 SHAPE = (1, 5, 3)
 
@@ -48,6 +51,8 @@ CASES: dict[str, Callable[[Generator], NonlinearOperator]] = {
         Affine(SHAPE, 0.0, 2.0),
     ),
     "saturation": lambda _: Saturation(SHAPE, -0.5, 0.7),
+    "uncertain_blur": lambda _: UncertainBlur(SHAPE, 0.8, 0.3),
+    "uncertain_gain": lambda g: UncertainGain(Matrix(normal(g, 7, 15), SHAPE), 2.0, 0.3),
 }
 VARIANTS: dict[str, Callable[[Generator], NonlinearOperator]] = {
     "low-dose CT": lambda _: (
@@ -57,6 +62,9 @@ VARIANTS: dict[str, Callable[[Generator], NonlinearOperator]] = {
     "phase retrieval": lambda g: phase_retrieval(coils(g, 3, 5, 3)),
     "magnitude of Fourier": lambda _: magnitude_fourier(SHAPE, squared=True),
     "linear behind nonlinear": lambda g: Inpainting(mask(g, *SHAPE)) @ Saturation(SHAPE, 0, 1),
+    "image and gain": lambda g: Joint(UncertainGain(Matrix(normal(g, 7, 15), SHAPE), 2.0, 0.3)),
+    "image and width": lambda _: Joint(UncertainBlur(SHAPE, 0.8, 0.3)),
+    "image alone": lambda _: Joint(Saturation(SHAPE, -0.5, 0.7)),
     "batch": lambda g: BeerLambert((7,), 3.0) @ Matrix(normal(g, 2, 7, 15), SHAPE),
     "by automatic differentiation": lambda _: Cubed(),
 }

@@ -11,6 +11,7 @@ from uqrestore.methods.diffpir import diffpir
 from uqrestore.methods.dps import dps
 from uqrestore.methods.fitted_gaussian import fitted_gaussian
 from uqrestore.methods.local_gaussian import local_gaussian
+from uqrestore.methods.local_laplace import draw_jointly, local_laplace
 from uqrestore.methods.moment_matching import moment_matching
 from uqrestore.methods.pigdm import pigdm
 from uqrestore.methods.ssd import ssd, ssd_plus
@@ -26,6 +27,7 @@ METHODS: Mapping[str, Method] = {
     "exact": exact,
     "fitted_gaussian": fitted_gaussian,
     "local_gaussian": local_gaussian,
+    "local_laplace": local_laplace,
     "moment_matching": moment_matching,
     "pigdm": pigdm,
     "ssd": ssd,
@@ -42,9 +44,11 @@ __all__ = [
     "ddrm",
     "diffpir",
     "dps",
+    "draw_jointly",
     "exact",
     "fitted_gaussian",
     "local_gaussian",
+    "local_laplace",
     "method",
     "moment_matching",
     "pigdm",

@@ -11,6 +11,7 @@ from torch import Tensor
 from uqrestore._text import did_you_mean
 from uqrestore.diffusion.denoiser import Denoiser, as_denoiser, precision
 from uqrestore.diffusion.wrapped import WrappedDenoiser
+from uqrestore.general_problem import GeneralProblem
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 
@@ -32,10 +33,12 @@ class Method:
     Args:
         function: The algorithm.
         presets: Options by the name of the preset.
+        general: Whether it takes a ``GeneralProblem``: nonlinear operators, any noise model.
     """
 
     function: Callable[..., Tensor]
     presets: Presets
+    general: bool = False
 
     def __post_init__(self) -> None:
         # What help(), autodoc and inspect.signature look at, as functools.wraps does.
@@ -55,7 +58,7 @@ class Method:
 
     def __call__(
         self,
-        problem: Problem,
+        problem: Problem | GeneralProblem,
         denoiser: Denoiser | Callable[..., Tensor],
         noise: SampleNoise,
         **options: Any,  # noqa: ANN401 - checked against the signature
@@ -75,7 +78,7 @@ class Method:
         if preset is not None:
             _require_name(preset, self.presets, f"{self.name} has no preset")
             options = {**self.presets[preset], **options}
-        _check_kinds(self.name, problem, noise)
+        _check_kinds(self.name, problem, noise, self.general)
         denoiser = as_denoiser(denoiser, problem.in_shape)
         _check_inputs(self.name, problem, denoiser, noise)
         if (dtype := precision(denoiser)) is not None and dtype != problem.y.dtype:
@@ -85,15 +88,18 @@ class Method:
             return _finite(self.name, self.function(problem, denoiser, noise, **options))
 
 
-def method(**presets: Mapping[str, Any]) -> Callable[[Callable[..., Tensor]], Method]:
+def method(
+    *, general: bool = False, **presets: Mapping[str, Any]
+) -> Callable[[Callable[..., Tensor]], Method]:
     """Make a :class:`Method` of a function.
 
     Args:
+        general: As of :class:`Method`.
         presets: Options by the name of the preset: underscores stand for hyphens, and a leading
             one is left out, so that a name may begin with a digit.
     """
     known = {name.strip("_").replace("_", "-"): options for name, options in presets.items()}
-    return lambda function: Method(function, known)
+    return lambda function: Method(function, known, general)
 
 
 def _finite(method: str, images: Tensor) -> Tensor:
@@ -139,8 +145,14 @@ def _require_name(name: str, known: Collection[str], what: str) -> None:
         raise ValueError(f"{what} {name!r}; it can be {', '.join(sorted(known))}.{hint}")
 
 
-def _check_kinds(name: str, problem: object, noise: object) -> None:
-    if not isinstance(problem, Problem):
+def _check_kinds(name: str, problem: object, noise: object, general: bool) -> None:
+    if isinstance(problem, GeneralProblem) and not general:
+        raise ValueError(
+            f"{name} restores linear problems with Gaussian noise but this one is "
+            f"{problem.operator.name} with {problem.noise_model.name} noise; choose "
+            "'local_laplace', or write Problem(operator, y, noise_std) if both are."
+        )
+    if not isinstance(problem, Problem | GeneralProblem):
         raise ValueError(
             f"{name} restores a Problem but got {type(problem).__name__}; write "
             "Problem(operator, y, noise_std), or uqrestore.sample(operator, y, prior)."
@@ -154,7 +166,9 @@ def _check_kinds(name: str, problem: object, noise: object) -> None:
         )
 
 
-def _check_inputs(name: str, problem: Problem, denoiser: Denoiser, noise: SampleNoise) -> None:
+def _check_inputs(
+    name: str, problem: Problem | GeneralProblem, denoiser: Denoiser, noise: SampleNoise
+) -> None:
     if noise.shape[1:] != problem.problem_shape:
         raise ValueError(
             f"{name}: the noise has streams of shape {noise.shape} but the problem has the batch "

@@ -8,6 +8,7 @@ from torch import Tensor
 from uqrestore._named import find_named
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.wrapped import Counting, Counts
+from uqrestore.general_problem import GeneralProblem
 from uqrestore.methods import METHODS, Method
 from uqrestore.noise import ALONE, Coherence, CoherentNoise, SampleNoise
 from uqrestore.pipeline import MethodPart
@@ -17,7 +18,7 @@ from uqrestore.problem import Problem
 
 def draw(
     part: MethodPart,
-    problem: Problem,
+    problem: Problem | GeneralProblem,
     denoiser: Denoiser,
     *,
     seed: int,

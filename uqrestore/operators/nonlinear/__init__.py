@@ -6,6 +6,7 @@ from uqrestore.operators.nonlinear.algebra import NonlinearComposed, compose
 from uqrestore.operators.nonlinear.base import Linearised, NonlinearOperator, check_jacobian
 from uqrestore.operators.nonlinear.phase_retrieval import magnitude_fourier, phase_retrieval
 from uqrestore.operators.nonlinear.pointwise import Affine, BeerLambert, Magnitude, Saturation
+from uqrestore.operators.nonlinear.uncertain import UncertainBlur, UncertainGain, UncertainOperator
 
 NONLINEAR_OPERATORS: Mapping[str, type[NonlinearOperator]] = {
     "affine": Affine,
@@ -13,6 +14,8 @@ NONLINEAR_OPERATORS: Mapping[str, type[NonlinearOperator]] = {
     "magnitude": Magnitude,
     "nonlinear_composed": NonlinearComposed,
     "saturation": Saturation,
+    "uncertain_blur": UncertainBlur,
+    "uncertain_gain": UncertainGain,
 }
 
 __all__ = [
@@ -24,6 +27,9 @@ __all__ = [
     "NonlinearComposed",
     "NonlinearOperator",
     "Saturation",
+    "UncertainBlur",
+    "UncertainGain",
+    "UncertainOperator",
     "check_jacobian",
     "compose",
     "magnitude_fourier",

@@ -1,0 +1,226 @@
+"""Local Laplace sampling against posteriors on grids, in closed form, and its refusals."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import uqrestore as uq
+from uqrestore.general_problem import GeneralProblem
+from uqrestore.methods import METHODS, draw_jointly, local_laplace
+from uqrestore.noise import SampleNoise
+from uqrestore.noise_models import (
+    Gaussian,
+    NoiseModel,
+    Poisson,
+    Rician,
+    StudentT,
+    UncertainGaussian,
+)
+from uqrestore.operators import Inpainting, Matrix
+from uqrestore.operators.nonlinear import (
+    Affine,
+    BeerLambert,
+    NonlinearOperator,
+    Saturation,
+    UncertainBlur,
+    UncertainGain,
+    UncertainOperator,
+)
+from uqrestore.priors import GaussianPrior
+from uqrestore.problem import Problem
+
+SHAPE = (1, 1, 3)
+PIXELS = torch.tensor([[1.0, 0.6, 0.2], [0.6, 1.0, 0.6], [0.2, 0.6, 1.0]], dtype=torch.float64)
+PRIOR = GaussianPrior.from_covariance(
+    torch.tensor([[[0.1, -0.2, 0.3]]], dtype=torch.float64), 0.25 * PIXELS
+)
+ROWS = torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.5, 1.0], [0.7, 0.7, 0.7]], dtype=torch.float64)
+DRAWS = 1000
+OPTIONS: dict[str, Any] = {"levels": 8, "sigma_max": 10.0, "leaps": 4}
+
+
+def images(values: list[float]) -> Tensor:
+    return torch.tensor([[values]], dtype=torch.float64)
+
+
+CASES: dict[str, tuple[NonlinearOperator | Matrix, Tensor, NoiseModel]] = {
+    "counts": (
+        BeerLambert((3,), 8.0) @ Matrix(ROWS, SHAPE) @ Affine(SHAPE, 0.0, 1.5),
+        torch.tensor([2.0, 7.0, 1.0], dtype=torch.float64),
+        Poisson(background=0.5),
+    ),
+    "saturation": (Saturation(SHAPE, -0.3, 0.4), images([0.5, -0.1, -0.4]), Gaussian(0.2)),
+    "rician": (Affine(SHAPE, 0.0, 1.0), images([0.9, 0.2, 0.6]), Rician(0.3)),
+    "outliers": (
+        Matrix(ROWS, SHAPE),
+        torch.tensor([3.0, 0.1, -0.2], dtype=torch.float64),
+        StudentT(0.15, 2.0),
+    ),
+}
+
+
+def grid() -> tuple[Tensor, Tensor]:
+    """Return images on a grid over five standard deviations, and their prior log density."""
+    axes = [m + 0.5 * torch.linspace(-5, 5, 61).double() for m in PRIOR.mean.flatten()]
+    x = torch.cartesian_prod(*axes).reshape(-1, *SHAPE)
+    return x, PRIOR.log_prob(x)
+
+
+def moments(x: Tensor, log_density: Tensor) -> tuple[Tensor, Tensor]:
+    weights = log_density.softmax(0)
+    flat = x.flatten(1)
+    mean = weights @ flat
+    return mean, torch.einsum("n,ni,nj->ij", weights, flat - mean, flat - mean)
+
+
+def assert_moments(draws: Tensor, mean: Tensor, covariance: Tensor) -> None:
+    """Fail beyond four standard errors of the mean, and 15 % of the largest covariance."""
+    flat = draws.flatten(1)
+    limit = 4 * (covariance.diagonal() / len(flat)).sqrt()
+    assert ((flat.mean(0) - mean).abs() < limit).all()
+    assert (flat.T.cov() - covariance).abs().max() < 0.15 * covariance.diagonal().max()
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_moments_are_those_of_the_posterior_on_a_grid(name: str) -> None:
+    problem = GeneralProblem(*CASES[name])
+    x, prior = grid()
+    mean, covariance = moments(x, prior + problem.log_likelihood(x))
+    draws = local_laplace(problem, PRIOR, SampleNoise(0, range(DRAWS)), **OPTIONS)
+    assert_moments(draws, mean, covariance)
+
+
+def test_linear_gaussian_draws_are_exact_with_one_level() -> None:
+    problem = Problem(Matrix(ROWS[:2], SHAPE), torch.tensor([0.8, -0.3]).double(), 0.1)
+    exact = PRIOR.posterior(problem)
+    assert isinstance(exact, GaussianPrior)
+    draws = local_laplace(problem, PRIOR, SampleNoise(0, range(DRAWS)), sigmas=[50.0, 0.0], leaps=1)
+    assert_moments(draws, exact.mean.flatten(), exact.covariance)
+
+
+def joint(
+    operator: UncertainOperator, y: Tensor, noise_std: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return mean and covariance of the image, mean and deviation of the parameter, by a grid."""
+    theta = torch.linspace(-4, 4, 81).double()
+    eye = torch.eye(3).double().reshape(3, *SHAPE)
+    log, means, covariances = [], [], []
+    for t in theta:
+        columns = operator.forward_at(eye, t.reshape(1, 1).expand(3, 1)).flatten(1)
+        problem = Problem(Matrix(columns.mT, SHAPE), y.flatten(), noise_std)
+        posterior = PRIOR.condition(problem)
+        log.append(PRIOR.log_evidence(problem) - 0.5 * t**2)
+        means.append(posterior.mean.flatten())
+        covariances.append(posterior.covariance)
+    return mixed(
+        torch.stack(log),
+        torch.stack(means),
+        torch.stack(covariances),
+        next(iter(operator.values(theta[:, None]).values())),
+    )
+
+
+def mixed(
+    log: Tensor, means: Tensor, covariances: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    weights = log.softmax(0)
+    mean = weights @ means
+    away = means - mean
+    covariance = torch.einsum("k,kij->ij", weights, covariances) + torch.einsum(
+        "k,ki,kj->ij", weights, away, away
+    )
+    centre = weights @ values
+    return mean, covariance, centre, (weights @ (values - centre).square()).sqrt()
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        UncertainGain(Matrix(ROWS, SHAPE), 1.2, 0.3),
+        UncertainBlur(SHAPE, 0.8, 0.5),
+    ],
+    ids=["gain", "blur"],
+)
+def test_parameters_and_image_are_drawn_from_their_joint_posterior(
+    operator: UncertainOperator,
+) -> None:
+    truth = images([0.6, 0.7, 0.2])
+    y = operator.forward_at(truth, torch.full((1,), 0.8).double())
+    mean, covariance, centre, deviation = joint(operator, y, 0.1)
+    problem = GeneralProblem(operator, y, Gaussian(0.1))
+    noise = SampleNoise(0, range(DRAWS))
+    draws, parameters = draw_jointly(problem, PRIOR, noise, **{**OPTIONS, "levels": 12})
+    assert_moments(draws, mean, covariance)
+    (values,) = parameters.values()
+    assert values.shape == (DRAWS,)
+    assert abs(values.mean() - centre) < 5 * deviation / DRAWS**0.5
+    torch.testing.assert_close(values.std(), deviation, rtol=0.1, atol=0)
+
+
+def test_the_noise_level_is_drawn_from_its_posterior() -> None:
+    operator, y = Inpainting(torch.ones(SHAPE)), images([0.5, -0.9, 0.4])
+    std = 0.2 * torch.exp(torch.linspace(-2.5, 3, 111).double())
+    parts = [Problem(operator, y, float(s)) for s in std]
+    prior = -6.0 * std.log() - 6.0 * 0.2**2 / (2 * std.square())
+    log = torch.stack([PRIOR.log_evidence(part) for part in parts]) + prior
+    posteriors = [PRIOR.condition(part) for part in parts]
+    mean, covariance, centre, deviation = mixed(
+        log,
+        torch.stack([p.mean.flatten() for p in posteriors]),
+        torch.stack([p.covariance for p in posteriors]),
+        std,
+    )
+    problem = GeneralProblem(operator, y, UncertainGaussian(0.2, 6.0))
+    noise = SampleNoise(0, range(DRAWS))
+    draws, parameters = draw_jointly(problem, PRIOR, noise, levels=12, sigma_max=10.0, leaps=1)
+    assert_moments(draws, mean, covariance)
+    assert abs(parameters["noise_std"].mean() - centre) < 5 * deviation / DRAWS**0.5
+    torch.testing.assert_close(parameters["noise_std"].std(), deviation, rtol=0.15, atol=0)
+
+
+def test_a_draw_depends_on_its_own_stream_alone() -> None:
+    operator, y, noise = CASES["counts"]
+    problem = GeneralProblem(operator, torch.stack([y, y + 1]), noise)
+    whole = local_laplace(problem, PRIOR, SampleNoise(0, range(3), slices=range(2)), levels=3)
+    part = local_laplace(problem.select([1]), PRIOR, SampleNoise(0, [2], slices=[1]), levels=3)
+    torch.testing.assert_close(part[0, 0], whole[2, 1], rtol=1e-4, atol=1e-4)
+
+
+def test_solves_that_stop_early_and_trajectories_that_fail_are_said() -> None:
+    problem = GeneralProblem(*CASES["counts"])
+    noise = SampleNoise(0, range(20))
+    with pytest.warns(UserWarning, match="give more data_products"):
+        local_laplace(problem, PRIOR, noise, levels=2, data_products=1)
+    sharp = GeneralProblem(
+        UncertainGain(Matrix(ROWS, SHAPE), 1.0, 2.0), CASES["outliers"][1], Gaussian(1e-3)
+    )
+    with pytest.warns(UserWarning, match=r"0\.0% of the trajectories .* give more leaps"):
+        local_laplace(sharp, PRIOR, noise, sigmas=[50.0, 40.0, 0.0], leaps=1)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"local_laplace"}))
+def test_other_methods_refuse_a_problem_that_is_not_linear_or_not_gaussian(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} restores linear .* with poisson noise; choose"):
+        METHODS[name](GeneralProblem(*CASES["counts"]), PRIOR, SampleNoise(0, [0]))
+
+
+def test_problems_that_cannot_be_drawn_are_refused() -> None:
+    operator, y, noise = CASES["counts"]
+    with pytest.raises(ValueError, match="has no unknown parameters; use local_laplace"):
+        draw_jointly(GeneralProblem(operator, y, noise), PRIOR, SampleNoise(0, [0]))
+    with pytest.raises(ValueError, match="the standard deviation is 0; give GeneralProblem"):
+        local_laplace(GeneralProblem(operator, y, Gaussian(0.0)), PRIOR, SampleNoise(0, [0]))
+    with pytest.raises(ValueError, match="uncertain_gain: relative_std must be finite and above"):
+        UncertainGain(Matrix(ROWS, SHAPE), 1.0, 0.0)
+
+
+def test_sample_draws_from_a_general_problem(tmp_path: Path) -> None:
+    problem = GeneralProblem(*CASES["saturation"])
+    draws = uq.sample(problem.operator, problem, PRIOR, "local_laplace", samples=3, levels=3)
+    one = local_laplace(problem, PRIOR, SampleNoise(0, range(3)), levels=3)
+    torch.testing.assert_close(draws, one, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match="a posterior file holds linear problems with Gaussian"):
+        uq.sample(problem.operator, problem, PRIOR, "local_laplace", out=tmp_path / "x.h5")

@@ -1,0 +1,255 @@
+"""Local Laplace sampling: nonlinear operators, any noise model, unknown parameters."""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.schedules import geometric_sigmas, noise_levels
+from uqrestore.diffusion.wrapped import Checked
+from uqrestore.general_problem import GeneralProblem
+from uqrestore.methods._laplace import LocalPosterior
+from uqrestore.methods._method import Method, method, require_range
+from uqrestore.methods._moments import Moments
+from uqrestore.noise import SampleNoise
+from uqrestore.noise_models import Gaussian, UncertainGaussian
+from uqrestore.operators.nonlinear.uncertain import Joint, UncertainOperator
+from uqrestore.problem import Problem
+
+NOISE_FREE = 1e-2
+"""Noise level, in network intensity, with which noise-free measurements are weighed."""
+
+
+UNSOLVED, STUCK = 0.1, 0.1
+"""Relative residual of solves, and share of moves in the lower half of the levels, that warn."""
+
+
+@method(general=True)
+def local_laplace(
+    problem: Problem | GeneralProblem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    levels: int = 10,
+    sigma_max: float = 80.0,
+    sigma_min: float = 0.03,
+    sigmas: Sequence[float] | None = None,
+    spread_products: int = 4,
+    data_products: int = 40,
+    newton: int = 3,
+    leaps: int = 3,
+    data_std: float = 0.5,
+) -> Float[Tensor, " sample *problem_and_image"]:
+    r"""Draw posterior samples for any differentiable operator and any noise model.
+
+    As ``local_gaussian``, each level draws the clean image behind a noisy one given the
+    measurement, and adds the noise of the next level. The prior of that image is
+    :math:`N(D, C)`, from the denoiser and its Jacobian; the likelihood is exact, and the draw is
+    one trajectory of Hamiltonian Monte Carlo about the Laplace model, started at the draw of the
+    level before (:mod:`uqrestore.methods._laplace`). For a Gaussian prior every level leaves the
+    posterior invariant, whatever the operator and the noise; errors come from levels too few to
+    reach it, from truncated solves, and from priors that are not Gaussian at the scale of the
+    level.
+
+    Parameters of an ``UncertainOperator`` are further entries of the vector that is drawn; the
+    level of ``UncertainGaussian`` noise, and the outliers of ``StudentT``, are drawn given the
+    image. :func:`draw_jointly` returns the parameters.
+
+    Makes ``levels`` network calls, and at each level, with ``d`` ``data_products``, at most
+    ``spread_products + (newton + 1)(d + 1) + (leaps + 1)(d + 2)`` vector-Jacobian products: solves
+    stop once they have converged. Warns where they have not, and where few trajectories are
+    accepted.
+
+    Args:
+        problem: With any operator and noise. A noise-free linear measurement is weighed with a
+            small noise, and the draws are projected onto it.
+        denoiser: Prior; differentiable.
+        noise: Random streams of the samples to draw.
+        levels: Noise levels above 0, in equal ratios.
+        sigma_max: Highest level, in network intensity.
+        sigma_min: Lowest level above 0.
+        sigmas: Explicit noise levels instead.
+        spread_products: Products per level for a draw of ``N(0, C)``.
+        data_products: Largest number of products in one solve.
+        newton: Gauss-Newton steps to the mode.
+        leaps: Kicks of a trajectory; more are accepted more often where the posterior is far from
+            Gaussian. One suffices for linear Gaussian problems.
+        data_std: Standard deviation of the images, for scales of rounding only.
+
+    Returns:
+        Images in network intensity.
+
+    Raises:
+        ValueError: If an option is out of range, or a nonlinear measurement has no noise.
+
+    References:
+        This package. The annealing is that of DAPS (Zhang et al., CVPR 2025. arXiv:2407.01521),
+        the covariance Tweedie's (Boys et al., TMLR 2024. arXiv:2310.06721), the trajectory that of
+        Beskos et al., Stochastic Processes and their Applications 121, 2011.
+    """
+    return _draw(
+        problem,
+        denoiser,
+        noise,
+        levels=levels,
+        sigma_max=sigma_max,
+        sigma_min=sigma_min,
+        sigmas=sigmas,
+        spread_products=spread_products,
+        data_products=data_products,
+        newton=newton,
+        leaps=leaps,
+        data_std=data_std,
+    )[0]
+
+
+def draw_jointly(
+    problem: GeneralProblem,
+    denoiser: Denoiser | Callable[..., Tensor],
+    noise: SampleNoise,
+    **options: Any,  # noqa: ANN401 - checked against the signature of the method
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Draw images and unknown parameters together by :func:`local_laplace`.
+
+    Args:
+        problem: With an ``UncertainOperator`` or ``UncertainGaussian`` noise, or both.
+        denoiser: Prior; differentiable.
+        noise: Random streams of the samples to draw.
+        options: Those of :func:`local_laplace`.
+
+    Returns:
+        Images, and the draws of each parameter in its units, ``(*noise.shape,)``, by name;
+        ``noise_std`` is that of the noise.
+
+    Raises:
+        ValueError: If nothing is unknown, or as :func:`local_laplace`.
+    """
+    if not isinstance(problem.operator, UncertainOperator) and not isinstance(
+        problem.noise_model, UncertainGaussian
+    ):
+        raise ValueError(
+            f"draw_jointly: {problem.operator.name} with {problem.noise_model.name} noise has no "
+            "unknown parameters; use local_laplace, or an operator such as UncertainGain."
+        )
+    parameters: dict[str, Tensor] = {}
+
+    @functools.wraps(local_laplace.function)
+    def keep(*args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - those of the method
+        given = inspect.signature(local_laplace.function).bind(*args, **kwargs)
+        given.apply_defaults()
+        images, found = _draw(*given.args, **given.kwargs)
+        parameters.update(found)
+        return images
+
+    images = Method(keep, local_laplace.presets, general=True)(problem, denoiser, noise, **options)
+    return images, parameters
+
+
+def _draw(
+    problem: Problem | GeneralProblem,
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    *,
+    levels: int,
+    sigma_max: float,
+    sigma_min: float,
+    sigmas: Sequence[float] | None,
+    spread_products: int,
+    data_products: int,
+    newton: int,
+    leaps: int,
+    data_std: float,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return images, and the draws of unknown parameters by name."""
+    require_range("local_laplace", data_products=(data_products, 1, 10_000), leaps=(leaps, 1, 1000))
+    require_range("local_laplace", spread_products=(spread_products, 1, 1000))
+    require_range("local_laplace", newton=(newton, 1, 100), sigma_min=(sigma_min, 1e-9, sigma_max))
+    if sigmas is None:
+        require_range("local_laplace", levels=(levels, 1, 10_000))
+        sigmas = geometric_sigmas(levels, sigma_max, sigma_min).tolist()
+    given, problem = problem, _noisy(problem)
+    grid = noise_levels(levels, sigmas=sigmas)
+    denoise, dims = Checked(denoiser, "local_laplace"), len(problem.in_shape)
+    joint = Joint(problem.operator)
+    flat = GeneralProblem(joint, problem.y, problem.noise_model)
+    x = grid[0] * noise.normal(problem.in_shape, problem.y)
+    batch, state = x.ndim - dims, None
+    accepted, residual = [], 0.0
+
+    def join(image: Tensor, theta: Tensor) -> Tensor:
+        return torch.cat([image.flatten(batch), theta], -1)
+
+    for sigma, sigma_next in pairwise(grid):
+        local = Moments.at(denoise, x, sigma, dims, data_std)
+
+        def covariance(v: Tensor, local: Moments = local) -> Tensor:
+            image, theta = joint.split(v)
+            return join(local.covariance(image), theta)
+
+        def spread(local: Moments = local, x: Tensor = x) -> Tensor:
+            theta = noise.normal((joint.count,), x)
+            return join(local.spread(noise.like(x), spread_products), theta)
+
+        mean = join(local.mean, x.new_zeros(*x.shape[:batch], joint.count))
+        posterior = LocalPosterior(flat, mean, covariance, spread, data_products)
+        state, moved, rest = posterior.draw(state, noise, newton, leaps)
+        accepted.append(float(moved.double().mean()))
+        residual = max(residual, float(rest.median()))
+        signal = joint.forward(state)
+        model = problem.noise_model.given(problem.y, signal, noise, problem.row_mask)
+        flat = replace(flat, noise_model=model)
+        image, _ = joint.split(state)
+        x = image + sigma_next * noise.like(image) if sigma_next else image
+    _warn(accepted, residual)
+    found = {}
+    if isinstance(problem.operator, UncertainOperator) and state is not None:
+        found |= problem.operator.values(joint.split(state)[1])
+    if isinstance(flat.noise_model, Gaussian) and isinstance(
+        problem.noise_model, UncertainGaussian
+    ):
+        found["noise_std"] = torch.as_tensor(flat.noise_model.std).reshape(x.shape[:batch])
+    return given.project(x) if isinstance(given, Problem) else x, found
+
+
+def _noisy(problem: Problem | GeneralProblem) -> GeneralProblem:
+    """Return a general problem; a noise-free linear measurement gets a small noise.
+
+    Raises:
+        ValueError: If the measurement of a general problem is noise-free.
+    """
+    if isinstance(problem, Problem):
+        std = problem.noise_std_like(problem.y)
+        model = Gaussian(torch.where(std > 0, std, NOISE_FREE))
+        return GeneralProblem(problem.operator, problem.y, model)
+    model = problem.noise_model
+    if isinstance(model, Gaussian) and not (torch.as_tensor(model.std) > 0).all():
+        raise ValueError(
+            "local_laplace weighs a measurement by its noise but the standard deviation is 0; "
+            "give GeneralProblem a small one."
+        )
+    return problem
+
+
+def _warn(accepted: Sequence[float], residual: float) -> None:
+    """Warn of draws that are not those of the posterior."""
+    if residual > UNSOLVED:
+        warnings.warn(
+            f"local_laplace: solves stopped at a relative residual of {residual:.2g}, so draws may "
+            "be far off; give more data_products.",
+            stacklevel=2,
+        )
+    low = accepted[len(accepted) // 2 :]
+    if sum(low) < STUCK * len(low):
+        warnings.warn(
+            f"local_laplace: {sum(low) / len(low):.1%} of the trajectories at low noise were "
+            "accepted, so draws have hardly moved; give more leaps, or more levels.",
+            stacklevel=2,
+        )

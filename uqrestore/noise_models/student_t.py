@@ -1,0 +1,79 @@
+"""Noise with outliers."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from uqrestore.noise import SampleNoise
+from uqrestore.noise_models.base import NoiseModel, Parameter, uniform_like
+from uqrestore.noise_models.gaussian import Gaussian
+
+
+@dataclass(frozen=True, eq=False)
+class StudentT(NoiseModel):
+    r"""Noise with outliers: :math:`y = s + c t`, ``t`` of Student's distribution.
+
+    Args:
+        scale: :math:`c`.
+        df: Degrees of freedom; fewer give heavier tails.
+    """
+
+    name: ClassVar[str] = "student_t"
+
+    scale: Parameter
+    df: float | int = 4.0
+
+    def __post_init__(self) -> None:
+        self.require_positive("scale", "df")
+
+    def log_likelihood(self, y: Tensor, signal: Tensor) -> Tensor:
+        scale, df = torch.as_tensor(self.scale).to(signal), self.df
+        constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(math.pi * df)
+        away = ((y - signal) / scale).square() / df
+        return constant - scale.log() - (df + 1) / 2 * torch.log1p(away)
+
+    def score(self, y: Tensor, signal: Tensor) -> Tensor:
+        away = y - signal
+        return (self.df + 1) * away / (self.df * self.scale**2 + away.square())
+
+    def information(self, signal: Tensor) -> Tensor:
+        scale = torch.as_tensor(self.scale).to(signal)
+        return ((self.df + 1) / ((self.df + 3) * scale**2)).expand_as(signal)
+
+    def simulate(self, signal: Tensor, noise: SampleNoise) -> Tensor:
+        from scipy.stats import t
+
+        drawn = torch.as_tensor(t.ppf(uniform_like(signal, noise), self.df))
+        return signal + self.scale * drawn.to(signal)
+
+    def mean(self, signal: Tensor) -> Tensor:
+        return signal
+
+    def variance(self, signal: Tensor) -> Tensor:
+        scale = torch.as_tensor(self.scale).to(signal)
+        factor = self.df / (self.df - 2) if self.df > 2 else math.inf
+        return (factor * scale**2).expand_as(signal)
+
+    def given(
+        self,
+        y: Tensor,
+        signal: Tensor,
+        noise: SampleNoise,
+        mask: Tensor | None,  # noqa: ARG002
+    ) -> Gaussian:
+        r"""Draw the variance of every entry; given these the noise is Gaussian.
+
+        With :math:`n \mid v \sim N(0, v)` and :math:`v \sim \nu c^2 / \chi^2_\nu`.
+
+        References:
+            Geweke, "Bayesian treatment of the independent Student-t linear model", J. Appl.
+            Econometrics 8:S19-S40, 1993.
+        """
+        from scipy.stats import chi2
+
+        total = self.df * torch.as_tensor(self.scale).to(signal) ** 2 + (y - signal).square()
+        chi = torch.as_tensor(chi2.ppf(uniform_like(total, noise), self.df + 1))
+        return Gaussian((total / chi.to(total)).sqrt())

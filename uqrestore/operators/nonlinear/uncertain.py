@@ -1,0 +1,200 @@
+r"""Operators with parameters that are known up to a prior, drawn together with the image.
+
+A parameter is :math:`c\, e^{r \theta}` with :math:`\theta \sim N(0, 1)`: positive, known to the
+fraction ``r`` about its centre ``c``.
+"""
+
+import abc
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uqrestore.operators._checks import Index, Shape, require
+from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.nonlinear.base import NonlinearOperator, jvp, vjp
+
+
+class UncertainOperator(NonlinearOperator):
+    """An operator with parameters to draw with the image; :meth:`forward` is at their centre.
+
+    Attributes:
+        parameters: Names of the parameters.
+    """
+
+    parameters: ClassVar[tuple[str, ...]]
+
+    @abc.abstractmethod
+    def forward_at(self, x: Tensor, theta: Float[Tensor, "*batch parameter"]) -> Tensor:
+        """Measure images with parameters in their standard normal coordinates."""
+
+    @abc.abstractmethod
+    def values(self, theta: Float[Tensor, "*batch parameter"]) -> Mapping[str, Tensor]:
+        """Return the parameters in physical units, ``(*batch,)`` each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch = x.shape[: x.ndim - len(self.in_shape)]
+        return self.forward_at(x, x.new_zeros(*batch, len(self.parameters)))
+
+
+@dataclass(frozen=True, eq=False)
+class UncertainGain(UncertainOperator):
+    """A multiple of an operator whose factor is known up to a fraction.
+
+    Args:
+        part: The operator, linear or not.
+        gain: Centre of the factor.
+        relative_std: Standard deviation of its logarithm.
+
+    Raises:
+        ValueError: If either number is not above 0.
+    """
+
+    name: ClassVar[str] = "uncertain_gain"
+    parameters: ClassVar[tuple[str, ...]] = ("gain",)
+
+    part: LinearOperator | NonlinearOperator
+    gain: float | int = 1.0
+    relative_std: float | int = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive(self.name, gain=self.gain, relative_std=self.relative_std)
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.part.in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.part.out_shape
+
+    @property
+    def problem_shape(self) -> Shape:
+        return self.part.problem_shape
+
+    @property
+    def row_mask(self) -> Tensor | None:
+        return self.part.row_mask
+
+    def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
+        factor = self.values(theta)["gain"]
+        return factor.reshape(*factor.shape, *[1] * len(self.out_shape)) * self.part.forward(x)
+
+    def values(self, theta: Tensor) -> Mapping[str, Tensor]:
+        return {"gain": self.gain * torch.exp(self.relative_std * theta[..., 0])}
+
+    def to(self, target: torch.device | torch.dtype | str) -> "UncertainGain":
+        return replace(self, part=self.part.to(target))
+
+    def select(self, index: Index) -> "UncertainGain":
+        return replace(self, part=self.part.select(index)) if self.problem_shape else self
+
+
+@dataclass(frozen=True, eq=False)
+class UncertainBlur(UncertainOperator):
+    r"""Gaussian blur on a periodic image, of a width known up to a fraction.
+
+    Args:
+        shape: Shape of an image, ``(channel, row, column)``.
+        width: Centre of the standard deviation of the kernel, in pixels.
+        relative_std: Standard deviation of its logarithm.
+
+    Raises:
+        ValueError: If either number is not above 0.
+    """
+
+    name: ClassVar[str] = "uncertain_blur"
+    parameters: ClassVar[tuple[str, ...]] = ("width",)
+
+    shape: Shape
+    width: float | int = 1.0
+    relative_std: float | int = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive(self.name, width=self.width, relative_std=self.relative_std)
+
+    @property
+    def in_shape(self) -> Shape:
+        return tuple(self.shape)
+
+    @property
+    def out_shape(self) -> Shape:
+        return tuple(self.shape)
+
+    def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
+        rows, columns = self.shape[-2:]
+        down = torch.fft.fftfreq(rows, dtype=x.dtype, device=x.device)[:, None]
+        across = torch.fft.rfftfreq(columns, dtype=x.dtype, device=x.device)
+        power = 2 * math.pi**2 * (down.square() + across.square())
+        width = self.values(theta)["width"].reshape(*theta.shape[:-1], 1, 1, 1)
+        spectrum = torch.fft.rfft2(x) * torch.exp(-power * width.square())
+        return torch.fft.irfft2(spectrum, s=(rows, columns))
+
+    def values(self, theta: Tensor) -> Mapping[str, Tensor]:
+        return {"width": self.width * torch.exp(self.relative_std * theta[..., 0])}
+
+
+@dataclass(frozen=True, eq=False)
+class Joint(NonlinearOperator):
+    """An operator on the image and its parameters in one vector ``(pixel + parameter,)``.
+
+    Args:
+        part: The operator; one without parameters acts on the flattened image.
+    """
+
+    name: ClassVar[str] = "joint"
+
+    part: LinearOperator | NonlinearOperator
+
+    @property
+    def count(self) -> int:
+        """Number of parameters."""
+        return len(self.part.parameters) if isinstance(self.part, UncertainOperator) else 0
+
+    @property
+    def in_shape(self) -> Shape:
+        return (torch.Size(self.part.in_shape).numel() + self.count,)
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.part.out_shape
+
+    @property
+    def problem_shape(self) -> Shape:
+        return self.part.problem_shape
+
+    @property
+    def row_mask(self) -> Tensor | None:
+        return self.part.row_mask
+
+    def split(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images and parameters."""
+        image, theta = u.tensor_split([u.shape[-1] - self.count], -1)
+        return image.unflatten(-1, self.part.in_shape), theta
+
+    def forward(self, x: Tensor) -> Tensor:
+        image, theta = self.split(x)
+        if isinstance(self.part, UncertainOperator):
+            return self.part.forward_at(image, theta)
+        return self.part.forward(image)
+
+    def jvp(self, x: Tensor, v: Tensor) -> Tensor:
+        if self.count:
+            return super().jvp(x, v)
+        return jvp(self.part, self.split(x)[0], self.split(v)[0])
+
+    def vjp(self, x: Tensor, v: Tensor) -> Tensor:
+        if self.count:
+            return super().vjp(x, v)
+        back = vjp(self.part, self.split(x)[0], v)
+        return back.flatten(back.ndim - len(self.part.in_shape))
+
+
+def check_positive(name: str, **values: float | int) -> None:
+    """Raise unless every number is above 0."""
+    for key, value in values.items():
+        require(0 < value < math.inf, name, f"{key} must be finite and above 0, got {value}.")
