@@ -66,7 +66,7 @@ def test_a_prior_beats_zero_filling_and_nothing_linear_beats_linear_mmse(
     assert psnr["linear_mmse"] - 1.5 < psnr["mean"] < psnr["linear_mmse"] + 0.1
 
 
-def test_earlier_files_stay_unless_told(result: DemoResult) -> None:
+def test_earlier_files_stay_without_overwrite(result: DemoResult) -> None:
     with pytest.raises(PosteriorError, match=r"brain\.posterior\.h5, .*brain\.png: exists already"):
         run_brain_demo(result.posterior.parent, slices=1)
 

@@ -80,7 +80,7 @@ def test_shards_and_batch_sizes_give_the_numbers_of_one_run(work: Job, tmp_path:
 
 
 @pytest.mark.usefixtures("one_process")
-def test_a_pattern_that_failed_is_left_alone_until_told_and_the_machine_is_not_blamed_twice(
+def test_a_scan_that_failed_is_repeated_on_request_and_faults_of_the_machine_always(
     work: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_scans(tmp_path / "scans", ["a", "b"])
@@ -285,7 +285,7 @@ def test_two_scans_of_one_name_in_a_list_are_refused_unless_named(tmp_path: Path
     "name",
     ["..", ".", "", "-rf", "=cmd()", "a\nb", "a/b", "<script>", "a" * 300, "\udcff", "x\u202ey"],
 )
-def test_a_hostile_name_stays_in_its_folder_and_apart_from_others(name: str) -> None:
+def test_a_hostile_name_stays_in_its_folder_and_distinct(name: str) -> None:
     safe = safe_name(name)
 
     assert safe != name

@@ -141,7 +141,7 @@ def report(scenes: Scenes, people: People, families: np.ndarray) -> str:
         rows.append(battery_rows(name, scenes.pick(np.flatnonzero(people.person == person))))
     head = (
         "| slices of | slices | battery | corrected p | cause | 90 % intervals hold (band of a "
-        "perfect sampler) | spread over error | mean better than a draw, dB (perfect) |\n"
+        "ideal sampler) | spread over error | mean better than a draw, dB (ideal) |\n"
         "|---|---|---|---|---|---|---|---|\n"
     )
     more = (

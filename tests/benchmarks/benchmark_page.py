@@ -38,12 +38,12 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
         " ".join(str(plan["description"]).split()),
         "",
         f"Scan {plan['scan']}, prior {plan['prior']} ({plan['precision']}), {plan['slices']} "
-        f"slices x {plan['draws']} draws where no fewer slices are said, seed {plan['seed']}, "
+        f"slices x {plan['draws']} draws unless fewer are stated, seed {plan['seed']}, "
         f"{reports[0]['threads']} thread. PSNR and SSIM are of the mean of the draws, inside the "
         "mask, over the range -1 to 1. Gain is of that PSNR over the minimum-norm images of the "
         "same slices; rows of fewer slices, hollow in the picture, still differ by what is easy in "
         "those. Coverage is of 90 % intervals on pixels that were not measured; with "
-        f"{plan['draws']} draws a right sampler "
+        f"{plan['draws']} draws an ideal sampler "
         f"covers {covered:.0%}. Seconds are of work on the processor, for all draws of a slice. A "
         "product is a vector-Jacobian product, as costly as two calls.",
         "",

@@ -42,12 +42,12 @@ FORWARD = {"patch_inpainting": 1.45, "strided_motion_blur": 1.65, "random_matrix
 TRAINING = {"patch_inpainting": 0.70, "strided_motion_blur": 0.68, "random_matrix": 0.58}
 """Wanted: at least this share of Palette's samples per second."""
 TRAINED, SHIPPED = 18, 64
-"""Steps of the guess in the training of the weights that ship, and in their use."""
+"""Steps of the linear estimate in the training of the bundled weights, and in their use."""
 GUESS = {"guess": SHIPPED, "guess_rank": 256, "guess_classes": 8}
 NETWORKS: Mapping[str, Mapping[str, object]] = {
     "as published": {"joint": (True, True), "fdl_input": "raw"},
     "projected": {"joint": (True, True), "fdl_input": "projected"},
-    "projected, guess": {"joint": (True, True), "fdl_input": "projected", **GUESS},
+    "projected, linear estimate": {"joint": (True, True), "fdl_input": "projected", **GUESS},
 }
 
 Call = Callable[[], object]
@@ -144,14 +144,14 @@ def training_call(denoiser: NetworkDenoiser, problem: Problem, precision: str) -
 
 
 def networks(steps: int) -> dict[str, NetworkDenoiser]:
-    """Build the networks; the guess is the shipped one, for one that knows nothing ends early."""
+    """Build the networks; the linear estimate is the bundled one: an unfitted one ends early."""
     made = {name: network("invfussion", **said) for name, said in NETWORKS.items()}
     shipped = load_prior("brain64-invfussion")
     assert isinstance(shipped, NetworkDenoiser)
     guess = shipped.network.linear_guess
     assert isinstance(guess, ClasswiseEstimator)
     guess.iterations = steps
-    made["projected, guess"].network.linear_guess = guess
+    made["projected, linear estimate"].network.linear_guess = guess
     return made
 
 
@@ -164,7 +164,7 @@ def forward_table(rounds: int, precision: str) -> str:
         calls = {"plain": forward_call(plain, None, precision)}
         for name, denoiser in made.items():
             calls[name] = forward_call(denoiser, problem, precision)
-        calls["layout"] = functools.partial(_layout, made["projected, guess"], problem)
+        calls["layout"] = functools.partial(_layout, made["projected, linear estimate"], problem)
         timed = take_turns(calls, rounds)
         ratios = [timed.ratio(name, "plain") for name in list(calls)[1:]]
         rows.append(
@@ -172,8 +172,8 @@ def forward_table(rounds: int, precision: str) -> str:
             f"| {' | '.join(f'{ratio:.2f}' for ratio in ratios)} | {FORWARD[family]:.2f} |"
         )
     head = (
-        "| operator | plain | as published | projected | projected, guess known "
-        "| the guess, once a problem | at most |\n|---|---|---|---|---|---|---|"
+        "| operator | plain | as published | projected | projected, linear estimate known "
+        "| linear estimate, once a problem | at most |\n|---|---|---|---|---|---|---|"
     )
     return "\n".join([head, *rows])
 
@@ -192,7 +192,8 @@ def training_table(rounds: int, precision: str) -> str:
         speed = BATCH / timed.median("palette") * 1e3
         rows.append(f"| {_words(family)} | {speed:.0f} / s | {ratios} | {TRAINING[family]:.2f} |")
     head = (
-        "| operator | Palette | as published | projected | projected, guess | at least |\n"
+        "| operator | Palette | as published | projected | projected, linear estimate "
+        "| at least |\n"
         "|---|---|---|---|---|---|"
     )
     return "\n".join([head, *rows])

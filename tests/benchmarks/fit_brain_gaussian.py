@@ -1,4 +1,4 @@
-"""Fit a low-rank Gaussian law to slices in HDF5 files, and write it with its card."""
+"""Fit a low-rank Gaussian distribution to slices in HDF5 files, and write it with its card."""
 
 import hashlib
 import json

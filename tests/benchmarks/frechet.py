@@ -61,7 +61,7 @@ them.
 
 What the tables say: draws of InvFussion are the nearest on every operator, on dense matrices, blur
 and k-space at a quarter to two fifths of Palette's distance. None is near chance, so draws can be
-told from slices by their texture, as the battery says too.
+distinguished from slices by their texture, as the battery says too.
 
 {tables}
 

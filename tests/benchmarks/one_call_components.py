@@ -211,7 +211,7 @@ def _error(values: np.ndarray) -> float:
 
 
 def law_row(truth: Images, problem: Problem, told: PosteriorMoments) -> str:
-    """Return what five components of the law behind the linear guess capture of the same error."""
+    """Return the share of the error in five components of the model of the linear estimate."""
     network = load_prior(PREDICTOR)
     assert isinstance(network, NetworkDenoiser)
     law = law_alone(network, problem).directions

@@ -41,7 +41,7 @@ SIZE = NETWORK | {"patch": 4, "widths": [96], "depths": [4], "cond_width": 64}
 GUESS = {"guess": 12, "guess_rank": 64}
 VARIANTS = {
     "palette": SIZE | {"joint": [False]},
-    "chosen stack, linear guess": SIZE
+    "chosen stack, linear estimate": SIZE
     | {"joint": [True], "fdl_input": "projected"}
     | GUESS
     | {"pass_guess": True},
@@ -51,25 +51,27 @@ VARIANTS = {
 PAGE = """# What the operator inside a network is worth: phantoms
 
 Random-ellipse phantoms, 32x32, one network call at pure noise: PSNR (dB, peak 2) of the posterior
-mean over {count} held-out phantoms; {samples} training samples a network, one level of four layers
-of width 96. Dense matrices have 16 to 48 rows for 1024 pixels. A network blind to the operator
-sees `A^+ y` alone; the best linear estimate from that is in closed form (Haar moments). The best
-linear estimate that knows the matrix uses the covariance of {many} phantoms; the linear guess has
-64 directions and a spectrum from 3000 and makes twelve steps, and one network refines it.
+mean over {count} held-out phantoms; {samples} training samples a network, one level of four
+layers of width 96. Dense matrices have 16 to 48 rows for 1024 pixels. A network blind to the
+operator sees `A^+ y` alone; the best linear estimate from that is in closed form (Haar moments).
+The best linear estimate that knows the matrix uses the covariance of {many} phantoms; the
+estimate inside the network has 64 directions and a spectrum from 3000 and makes twelve steps, and
+one network refines it.
 
 | estimate | dense matrix | patches | nothing measured |
 |---|---|---|---|
 {rows}
 
 What the table says: the operator inside the attention ("chosen stack") is worth 2.7 dB over the
-blind Palette on dense matrices, 1.1 for patches; a linear guess at its input 3.6 dB more, and the
-network adds next to nothing to that guess in so few samples: 24.5 dB is the best linear estimate.
-The stack as published does as well here as the chosen one.
+blind Palette on dense matrices, 1.1 for patches; a linear estimate at its input 3.6 dB more, and
+the network adds next to nothing to that estimate in so few samples: 24.5 dB is the best linear
+estimate. The stack as published does as well here as the chosen one.
 
 ## A Gaussian field
 
 The same for a Gaussian field (32x32, std 0.5, power (1 + f^2)^-2), where the best linear estimate
-is the posterior mean and the guess nearly right by itself; {field_samples} training samples.
+is the posterior mean and the linear estimate nearly right by itself; {field_samples} training
+samples.
 
 | estimate | dense matrix | patches | nothing measured |
 |---|---|---|---|
@@ -78,7 +80,7 @@ is the posterior mean and the guess nearly right by itself; {field_samples} trai
     python -m tests.benchmarks.phantoms FOLDER
 """
 FIELD_SAMPLES = 32_000
-FIELD_VARIANTS = ("chosen stack, linear guess", "chosen stack")
+FIELD_VARIANTS = ("chosen stack, linear estimate", "chosen stack")
 
 
 def decibels(error: Tensor) -> float:
@@ -133,7 +135,7 @@ def phantoms(folder: Path, samples: int) -> Iterator[str]:
     guess = LowRankEstimator((1, 32, 32), GUESS["guess"], GUESS["guess_rank"])
     guess.fit(many[: guess.images].float().reshape(-1, 1, 32, 32))
     errors = [(p.project(guess(p)) - truth).square() for p in measured.values()]
-    rows.append(["the linear guess", *(f"{decibels(error):.2f}" for error in errors)])
+    rows.append(["the linear estimate", *(f"{decibels(error):.2f}" for error in errors)])
     of_field: list[list[str]] = []
 
     def page() -> str:

@@ -108,7 +108,7 @@ def without_seconds(path: Path) -> list[dict[str, object]]:
     return sorted(told, key=lambda piece: json.dumps(piece, sort_keys=True))
 
 
-def test_a_run_that_is_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_stopped_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     methods = {
         "steps 3": {"name": "ddnm", "steps": 3},
         "steps 5, once": {"name": "ddnm", "steps": 5, "slices": 1},

@@ -1,4 +1,4 @@
-"""The sets of problems with known posteriors: right samplers pass on them, promises are kept."""
+"""The sets of problems with known posteriors: ideal samplers pass on them, guarantees hold."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_slices_of_the_set_look_like_the_scan_they_were_fitted_to() -> None:
     assert made.truth.abs().max() < 4
 
 
-def test_thirty_calibrations_on_slices_keep_every_promise() -> None:
+def test_thirty_calibrations_on_slices_keep_every_guarantee() -> None:
     """The study of 500 is ``pytest -m slow tests/conformal/test_guarantee_rates.py``."""
     people = population(400)
     table, scores = people.predictions.misses(WIDTHS), people.predictions.scores()

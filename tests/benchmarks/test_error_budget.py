@@ -50,7 +50,7 @@ def test_a_rule_that_is_not_exact_is_guidance() -> None:
     assert c.guidance > c.monte_carlo
 
 
-def test_a_network_of_another_law_is_learning() -> None:
+def test_a_network_of_another_distribution_is_learning() -> None:
     other: GaussianPrior = gaussian_field(SHAPE, std=0.25)
     found = split(FINE, FINE, other)
     c = found.contributions

@@ -85,7 +85,7 @@ def test_the_betting_bound_is_that_of_mapie_where_losses_are_constant() -> None:
 
 @pytest.mark.parametrize("bound", BOUNDS)
 @pytest.mark.parametrize("kind", ["coin", "beta", "two values"])
-def test_bounds_fail_no_more_often_than_said(bound: BoundName, kind: str) -> None:
+def test_bounds_fail_no_more_often_than_stated(bound: BoundName, kind: str) -> None:
     g = np.random.default_rng(2)
     draw = {
         "coin": lambda: (g.random(60) < 0.1).astype(float),

@@ -76,7 +76,7 @@ def test_other_guarantees_and_other_numbers_of_components_are_refused() -> None:
         inside_box(components(5, count=4), calibrate_box(components(60), [KNEE]))
 
 
-def test_too_few_scenes_are_told_how_many_it_takes() -> None:
+def test_too_few_scenes_are_refused_with_the_number_it_takes() -> None:
     # The residual has a fifth of alpha: 0.02.
     with pytest.raises(ValueError, match="it takes at least 49"):
         calibrate_box(components(48), [KNEE], alpha=0.1)

@@ -91,7 +91,7 @@ def test_copies_of_a_scene_are_no_evidence() -> None:
         calibrate(twice, [KNEE])
 
 
-def test_too_few_scenes_are_told_how_many_it_takes() -> None:
+def test_too_few_scenes_are_refused_with_the_number_it_takes() -> None:
     with pytest.raises(ValueError, match="at least 25"):
         calibrate(predictions(24), [KNEE], alpha=0.1, delta=0.1)
     with pytest.raises(ValueError, match="alpha is a probability"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.diagnostics.laws import LOG
 from tests.diagnostics.slices import population
+from tests.diagnostics.worlds import LOG
 from uqrestore.conformal.bounds import BoundName
 from uqrestore.conformal.component_box import box_widths
 from uqrestore.conformal.widths import (
@@ -40,7 +40,7 @@ def misses() -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [1.0, 0.95])
-def test_split_conformal_covers_and_follows_the_beta_law(share: float) -> None:
+def test_split_conformal_covers_and_follows_the_beta_distribution(share: float) -> None:
     scores = population().predictions.scores(share=share)
     found = np.array(
         [
@@ -79,7 +79,7 @@ def test_conformal_risk_control_keeps_the_expected_loss() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("bound", ["wsr", "hb"])
 @pytest.mark.parametrize("whole", [False, True])
-def test_rcps_breaks_its_promise_no_more_often_than_delta(bound: BoundName, whole: bool) -> None:
+def test_rcps_breaks_its_guarantee_no_more_often_than_delta(bound: BoundName, whole: bool) -> None:
     # The share of missed pixels; or 1 for a scene that misses more than a tenth of them.
     table = misses()
     if whole:
@@ -104,7 +104,7 @@ def test_rcps_breaks_its_promise_no_more_often_than_delta(bound: BoundName, whol
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ordered", [True, False])
-def test_learn_then_test_breaks_its_promise_no_more_often_than_delta(ordered: bool) -> None:
+def test_learn_then_test_breaks_its_guarantee_no_more_often_than_delta(ordered: bool) -> None:
     # Settings: widths in disorder, each with a part of the pixels that it never covers.
     table = misses()[:, 12:72:3]
     g = np.random.default_rng(0)
@@ -143,7 +143,7 @@ def test_the_component_box_covers_all_components_and_the_residual_at_once() -> N
 
 
 @pytest.mark.slow
-def test_without_calibration_the_promises_would_be_broken() -> None:
+def test_without_calibration_the_guarantees_would_be_broken() -> None:
     p = population().predictions
     naive = p.misses(np.array([stats.norm.ppf(1 - ALPHA / 2)])).mean()
     inside = np.mean(p.scores() <= stats.norm.ppf(1 - ALPHA / 2))
@@ -159,7 +159,7 @@ def test_without_calibration_the_promises_would_be_broken() -> None:
         lambda table: control_risk(table, GRID[:70:2], 0.2, 0.2, bound="hb"),
     ],
 )
-def test_a_few_calibrations_of_gaussian_errors_keep_their_promise(
+def test_a_few_calibrations_of_gaussian_errors_keep_their_guarantee(
     choose: Callable[[np.ndarray], float],
 ) -> None:
     g = np.random.default_rng(0)

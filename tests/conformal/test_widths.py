@@ -35,7 +35,7 @@ def test_split_conformal_takes_the_right_order_statistic(
     assert split_conformal(scores, alpha) == rank
 
 
-def test_split_conformal_reproduces_the_beta_law() -> None:
+def test_split_conformal_reproduces_the_beta_distribution() -> None:
     g = np.random.default_rng(0)
     # Uniform scores: the coverage of a threshold is the threshold.
     found = [split_conformal(g.random(50), 0.1) for _ in range(2000)]
@@ -102,7 +102,7 @@ def test_one_lucky_setting_of_many_is_not_certified() -> None:
     assert learn_then_test(table, 0.15, 0.1) == []
 
 
-def test_too_few_scenes_are_told_how_many_it_takes() -> None:
+def test_too_few_scenes_are_refused_with_the_number_it_takes() -> None:
     with pytest.raises(ValueError, match=r"8 calibration units .*90 %: it takes at least 9\."):
         split_conformal(np.arange(8.0), 0.1)
     assert split_conformal(np.arange(9.0), 0.1) == 8

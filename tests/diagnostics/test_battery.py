@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.diagnostics.laws import FAULTS, LOG, World, world
+from tests.diagnostics.worlds import FAULTS, LOG, World, world
 from uqrestore.diagnostics import statistics
 from uqrestore.diagnostics.battery import Battery, default_statistics, run_battery
 from uqrestore.diagnostics.ranks import rank_test
@@ -100,7 +100,7 @@ def test_every_statistic_of_the_battery_has_the_right_size(draws: int) -> None:
     assert all(0.03 <= size <= 0.07 for size in sizes.values()), sizes
 
 
-def test_a_functional_of_the_user_joins_in_with_plain_words() -> None:
+def test_a_statistic_of_the_user_joins_with_its_description() -> None:
     w, draws = study()
     chosen = default_statistics() | {
         "the organ": statistics.region(np.eye(4, dtype=bool)[None]),

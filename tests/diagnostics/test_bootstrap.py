@@ -26,7 +26,7 @@ def test_scenes_of_one_person_are_resampled_together() -> None:
     assert widening == pytest.approx(np.sqrt(10), rel=0.15)
 
 
-def test_intervals_cover_as_often_as_said() -> None:
+def test_intervals_cover_as_often_as_stated() -> None:
     g = np.random.default_rng(1)
     held = 0
     for _ in range(120):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.diagnostics.laws import stretched, world
+from tests.diagnostics.worlds import stretched, world
 from uqrestore.diagnostics.coverage import (
     coverage_by,
     deciles,
@@ -32,7 +32,7 @@ def gaussian(
 
 
 @pytest.mark.parametrize("draws", [5, 19, 20, 60])
-def test_a_right_sampler_covers_what_is_expected_of_its_draws(draws: int) -> None:
+def test_an_ideal_sampler_covers_what_is_expected_of_its_draws(draws: int) -> None:
     rows = measure_coverage(gaussian(900, draws), (0.5, 0.9))
 
     for row in rows:
@@ -73,7 +73,7 @@ def test_the_interval_score_is_width_and_penalty() -> None:
     assert row.interval_score == pytest.approx(np.mean(high - low + outside / 0.1))
 
 
-def test_the_band_is_where_studies_of_a_right_sampler_fall() -> None:
+def test_the_band_is_where_studies_of_an_ideal_sampler_fall() -> None:
     inside = [
         measure_coverage(gaussian(60, 29, seed=seed, shape=(1, 2, 2)), (0.8,))[0].consistent
         for seed in range(60)
@@ -103,7 +103,7 @@ def test_a_badly_served_group_is_seen() -> None:
     assert rows["C"].expected == pytest.approx(0.9, abs=0.03)
 
 
-def test_strata_of_the_draws_own_std_are_judged_by_what_a_right_sampler_shows() -> None:
+def test_strata_of_the_draws_own_std_are_judged_by_an_ideal_sampler() -> None:
     # The pixels of smallest std among 9 draws are those whose std came out small by chance.
     rows = coverage_by(gaussian(500, 9), std_decile, level=0.6)
 

@@ -38,7 +38,7 @@ def examination() -> Evaluation:
     return evaluate(study(), data_range=2.0)
 
 
-def test_a_right_sampler_stands_near_the_perfect_one_in_every_row() -> None:
+def test_an_ideal_sampler_is_near_its_expectation_in_every_row() -> None:
     found = examination()
     rows = {row.name: row for row in found.rows}
 
@@ -69,7 +69,7 @@ def test_it_becomes_a_dataset() -> None:
     assert data.attrs["verdict"] == examination().battery.verdict
 
 
-def test_two_draws_are_too_few_for_the_perfect_column() -> None:
+def test_two_draws_are_too_few_for_the_ideal_column() -> None:
     scenes = study()
     few = Scenes(scenes.truth, scenes.draws[:2], scenes.problem)
     with pytest.raises(ValueError, match="at least 3 draws"):

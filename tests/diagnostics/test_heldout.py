@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from tests.diagnostics.laws import LOG, SHAPE, draw_fast, mixture
+from tests.diagnostics.worlds import LOG, SHAPE, draw_fast, mixture
 from uqrestore.diagnostics.heldout import held_out_battery, hold_out, residual_test
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Identity, Inpainting, MaskedFourier, Matrix
@@ -134,7 +134,7 @@ def test_the_mean_fits_too_well_and_narrow_draws_do_too() -> None:
     assert "contradict the measurements" in away.verdict
 
 
-def test_the_joint_law_has_the_right_size() -> None:
+def test_the_joint_test_has_the_right_size() -> None:
     p_values = []
     for seed in range(30):
         problem, posterior = noisy(40, seed=seed)

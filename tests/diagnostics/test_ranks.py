@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.diagnostics.laws import LOG
+from tests.diagnostics.worlds import LOG
 from uqrestore.diagnostics.ranks import (
     RankTest,
     holm,
@@ -48,7 +48,7 @@ def test_the_smallest_p_value_is_the_chance_of_the_most_extreme_ranks() -> None:
 
 
 @pytest.mark.parametrize("draws", [9, 19])
-def test_a_right_sampler_is_rejected_as_often_as_said(draws: int) -> None:
+def test_an_ideal_sampler_is_rejected_as_often_as_stated(draws: int) -> None:
     assert size(60, draws, runs=400) == pytest.approx(LEVEL, abs=0.033)  # 3 standard errors
 
 
@@ -82,7 +82,7 @@ def test_ties_are_broken_at_random() -> None:
     assert test.histogram().min() > 0
 
 
-def test_narrow_wide_and_shifted_ranks_are_told_apart() -> None:
+def test_narrow_wide_and_shifted_ranks_are_distinguished() -> None:
     g = rng(3)
     truth = g.standard_normal((1, 300))
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.diagnostics.laws import marginals_only, stretched, world
+from tests.diagnostics.worlds import marginals_only, stretched, world
 from uqrestore.diagnostics.scores import (
     fair_crps,
     fair_energy,
@@ -104,7 +104,7 @@ def test_patches_tile_the_image() -> None:
     np.testing.assert_allclose(patch_energy(2)(x, draws), np.mean(wanted, axis=0))
 
 
-def test_a_right_sampler_reaches_the_floor_and_beats_what_is_trivial() -> None:
+def test_an_ideal_sampler_reaches_the_floor_and_beats_what_is_trivial() -> None:
     w = world(500)
     draws = w.exact(30)
     right = {row.name: row for row in score_table(w.scenes(draws))}

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.diagnostics.laws import stretched, world
+from tests.diagnostics.worlds import stretched, world
 from uqrestore.diagnostics.scenes import Scenes
 from uqrestore.diagnostics.spread import (
     ThreeDecibels,
@@ -68,7 +68,7 @@ def test_bins_see_what_the_ratio_does_not() -> None:
 
 
 @pytest.mark.parametrize(("log_std", "ceiling"), [(0.3, 0.302), (0.6, 0.515), (1.0, 0.694)])
-def test_a_perfect_posterior_has_a_ceiling_below_one(log_std: float, ceiling: float) -> None:
+def test_the_exact_posterior_has_a_ceiling_below_one(log_std: float, ceiling: float) -> None:
     g = np.random.default_rng(0)
     std = np.exp(log_std * g.standard_normal((20, 1, 40, 40)))
     truth = std * g.standard_normal(std.shape)

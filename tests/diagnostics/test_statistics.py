@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.diagnostics.laws import world
+from tests.diagnostics.worlds import world
 from uqrestore.diagnostics import statistics
 from uqrestore.diagnostics.battery import default_statistics
 from uqrestore.diagnostics.statistics import Pool
@@ -99,7 +99,7 @@ def test_density_is_handed_the_candidates() -> None:
     np.testing.assert_allclose(density(p)[0], w.posterior.log_prob(w.truth).numpy())
 
 
-def test_what_a_statistic_lacks_is_said() -> None:
+def test_what_a_statistic_lacks_is_named() -> None:
     images = np.zeros((3, 2, 1, 4, 4))
     with pytest.raises(ValueError, match="'data fit' needs the measurements"):
         statistics.data_fit(Pool(images))

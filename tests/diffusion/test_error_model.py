@@ -53,7 +53,7 @@ def test_of_a_stationary_field_the_fit_is_the_covariance_of_its_denoiser() -> No
     assert total == pytest.approx(1, abs=0.05)
 
 
-def test_channels_that_err_together_are_told_from_those_that_do_not() -> None:
+def test_channels_with_correlated_errors_are_distinguished_from_others() -> None:
     shape = (3, 6, 7)
     field = gaussian_field(shape, correlation=0.8)
     images = field.draw(SampleNoise(0, range(300)))

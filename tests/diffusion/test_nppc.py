@@ -144,7 +144,7 @@ def test_the_likelihood_finds_them_too_even_where_they_are_small() -> None:
     torch.testing.assert_close(variances, small[:3], rtol=0.1, atol=0)
 
 
-def test_a_component_that_is_nearly_another_does_not_drown_the_rest() -> None:
+def test_a_component_that_is_nearly_another_does_not_hide_the_rest() -> None:
     raw, error = randn(1, 2, *SHAPE), randn(1, *SHAPE, seed=1)
     one = torch.ones(1, dtype=torch.float64)
     slopes = []

@@ -26,7 +26,7 @@ def test_the_frechet_distance_is_its_formula() -> None:
 
 
 @pytest.mark.parametrize(("dims", "count"), [(3, 60), (12, 400)])
-def test_the_floor_is_what_equal_laws_give(dims: int, count: int) -> None:
+def test_the_floor_is_what_equal_distributions_give(dims: int, count: int) -> None:
     pairs = [
         frechet_distance(normal(count, dims, 2 * i), normal(2 * count, dims, 2 * i + 1))
         for i in range(60)

@@ -255,7 +255,7 @@ def test_the_problem_is_laid_out_once_for_all_calls(network: Backbone) -> None:
     assert apart > 1e-3, "another problem is heard at once"
 
 
-def test_the_noise_of_the_measurement_is_told(network: Backbone) -> None:
+def test_the_noise_of_the_measurement_is_an_input(network: Backbone) -> None:
     denoiser, operator = NetworkDenoiser(network), fourier()
     y = simulate(operator, randn(BATCH, *SHAPE, seed=5)).y
     x, sigma = randn(BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)

@@ -34,7 +34,7 @@ def in_words(layer: SelfAttention, own: Tensor, seen: Tensor) -> tuple[Tensor, T
     return q.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 
 
-def test_it_is_what_the_words_say_and_so_are_its_gradients() -> None:
+def test_it_is_the_formula_and_so_are_its_gradients() -> None:
     layer, (own, seen) = attention(), inputs()
     leaves = (own, seen, layer.log_scale)
     shapes = [(BATCH, HEADS, n * TOKENS, WIDTH) for n in (1, 2, 2)]

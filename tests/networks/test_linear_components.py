@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.networks.test_linear_guess import (
+from tests.networks.test_spectral_estimate import (
     BATCH,
     PIXELS,
     SHAPE,
@@ -110,7 +110,7 @@ def network(rounds: int = 2) -> NetworkDenoiser:
 
 
 @pytest.mark.parametrize("make", [inpainting, matrix, lines])
-def test_an_untrained_network_puts_out_the_components_of_the_law(make: object) -> None:
+def test_an_untrained_network_returns_the_components_of_the_model(make: object) -> None:
     operator: LinearOperator = make()  # type: ignore[operator]
     problem = simulate(operator, randn(BATCH, *SHAPE, seed=5))
     wanted = linear_components(fitted(), problem, COUNT, 2)
@@ -122,7 +122,7 @@ def test_an_untrained_network_puts_out_the_components_of_the_law(make: object) -
     assert torch.equal(none, torch.zeros_like(found))
 
 
-def test_components_of_the_law_want_a_law() -> None:
+def test_components_of_the_model_need_a_model() -> None:
     with pytest.raises(ValueError, match="component_rounds is 2 but guess is 0"):
         InvFussion(SHAPE, patch=2, widths=(16,), depths=(1,), attention=("global",), joint=(True,),
                    components=2, component_rounds=2)  # fmt: skip

@@ -86,7 +86,7 @@ def test_the_conditional_baseline_hears_the_measurement_and_not_the_operator() -
     assert (blind(x, sigma, one) - blind(x, sigma)).abs().max() > 1e-3
 
 
-def test_a_prior_that_is_told_a_measurement_says_so() -> None:
+def test_a_prior_conditioned_on_a_measurement_is_conditional() -> None:
     for prior in (unet(), CASES["hdit"]().double()):
         with pytest.raises(ValueError, match="is a prior, which takes no measurement"):
             NetworkDenoiser(prior)(randn(3, *SHAPE), torch.tensor(0.7).double(), inpainting())

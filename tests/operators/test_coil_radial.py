@@ -9,7 +9,7 @@ from uqrestore.operators.radial_fourier import radial_trajectory
 TRAJECTORY = radial_trajectory(9, 12).double()
 
 
-def test_one_coil_that_sees_everything_alike_is_the_plain_transform() -> None:
+def test_one_uniform_coil_is_the_plain_transform() -> None:
     x = torch.randn(2, 7, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     plain = RadialFourier(TRAJECTORY, (7, 6))
     coil = CoilRadial(TRAJECTORY, torch.ones(1, 7, 6, dtype=torch.complex128))

@@ -68,7 +68,7 @@ def test_problems_may_be_selected_twice_and_in_any_order(batch: Mixed) -> None:
     torch.testing.assert_close(batch[at](x[at]), batch(x)[at])
 
 
-def test_taken_apart_and_mixed_again_it_is_the_same(batch: Mixed) -> None:
+def test_split_and_mixed_again_it_is_the_same(batch: Mixed) -> None:
     again = mix([batch.select(i) for i in range(7)])
     x = normal(7, 1, 6, 8)
     torch.testing.assert_close(again(x), batch(x))

@@ -70,7 +70,7 @@ def test_the_start_saves_iterations() -> None:
     assert started < plain.solve(A(x), tol=1e-3)[1].iterations
 
 
-def test_rays_that_are_kept_give_what_rays_made_anew_give(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_rays_equal_recomputed_rays(monkeypatch: pytest.MonkeyPatch) -> None:
     x, A = phantom(20)[None], Radon(torch.arange(0, 180, 7).double(), (1, 20, 20))
     y = A(x)
     back = A.adjoint(y)

@@ -99,7 +99,7 @@ def test_yaml_cannot_run_code(tmp_path: Path) -> None:
         read_pipeline(path)
 
 
-def test_the_hash_follows_results_and_not_words(tmp_path: Path) -> None:
+def test_the_hash_depends_on_results_and_not_on_texts(tmp_path: Path) -> None:
     pipeline = read_pipeline(write(tmp_path, GOOD))
 
     def sha(old: str, new: str) -> str:

@@ -190,7 +190,7 @@ def test_a_fault_has_a_name(name: str, words: str, copy: Path) -> None:
     assert any(words in fault for fault in validate(copy)), validate(copy)
 
 
-def test_what_is_no_hdf5_file_is_told(tmp_path: Path) -> None:
+def test_what_is_no_hdf5_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_text("text")
     assert "not HDF5" in validate(tmp_path / "a.h5")[0]
     assert "does not exist" in validate(tmp_path / "b.h5")[0]

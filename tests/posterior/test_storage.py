@@ -91,7 +91,7 @@ def test_summaries_are_of_all_draws_however_few_are_kept(
         assert tree["posterior/image"].sizes["draw"] == left
 
 
-def test_what_cannot_be_kept_is_said_in_one_line() -> None:
+def test_what_cannot_be_kept_is_one_line() -> None:
     with pytest.raises(PosteriorError, match="it can be all, thin or none"):
         Storage(keep="some")
     with pytest.raises(PosteriorError, match="it can be 3 to 23"):

@@ -75,7 +75,9 @@ def test_the_jacobian_product_is_that_of_the_denoiser(prior: ClosedForm, sigma: 
     torch.testing.assert_close(prior.jacobian_product(x, sigma, v), by_autograd)
 
 
-def test_without_noise_the_image_is_known_and_drowned_it_is_the_mean(prior: ClosedForm) -> None:
+def test_without_noise_the_image_is_known_and_in_pure_noise_it_is_the_mean(
+    prior: ClosedForm,
+) -> None:
     """At small noise the denoised image lies in the affine space that supports the distribution."""
     x = prior.draw(SampleNoise(0, range(2)))
     torch.testing.assert_close(prior(x, torch.tensor(1e-6)), x, atol=1e-6, rtol=1e-5)
@@ -171,7 +173,7 @@ def test_a_batch_of_problems_is_each_problem(prior: ClosedForm) -> None:
         torch.testing.assert_close(together.std[i], alone.std, atol=1e-7, rtol=1e-6)
 
 
-def test_fitting_finds_the_law_it_was_drawn_from() -> None:
+def test_fitting_finds_the_distribution_of_the_images() -> None:
     prior = low_rank()
     images = prior.draw(SampleNoise(0, range(20_000))).float()
     found = fit_low_rank(images, rank=4)
@@ -179,7 +181,7 @@ def test_fitting_finds_the_law_it_was_drawn_from() -> None:
     assert float(found.tau) == pytest.approx(0.05, rel=0.1)
 
 
-def test_a_law_of_other_images_is_named(prior: ClosedForm) -> None:
+def test_a_prior_of_other_images_is_named(prior: ClosedForm) -> None:
     other = Inpainting(torch.ones(1, 5, 5).double())
     with pytest.raises(ValueError, match=r"prior of images of shape \(1, 4, 3\)"):
         prior.posterior(Problem(other, torch.zeros(1, 5, 5).double()))

@@ -19,7 +19,7 @@ from uqrestore.reports.findings import find
 from uqrestore.reports.labels import labelled_regions
 from uqrestore.reports.method_card import find_calibration
 from uqrestore.reports.read import read_contents
-from uqrestore.reports.regions import measure_regions
+from uqrestore.reports.regions import default_regions, measure_regions
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,18 @@ def test_exact_draws_are_as_far_from_the_data_as_the_noise_is(contents: Contents
     assert abs(fit.draws.mean() - 1) < 4 * np.sqrt(2 / fit.measurements)
     assert fit.p_value is not None
     assert fit.p_value > 1e-3
+
+
+def test_the_object_is_found_without_the_reference_and_its_mask(contents: Contents) -> None:
+    found = default_regions(contents)
+    mean = contents.maps["mean"].ravel()
+    middle = (mean.min() + np.median(mean[contents.mask.ravel()])) / 2
+    np.testing.assert_array_equal(found["object in the mean"], np.flatnonzero(mean > middle))
+    halves = np.concatenate([found["left half"], found["right half"]])
+    np.testing.assert_array_equal(np.sort(halves), found["object in the mean"])
+    maps = {name: values for name, values in contents.maps.items() if name != "truth"}
+    plain = default_regions(dataclasses.replace(contents, maps=maps))
+    assert "object in the mean" not in plain, "a mask of raw data knows no reference"
 
 
 def test_a_region_is_the_mean_of_each_draw(contents: Contents) -> None:

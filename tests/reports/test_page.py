@@ -73,7 +73,7 @@ def test_nothing_points_to_a_network(written: Written) -> None:
     assert written.page.stat().st_size < 15e6
 
 
-def test_every_picture_has_words(written: Written) -> None:
+def test_every_picture_has_a_description(written: Written) -> None:
     pictures = [a for t, a in Elements(written.page).found if a.get("role") == "img"]
     assert len(pictures) > 10
     assert all(picture.get("aria-label") for picture in pictures)
@@ -137,7 +137,7 @@ def test_hostile_strings_stay_text(tmp_path: Path) -> None:
         ("The card of the prior is not known", "prior"),
     ],
 )
-def test_what_is_missing_is_said(tmp_path: Path, wanted: str, why: str) -> None:
+def test_what_is_missing_is_stated(tmp_path: Path, wanted: str, why: str) -> None:
     page = write_report(write_plain(tmp_path / "a.h5"), tmp_path / "out").page
     assert wanted in Elements(page).text, why
 

@@ -148,7 +148,7 @@ def test_the_batch_size_changes_nothing_for_a_network(
 
 
 @pytest.mark.parametrize(("batch_size", "stop"), [(2, 4), (12, 1)])
-def test_an_interrupted_run_goes_on_to_the_same_numbers(
+def test_an_interrupted_run_resumes_to_the_same_numbers(
     pipeline: RestorePipeline, whole: Path, tmp_path: Path, batch_size: int, stop: int
 ) -> None:
     scan, out = tiny_scan(), tmp_path / "cut.h5"
@@ -180,7 +180,9 @@ def test_the_part_of_another_run_is_not_mixed_in(pipeline: RestorePipeline, tmp_
         restore(other, scan, out, RunOptions(slices=4))
 
 
-def test_an_existing_file_stays_unless_told(pipeline: RestorePipeline, tmp_path: Path) -> None:
+def test_an_existing_file_stays_without_overwrite(
+    pipeline: RestorePipeline, tmp_path: Path
+) -> None:
     out = tmp_path / "a.h5"
     out.write_text("precious")
 

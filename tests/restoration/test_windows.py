@@ -106,7 +106,7 @@ def test_raw_k_space_of_a_slice_larger_than_the_prior_is_restored_whole(
         ),
     ],
 )
-def test_what_the_card_does_not_promise_is_refused(
+def test_what_the_card_does_not_state_is_refused(
     card: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, **card)

@@ -57,7 +57,7 @@ def test_arrays_make_a_scan_in_patient_order() -> None:
     np.testing.assert_allclose(flipped, to_image(samples), atol=1e-3)
 
 
-def test_a_given_covariance_whitens_samples_and_maps_alike() -> None:
+def test_a_given_covariance_whitens_samples_and_maps() -> None:
     raw = scan_from_kspace(kspace(), spacing=2.0, maps=MAPS, noise_cov=COVARIANCE)
     assert raw.maps is not None
     assert raw.noise.mixing is not None

@@ -28,7 +28,7 @@ def moved(images: Tensor, **changes: float) -> Tensor:
     return augmentation._move(images, *values)
 
 
-def test_nothing_changed_is_nothing_told() -> None:
+def test_unchanged_images_have_labels_of_zero() -> None:
     images = smooth(40)
     changed, told = augment_conditioned(images, step_generator(0), share=0.0)
     plain = told[:, 0] == 0
@@ -38,7 +38,7 @@ def test_nothing_changed_is_nothing_told() -> None:
     assert (told[:, 1:] == 0).all()
 
 
-def test_every_change_is_told_at_its_share() -> None:
+def test_every_change_is_labelled_at_its_share() -> None:
     _, told = augment_conditioned(smooth(4000, (4, 4)), step_generator(1), share=0.2)
     share = (told != 0).float().mean(0)
     wanted = torch.tensor([0.5, 0.1, *[0.2] * 7])
@@ -72,7 +72,7 @@ def test_a_quarter_turn_keeps_proportions_of_what_is_not_square() -> None:
     torch.testing.assert_close(turned, images.rot90(-1, (-2, -1)), atol=0.02, rtol=0)
 
 
-def test_a_network_is_told_and_asks_for_unchanged_images(tmp_path: Path) -> None:
+def test_a_network_takes_labels_and_draws_unchanged_images(tmp_path: Path) -> None:
     network = NetworkConfig.model_validate(
         {**config().network.model_dump(), "augment_labels": True}
     )

@@ -52,7 +52,7 @@ def test_a_damaged_piece_of_a_file_costs_its_own_slices(tmp_path: Path) -> None:
     assert np.array_equal(found.slices[:, 0].numpy(), np.delete(images, range(20, 30), 0))
 
 
-def test_a_run_goes_on_without_them_and_its_card_counts_them(tmp_path: Path) -> None:
+def test_a_run_continues_without_them_and_its_card_counts_them(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", bad=(5,))
     messages = config(samples=16, data=CONFIG, validate_every=16).model_dump()
     pipeline = TrainPipeline(kind="train", title="small", **messages)

@@ -148,7 +148,7 @@ def test_slices_of_all_sets_are_read(tmp_path: Path) -> None:
 DATA = DataConfig(shape=(2, SIDE, SIDE), augment="none", complex_windows=SETS)
 
 
-def test_a_run_on_complex_windows_makes_a_prior_and_goes_on_from_its_weights(
+def test_a_run_on_complex_windows_makes_a_prior_and_continues_from_its_weights(
     tmp_path: Path,
 ) -> None:
     from tests.training.test_training import config

@@ -57,7 +57,7 @@ def test_what_only_a_conditional_network_has_stays_as_drawn(tmp_path: Path) -> N
     assert any("degrade" in name for name in fresh)
 
 
-def test_a_network_that_is_told_more_starts_as_the_one_that_is_told_less(tmp_path: Path) -> None:
+def test_a_network_of_more_inputs_starts_as_that_of_fewer(tmp_path: Path) -> None:
     fields = {"joint": [True, True], "fdl_input": "projected", "guess": 3, "components": 2}
     less = build_denoiser(config(network=conditional(**fields)))
     g = torch.Generator().manual_seed(3)
@@ -84,7 +84,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         start_from(build_denoiser(other), prior(tmp_path))
 
 
-def test_the_law_of_a_guess_comes_with_the_weights(tmp_path: Path) -> None:
+def test_the_model_of_an_estimate_comes_with_the_weights(tmp_path: Path) -> None:
     network = conditional(
         joint=[True, True], fdl_input="projected", guess=3, guess_rank=4, guess_classes=2
     )
@@ -100,7 +100,7 @@ def test_the_law_of_a_guess_comes_with_the_weights(tmp_path: Path) -> None:
     assert torch.equal(*law)
 
 
-def test_a_guess_of_large_images_is_fitted_to_fewer(
+def test_an_estimate_of_large_images_is_fitted_to_fewer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -119,7 +119,7 @@ def test_a_guess_of_large_images_is_fitted_to_fewer(
 LAW = "network.linear_guess.class_means"
 
 
-def test_a_run_starts_once_and_then_goes_on_from_its_own_state(tmp_path: Path) -> None:
+def test_a_run_starts_once_and_then_resumes_from_its_own_state(tmp_path: Path) -> None:
     path = prior(tmp_path)
     network = conditional(joint=[True, True], fdl_input="projected", guess=3)
     fields = config(network=network, problem=PROBLEM, start=str(path), samples=16)

@@ -61,11 +61,19 @@ class Region:
 
 
 def default_regions(contents: Contents) -> dict[str, Voxels]:
-    """Return the object, its left and right half, and the spots of widest posterior."""
+    """Return the object, its left and right half, and the spots of widest posterior.
+
+    The mask of a file with a reference is drawn on it, and selects what is bright there: draws of
+    an ideal sampler are too dark inside. The object in the mean is chosen without it.
+    """
     mask = contents.mask
     left = contents.x < contents.x.mean()
-    regions = {
-        "inside the mask" if contents.has_mask else "whole image": np.flatnonzero(mask),
+    regions = {"inside the mask" if contents.has_mask else "whole image": np.flatnonzero(mask)}
+    if contents.has_mask and "truth" in contents.maps and mask.any():
+        mean = contents.maps["mean"]
+        mask = mean > (float(mean.min()) + float(np.median(mean[mask]))) / 2
+        regions["object in the mean"] = np.flatnonzero(mask)
+    regions |= {
         "left half": np.flatnonzero(mask & left),
         "right half": np.flatnonzero(mask & ~left),
         **find_spots(contents),

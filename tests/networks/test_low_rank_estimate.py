@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.networks.test_linear_guess import BATCH, PIXELS, SHAPE, inpainting, lines, matrix, randn
+from tests.networks.test_spectral_estimate import (
+    BATCH,
+    PIXELS,
+    SHAPE,
+    inpainting,
+    lines,
+    matrix,
+    randn,
+)
 from uqrestore.networks import InvFussion
 from uqrestore.networks.linear.components import linear_components
 from uqrestore.networks.linear.gaussian import FLOOR, strength
@@ -45,7 +53,7 @@ def dense(operator: LinearOperator) -> Tensor:
     return columns.flatten(2).movedim(0, 2)
 
 
-def test_its_law_is_that_of_the_images() -> None:
+def test_its_model_is_that_of_the_images() -> None:
     made, seen = fitted(), images().flatten(1)
     covariance = made.covariance(eye()).flatten(1)
     torch.testing.assert_close(covariance, covariance.mT)
@@ -139,7 +147,7 @@ def test_a_network_may_be_given_it() -> None:
 
 
 @pytest.mark.parametrize("said", [{"guess_rank": RANK}, {"pass_guess": True}])
-def test_what_wants_a_guess_is_refused_without(said: dict[str, Any]) -> None:
+def test_what_needs_an_estimate_is_refused_without(said: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="guess is 0 but"):
         InvFussion(SHAPE, patch=2, widths=(16,), depths=(1,), attention=("global",), joint=(True,),
                    **said)  # fmt: skip

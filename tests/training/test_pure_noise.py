@@ -25,7 +25,7 @@ def test_it_is_ten_times_the_root_of_the_largest_variance() -> None:
     assert pure_noise_level(images) == math.ceil(10 * exact.sqrt())
 
 
-def test_images_that_are_all_alike_are_drowned_by_any_noise() -> None:
+def test_identical_images_vanish_in_any_noise() -> None:
     assert pure_noise_level(torch.full((9, *SHAPE), 0.3)) == 1
 
 

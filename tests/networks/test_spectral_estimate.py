@@ -39,7 +39,7 @@ def lines() -> LinearOperator:
 
 
 @pytest.mark.parametrize("make", [inpainting, matrix])
-def test_it_solves_the_normal_equations_of_its_law(make: object) -> None:
+def test_it_solves_the_normal_equations_of_its_model(make: object) -> None:
     made, operator = fitted(), make()  # type: ignore[operator]
     problem = simulate(operator, randn(BATCH, *SHAPE, seed=5))
     eye = torch.eye(PIXELS, dtype=torch.float64).reshape(PIXELS, 1, *SHAPE)
@@ -61,7 +61,7 @@ def test_nothing_measured_gives_the_mean_exactly() -> None:
     assert torch.equal(found, made.mean)
 
 
-def test_noise_draws_the_guess_towards_the_mean() -> None:
+def test_noise_shrinks_the_estimate_towards_the_mean() -> None:
     made, operator = fitted(), inpainting()
     y = operator.forward(randn(BATCH, *SHAPE, seed=6))
     far = [float((made(Problem(operator, y, std)) - made.mean).norm()) for std in (0.0, 1.0, 30.0)]

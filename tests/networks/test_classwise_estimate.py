@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.networks.test_linear_guess import BATCH, SHAPE, inpainting, lines, matrix, randn
-from tests.networks.test_low_rank_guess import RANK, dense, eye
+from tests.networks.test_low_rank_estimate import RANK, dense, eye
+from tests.networks.test_spectral_estimate import BATCH, SHAPE, inpainting, lines, matrix, randn
 from uqrestore.networks import InvFussion
 from uqrestore.networks.linear.classes import MIN_VARIANCE, POOLED, ClasswiseEstimator
 from uqrestore.networks.linear.gaussian import FLOOR, strength
@@ -57,7 +57,7 @@ def test_it_finds_the_classes_and_their_moments() -> None:
         torch.testing.assert_close(covariance_of(made, shares), wanted, rtol=0.0, atol=0.01)
 
 
-def test_all_classes_in_their_shares_are_the_law_of_all() -> None:
+def test_all_classes_in_their_shares_are_the_model_of_all() -> None:
     made, seen = fitted(), images()
     shares = torch.tensor([0.5, 0.5], dtype=torch.float64)
     torch.testing.assert_close(made.model_of(shares).mean, seen.mean(0))
@@ -84,7 +84,7 @@ def test_where_the_class_shows_it_is_the_linear_estimate_of_that_class(std: floa
         torch.testing.assert_close(made(problem)[i].flatten(), wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_it_beats_the_one_law_where_little_is_measured() -> None:
+def test_it_beats_a_single_gaussian_where_little_is_measured() -> None:
     made, operator = fitted(), matrix()
     truth = images(seed=50)[EACH - 100 :][: 99 * 2].unflatten(0, (-1, BATCH))
     left: dict[str, list[float]] = {"classes": [], "one law": []}
@@ -95,7 +95,7 @@ def test_it_beats_the_one_law_where_little_is_measured() -> None:
     assert sum(left["classes"]) < 0.9 * sum(left["one law"])
 
 
-def test_classes_share_what_cannot_be_told() -> None:
+def test_classes_share_what_the_measurement_does_not_distinguish() -> None:
     made = fitted()
     mask = torch.zeros(SHAPE)
     mask[:, 3, 5] = 1  # the middle, where the classes look alike
