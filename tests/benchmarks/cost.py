@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.training.phantoms import random_ellipses
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.losses import denoising_loss
 from uqrestore.networks import BACKBONES
@@ -27,7 +28,6 @@ from uqrestore.networks.measurement import Measurement
 from uqrestore.operators.random.mixture import DISTRIBUTIONS
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import step_generator
-from uqrestore.training.phantoms import random_ellipses
 from uqrestore.zoo import load_prior
 
 SIDE, BATCH = 64, 16

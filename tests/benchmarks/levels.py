@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.brains import FAMILIES, held_out_people, measure
-from uqrestore.benchmarks.error_budget import ErrorLevels, error_levels
+from tests.benchmarks.error_budget import ErrorLevels, error_levels
 from uqrestore.benchmarks.exact import OPERATORS, gaussian_field
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise

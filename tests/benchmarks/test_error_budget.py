@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.benchmarks.error_budget import LEVELS, ErrorLevels, error_levels
+from tests.benchmarks.error_budget import LEVELS, ErrorLevels, error_levels
 from uqrestore.benchmarks.exact import exact_draws, gaussian_field
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.phantoms import random_ellipses
 from uqrestore.training.config import DataConfig
 from uqrestore.training.data import DataError, Drawn, Source
 from uqrestore.training.labels import labels_source, load_labels
-from uqrestore.training.phantoms import random_ellipses
 from uqrestore.training.sources import mix, open_data
 from uqrestore.training.windows import windows_source
 
