@@ -21,7 +21,7 @@ PACKAGE = "uqrestore"
 
 def room(module: str) -> str:
     """Return the name below the package to which a module belongs."""
-    return (module.split(".") + [""])[1]
+    return module.split(".")[1] if "." in module else ""
 
 
 def imports(path: Path) -> set[str]:
