@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser, as_denoiser, precision
+from uqrestore.diffusion.external import ExternalDenoiser
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.general_problem import GeneralProblem
 from uqrestore.operators._arrays import Array
@@ -126,7 +127,8 @@ def sample(
     problem = given
     if image_range is not None and isinstance(given, Problem):
         problem = Problem.from_units(given.operator, given.y, *image_range, given.noise_std)
-    if isinstance(denoiser, NetworkDenoiser) and isinstance(problem, Problem):
+    trained = isinstance(denoiser, NetworkDenoiser | ExternalDenoiser)
+    if trained and isinstance(problem, Problem):
         _check_range(problem)
     single = not problem.problem_shape
     if single:

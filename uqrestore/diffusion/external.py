@@ -200,11 +200,13 @@ def wrap(
     card: Mapping[str, Any] | None = None,
     check: bool = True,
     examples: Tensor | None = None,
+    label: int | None = None,
 ) -> ExternalDenoiser:
     """Return a network of another library as a prior, once it is found to be what is declared.
 
     Args:
-        network: ``network(images, time)``, with images ``(batch, channel, row, column)``.
+        network: ``network(images, time)``, with images ``(batch, channel, row, column)``. A module
+            is put into evaluation, its weights without gradients.
         kind: ``edm``: ``network(x, sigma)`` returns noise-free images, as in EDM, k-diffusion and
             deepinv, or is the raw ``F`` where ``sigma_data`` is given. ``ddpm``: discrete times,
             as in diffusers. ``flow``: flow matching on the straight path. ``monai``: a
@@ -224,6 +226,7 @@ def wrap(
             where it is not what was declared; see :func:`check_network`.
         examples: Some images like those of the training, in the values of the network, which make
             the check decisive.
+        label: Class for which a network of classes is checked; it has no draws without one.
 
     Raises:
         ValueError: If a declaration is missing or contradicts another, or the check fails.
@@ -264,7 +267,7 @@ def wrap(
     if check:
         from uqrestore.diffusion.external_check import check_network  # which calls ExternalDenoiser
 
-        check_network(denoiser, examples)
+        check_network(denoiser, examples, label=label)
     return denoiser
 
 

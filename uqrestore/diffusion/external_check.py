@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.external import PREDICTIONS, ExternalDenoiser
-from uqrestore.diffusion.samplers import sample_heun
+from uqrestore.diffusion.samplers import TensorDenoiseFn, sample_heun
 from uqrestore.diffusion.schedules import karras_sigmas
 from uqrestore.noise import SampleNoise
 
@@ -64,6 +64,7 @@ def check_network(
     denoiser: ExternalDenoiser,
     examples: Tensor | None = None,
     *,
+    label: int | None = None,
     samples: int = 4,
     steps: int = 16,
     seed: int = 0,
@@ -81,6 +82,7 @@ def check_network(
         denoiser: The network, wrapped.
         examples: Some images like those of the training, ``(n, *in_shape)``, in the values of the
             network.
+        label: Class for which a network of classes is checked.
         samples: Images to draw.
         steps: Noise levels of the sampler; ``2 steps - 1`` calls, and 4 more.
         seed: Seed of the noise.
@@ -88,7 +90,7 @@ def check_network(
     Raises:
         ValueError: With what does not fit, and what would.
     """
-    found = _measure(denoiser, examples, samples, steps, seed)
+    found = _measure(denoiser, examples, label, samples, steps, seed)
     fault = _fault(found, denoiser.image_range)
     if not fault:
         return found
@@ -96,7 +98,7 @@ def check_network(
     for prediction in PREDICTIONS[type(denoiser.path)]:
         other = copy.copy(denoiser)
         other.prediction = prediction
-        if not _fault(_measure(other, examples, samples, steps, seed), denoiser.image_range):
+        if not _fault(_measure(other, examples, label, samples, steps, seed), denoiser.image_range):
             fitting.append(f"prediction={prediction!r} fits")
     cure = " and ".join(fitting) or (
         "give the image_range of its training images and the schedule that it was trained with"
@@ -105,7 +107,12 @@ def check_network(
 
 
 def _measure(
-    denoiser: ExternalDenoiser, examples: Tensor | None, samples: int, steps: int, seed: int
+    denoiser: ExternalDenoiser,
+    examples: Tensor | None,
+    label: int | None,
+    samples: int,
+    steps: int,
+    seed: int,
 ) -> NetworkCheck:
     noise = SampleNoise(seed, range(samples))
     like = next(denoiser.parameters(), torch.empty(0))
@@ -113,13 +120,18 @@ def _measure(
     lowest, highest = denoiser.limits
     level = min(NOISE_LEVEL, highest)
     centred = unit - unit.mean()
-    left = denoiser(level * unit, torch.tensor(level, dtype=torch.float64))
+    of_class = None if label is None else torch.tensor(label, device=unit.device)
+
+    def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
+        return denoiser(x, torch.as_tensor(sigma, dtype=torch.float64), None, of_class)
+
+    left = denoise(level * unit, level)
     slope = float((left * centred).sum() / centred.square().sum())
     grid = karras_sigmas(steps, max(LEVELS[0], lowest), min(LEVELS[1], highest))
-    images = sample_heun(denoiser, unit, grid)
+    images = sample_heun(denoise, unit, grid)
     ends = torch.tensor([0.005, 0.995], device=images.device)
     low, high = torch.quantile(images.flatten()[: 2**24], ends).tolist()
-    excess, _ = _denoising(denoiser, images, noise)
+    excess, _ = _denoising(denoise, denoiser.limits, images, noise)
     if examples is None:
         return NetworkCheck(slope, low, high, excess)
     bottom, top = denoiser.image_range
@@ -130,18 +142,20 @@ def _measure(
             f"{tuple(given.shape)}."
         )
     noise = SampleNoise(seed, range(samples, samples + len(given)))
-    return NetworkCheck(slope, low, high, excess, *_denoising(denoiser, given, noise))
+    return NetworkCheck(
+        slope, low, high, excess, *_denoising(denoise, denoiser.limits, given, noise)
+    )
 
 
 def _denoising(
-    denoiser: ExternalDenoiser, images: Tensor, noise: SampleNoise
+    denoise: TensorDenoiseFn, limits: tuple[float, float], images: Tensor, noise: SampleNoise
 ) -> tuple[float, float]:
-    """Return the worst ratio of squared errors, denoiser to linear estimate, and the worst gain."""
+    """Return the worst ratio of squared errors to those of a linear estimate, and worst gain."""
     variance, ratios, gains = float(images.var()), [], []
     for share in RELATIVE_LEVELS:
-        level = min(max(share * variance**0.5, denoiser.limits[0]), denoiser.limits[1])
-        noisy = images + level * noise.normal(denoiser.in_shape, images)
-        clean = denoiser(noisy, torch.tensor(level, dtype=torch.float64))
+        level = min(max(share * variance**0.5, limits[0]), limits[1])
+        noisy = images + level * noise.normal(images.shape[1:], images)
+        clean = denoise(noisy, torch.tensor(level))
         linear = variance * level**2 / (variance + level**2)
         ratios.append(float((clean - images).square().mean()) / linear)
         gains.append(float((clean * images).sum() / clean.square().sum()))
