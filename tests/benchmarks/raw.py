@@ -1,6 +1,6 @@
 """Raw k-space of several coils: the prior of complex windows against what a user would pick.
 
-    python -m tests.benchmarks.raw DATA [--prior mr-windows] [--part real|people] [--afresh]
+    python -m tests.benchmarks.raw DATA [--prior mr-windows] [--part real|people|cost] [--afresh]
 
 Rows are written to `docs/benchmarks-raw.json` one by one, so that a stopped run goes on, and the
 page `docs/benchmarks-raw.md` is made from them. BART (Debian package
@@ -9,6 +9,7 @@ best of a list **on the reference**, which favours them; ours sees no reference.
 """
 
 import argparse
+import functools
 import json
 import subprocess
 import tempfile
@@ -31,6 +32,7 @@ from tests.benchmarks.heads import (
     stored,
     test_slices,
 )
+from tests.benchmarks.raw_cost import lines_of, measure_cost
 from uqrestore.baselines import cg_sense, l1_wavelet, reconstruct, total_variation
 from uqrestore.cli.terminal import say
 from uqrestore.diffusion.windowed import WindowedDenoiser
@@ -278,6 +280,8 @@ def page(record: Mapping[str, Any]) -> str:
             "",
             *calibration(_averaged(people)),
         ]
+    if "cost" in record:
+        lines += lines_of(record["cost"])
     return "\n".join(lines) + "\n"
 
 
@@ -335,7 +339,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--prior", default="mr-windows")
-    parser.add_argument("--part", choices=["real", "people"])
+    parser.add_argument("--part", choices=["real", "people", "cost"])
     parser.add_argument("--each", type=int, default=2, help="slices of each person")
     parser.add_argument("--afresh", action="store_true", help="forget the rows that are there")
     given = parser.parse_args()
@@ -357,11 +361,16 @@ def main() -> None:
         best = max(rival["psnr"] for rival in row["rivals"].values())
         say(f"{at}: {row['ours']['psnr']:.2f} dB, best rival {best:.2f} dB")
 
-    if given.part != "people":
+    if given.part in (None, "cost"):
+        names = ("l1-wavelet (sigpy)", "l1-wavelet (BART)")
+        solve = {name: functools.partial(RIVALS[name][1], weight=0.003) for name in names}
+        record["cost"] = measure_cost(solve)
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    if given.part in (None, "real"):
         for acceleration in (3, 4, 6):
             scan, _ = real_scan(given.data, acceleration)
             add(f"R = {acceleration}", f"real R = {acceleration}", scan, 16)
-    if given.part != "real":
+    if given.part in (None, "people"):
         for index, (name, scan) in enumerate(people_scans(given.data, given.each)):
             add(name, f"{scan.person} {index}", scan, 8)
     PAGE.write_text(page(record))
