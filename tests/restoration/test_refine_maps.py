@@ -55,7 +55,7 @@ def test_refined_maps_explain_all_samples(complex_prior: Path) -> None:
     assert first > 2
     assert last < 0.5 * (1 + first)
     np.testing.assert_array_equal(found[1], found[2])
-    assert lines[0].startswith("coil maps: refined with draws of the image; chi-square")
+    assert lines[0].startswith("coil maps: refined with draws of the image, chi-square")
 
 
 @pytest.mark.parametrize("rounds", [0, 3])

@@ -62,7 +62,8 @@ def acquisition_from_kspace(
         points = torch.as_tensor(raw.points, dtype=torch.float32).clamp(-torch.pi, torch.pi)
         operator = CoilRadial(points, maps=maps, phase=phase)
     else:
-        mask = torch.as_tensor(raw.sampled).expand(len(rows), *raw.sampled.shape)
+        mask = torch.tensor(raw.sampled)  # a copy: arrays may be read-only
+        mask = mask.expand(len(rows), *raw.sampled.shape)
         operator = CoilFourier(mask=mask, maps=maps, phase=phase)
     (width, height), sides = placement.model.shape[:2], raw.shape
     if (height, width) != sides or any(placement.offset):

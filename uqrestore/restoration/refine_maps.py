@@ -12,6 +12,7 @@ from uqrestore.operators import CoilFourier, Composed, LinearOperator
 from uqrestore.operators._fourier import as_complex
 from uqrestore.operators.joint_maps import refine_maps
 from uqrestore.pipeline import RestorePipeline
+from uqrestore.posterior.data_fit import GOOD
 from uqrestore.problem import Problem
 from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.draw import draw
@@ -19,8 +20,10 @@ from uqrestore.restoration.prepare import PreparedScan
 
 DRAWS = range(REFINEMENT_STREAM, REFINEMENT_STREAM + 2)
 """Samples of a round; more would cost more time than they add accuracy."""
-ENOUGH = 1.02
+ENOUGH = GOOD[1]
 """Chi-square per measurement of draws at which the maps explain the samples."""
+GAIN = 0.8
+"""Share of the excess over 1 that a round may leave, or it is the last."""
 
 
 def refine_coil_maps(
@@ -34,9 +37,9 @@ def refine_coil_maps(
 
     Maps of a few lines are wrong where the coils change fast, and draws follow wrong maps to wrong
     images. Each round draws the image with the present maps, and estimates the maps again from
-    their mean (:func:`uqrestore.operators.joint_maps.refine_maps`), until draws fit the data to
-    the noise or ``pipeline.refine_maps`` rounds are over. One slice at a time, so that the maps do
-    not depend on the batch size. Uncertainty of the maps is not part of the draws.
+    their mean (:func:`uqrestore.operators.joint_maps.refine_maps`), until draws fit the data, a
+    round changes little, or ``pipeline.refine_maps`` rounds are over. One slice at a time, so that
+    the maps do not depend on the batch size. Uncertainty of the maps is not part of the draws.
 
     Args:
         pipeline: Prior, method, and the rounds.
@@ -73,7 +76,10 @@ def refine_coil_maps(
         maps[place] = found.maps[0].to(maps)
         fits.append((reached[0], reached[-1]))
     before, after = (max(fit[i] for fit in fits) for i in (0, 1))
-    notify(f"coil maps: refined with draws of the image; chi-square {before:.2f} -> {after:.2f}")
+    how = f"refined with draws of the image, chi-square {before:.2f} to {after:.2f}"
+    if before <= ENOUGH:
+        how = f"those of the calibration lines fit all samples, chi-square {before:.2f}"
+    notify(f"coil maps: {how}")
     return replace(acquisition, operator=_with_maps(acquisition.operator, maps))
 
 
@@ -96,7 +102,8 @@ def refined_problem(
     for _ in range(rounds):
         draws = images(problem)
         reached.append(float(problem.chi_square(draws).mean()))
-        if reached[-1] <= ENOUGH:
+        slow = len(reached) > 1 and reached[-1] - 1 > GAIN * (reached[-2] - 1)
+        if reached[-1] <= ENOUGH or slow:
             break
         coils = _coils(problem.operator)
         assert coils is not None
