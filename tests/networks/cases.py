@@ -52,6 +52,7 @@ CASES: dict[str, Callable[[], Backbone]] = {
         joint=(True, True),
         fdl_input="consistent",
         any_size=True,
+        final_steps=2,
         guess=3,
         pass_guess=True,
         head_width=8,

@@ -60,7 +60,7 @@ def test_the_middle_of_a_slice_does_not_depend_on_its_size() -> None:
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 23), (5, 30)])
 def test_slices_are_of_any_size_and_independent_in_a_batch(shape: tuple[int, int]) -> None:
-    denoiser = network(guess=3, pass_guess=True).resized(*shape)
+    denoiser = network(guess=3, pass_guess=True, final_steps=2).resized(*shape)
     assert denoiser.in_shape == (2, *shape)
     problem = simulate(drawn(shape), randn(2, 2, *shape), noise_std=0.05, seed=0)
     x, sigma = randn(2, 2, *shape, seed=2), torch.tensor([0.3, 2.0])
@@ -71,7 +71,7 @@ def test_slices_are_of_any_size_and_independent_in_a_batch(shape: tuple[int, int
 
 
 def test_gradient_reaches_every_parameter_of_a_conditional_network() -> None:
-    denoiser = network(guess=3, pass_guess=True)
+    denoiser = network(guess=3, pass_guess=True, final_steps=2)
     problem = simulate(drawn((16, 16)), randn(2, 2, 16, 16), noise_std=0.05, seed=0)
     out = denoiser(randn(2, 2, 16, 16, seed=2), torch.tensor(0.3), problem)
     out.square().sum().backward()

@@ -1,5 +1,6 @@
 """The layer that makes images chosen by a network agree with the measurement."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,8 @@ from uqrestore.networks.layers import Tokens, zero_init
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators._cg import expand_to
 
+SHARE = 0.3
+"""Variance of the error of an output before training, as a share of that for white images."""
 START = 0.1
 """Regularisation before training, as a share of the largest eigenvalue of ``A^T A``."""
 
@@ -54,7 +57,7 @@ class ConsistentLayer(nn.Module):
         nn.init.normal_(self.choose.weight, std=0.02)
         self.strength = nn.Linear(cond_width, 1)
         nn.init.zeros_(self.strength.weight)
-        nn.init.constant_(self.strength.bias, torch.tensor(START).log().item())
+        nn.init.constant_(self.strength.bias, math.log(START))
         self.inject = zero_init(nn.Linear(2 * area, level.width, bias=False))
         self.layer = layer
 
@@ -75,25 +78,86 @@ class ConsistentLayer(nn.Module):
     ) -> Float[Tensor, "2 batch channel row column"]:
         """Return consistent corrections and gradients, zero outside the images of the problem."""
         rows, columns = measurement.size
-        counts = [part.images for part in measurement.parts]
-        groups = zip(
-            measurement.parts,
-            measurement.misfits,
-            images[..., :rows, :columns].split(counts),
-            strength.split(counts),
-            strict=True,
-        )
-        done = []
-        for part, misfit, own, own_strength in groups:
-            if part.blank:
-                done.append(own.new_zeros(2, *own.shape))
-                continue
-            gradient = misfit - _Symmetric.apply(own, part.scaled_normal)
-            step = solve_regularised(part.scaled_normal, gradient, own_strength, self.steps)
-            done.append(torch.stack([own + step, gradient]))
-        back = torch.cat(done, dim=1)
+        inside = images[..., :rows, :columns]
+        back = consistent(inside, strength, measurement, self.steps)
+        blank = [p.blank for p in measurement.parts for _ in range(p.images)]
+        if any(blank):
+            back = back.masked_fill(torch.tensor(blank)[:, None, None, None].to(back.device), 0)
         margin = (0, images.shape[-1] - columns, 0, images.shape[-2] - rows)
         return F.pad(back, margin) if any(margin) else back
+
+
+class FinalStep(nn.Module):
+    r"""The step that brings the output of a network to the measurement.
+
+    .. math:: \hat x + (A^T A + v / r)^{-1} A^T (y - A \hat x)
+
+    where :math:`v` is the variance of the measurement noise and :math:`r` that of the error of
+    :math:`\hat x`: a share of what white noise and images of white pixels leave,
+    :math:`\sigma^2 \sigma_d^2 / (\sigma^2 + \sigma_d^2)`, times a factor learned for each noise
+    level.
+
+    Args:
+        cond_width: Channels of the condition.
+        steps: Applications of ``A^T A`` for the inverse.
+        sigma_data: Data scale of the preconditioning.
+    """
+
+    def __init__(self, cond_width: int, steps: int, sigma_data: float) -> None:
+        super().__init__()
+        self.steps, self.sigma_data = steps, sigma_data
+        self.factor = nn.Linear(cond_width, 1)
+        nn.init.zeros_(self.factor.weight)
+        nn.init.constant_(self.factor.bias, math.log(SHARE))
+
+    def forward(
+        self, out: Tensor, x: Tensor, c_noise: Tensor, cond: Tensor, measurement: Measurement
+    ) -> Tensor:
+        """Change the output of a network for scaled images ``x``, both in the sorted order."""
+        sigma, data = expand_to((4 * c_noise).exp(), 3), self.sigma_data
+        total = sigma.square() + data**2
+        skipped, c_out = x * data**2 / total.sqrt(), sigma * data / total.sqrt()
+        noise = measurement.noise_std
+        noise = noise if measurement.order is None else noise[measurement.order]
+        factor = self.factor(cond.to(self.factor.weight.dtype))[:, 0].exp()
+        variance = c_out[:, 0, 0, 0].square() * factor
+        strength = (noise.square() + 1e-6) / variance
+        image = (skipped + c_out * out).to(measurement.pinv_y.dtype)
+        guess = measurement.estimate
+        if guess is not None:
+            guess = guess if measurement.order is None else guess[measurement.order]
+            image = image - guess
+        moved = consistent(image, strength.clamp(1e-4, 1e3), measurement, self.steps)[0]
+        return out + (moved - image) / c_out
+
+
+def consistent(
+    images: Float[Tensor, "batch channel row column"],
+    strength: Float[Tensor, " batch"],
+    measurement: Measurement,
+    steps: int,
+) -> Float[Tensor, "2 batch channel row column"]:
+    """Return consistent corrections of the linear estimate and the gradients at those given.
+
+    Where nothing is measured, corrections stay as they are and gradients are 0.
+    """
+    counts = [part.images for part in measurement.parts]
+    groups = zip(
+        measurement.parts,
+        measurement.misfits,
+        images.split(counts),
+        strength.split(counts),
+        strict=True,
+    )
+    done = []
+    for part, misfit, own, own_strength in groups:
+        if part.blank:
+            done.append(torch.stack([own, torch.zeros_like(own)]))
+            continue
+        gradient = misfit - _Symmetric.apply(own, part.scaled_normal)
+        step = solve_regularised(part.scaled_normal, gradient, own_strength, steps)
+        done.append(torch.stack([own + step, gradient]))
+    return torch.cat(done, dim=1)
 
 
 def solve_regularised(

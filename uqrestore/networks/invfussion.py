@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import Conditioning
-from uqrestore.networks.data_consistency import ConsistentLayer
+from uqrestore.networks.data_consistency import ConsistentLayer, FinalStep
 from uqrestore.networks.feature_degradation import FdlInput
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.joint_attention import BlindLayer, JointAttention, JointLayer
@@ -50,6 +50,9 @@ class InvFussion(Backbone):
             puts :class:`uqrestore.networks.data_consistency.ConsistentLayer` in its place, for
             operators whose ``A^+`` has no closed form, such as coils.
         fdl_steps: Steps of the inverse in a ``consistent`` layer.
+        final_steps: Steps of the inverse in a last step towards the measurement
+            (:class:`uqrestore.networks.data_consistency.FinalStep`); 0 leaves it out.
+        sigma_data: Data scale of the preconditioning, which the last step needs.
         any_size: Make images of any size: positions are in units of ``image_shape``, attention is
             local, images are padded to whole tokens, and the linear estimate has a model that is
             the same everywhere.
@@ -86,6 +89,8 @@ class InvFussion(Backbone):
         joint: Sequence[bool] = (True, True),
         fdl_input: FdlInput = "raw",
         fdl_steps: int = 2,
+        final_steps: int = 0,
+        sigma_data: float = 0.5,
         any_size: bool = False,
         measurement_noise: bool = True,
         guess: int = 0,
@@ -139,6 +144,7 @@ class InvFussion(Backbone):
         )
         self.linear_guess = options.make(image_shape)
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
+        self.final = FinalStep(cond_width, final_steps, sigma_data) if final_steps else None
         self.components, self.component_rounds = components, component_rounds
         inputs = (3 if guess else 2) + (components if component_rounds else 0)
         self.trunk = Hourglass(
@@ -192,9 +198,24 @@ class InvFussion(Backbone):
         clean, change = out.tensor_split([self.image_shape[0]], dim=1)
         if self.pass_guess is not None:
             clean = clean + self.pass_guess(cond)[..., None, None] * estimate
+        if self.final is not None and measurement is not None:
+            clean = self._finish(clean, x, c_noise, cond, measurement)
         if linear is not None:
             change = linear.scale * (linear.unit + change)
         return torch.cat([clean, change], dim=1)
+
+    def _finish(
+        self, out: Tensor, x: Tensor, c_noise: Tensor, cond: Tensor, measurement: Measurement
+    ) -> Tensor:
+        """Take the last step on images sorted by their kind of operator, and sort them back."""
+        assert self.final is not None
+        with torch.autocast(x.device.type, enabled=False):
+            given = [t.to(x.dtype) for t in (out, x, c_noise, cond)]
+            if measurement.order is None:
+                return self.final(*given, measurement)
+            return self.final(*(t[measurement.order] for t in given), measurement)[
+                measurement.places
+            ]
 
     def _linear_channels(self, measurement: Measurement | None, x: Tensor) -> _Components:
         """Lay out the linear components as channels; without a measurement they are zero."""
