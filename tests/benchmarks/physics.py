@@ -369,8 +369,8 @@ def page(rows: Mapping[str, dict[str, Any]]) -> str:
     ]
     lines += [
         "",
-        "A variance above 1, and parameters that are covered less often than 90 %, show chains that "
-        "have not converged after these levels.",
+        "A variance above 1, and parameters that are covered less often than 90 %, show chains "
+        "that have not converged after these levels.",
         "",
         *(
             ["Not measured yet: " + "; ".join(known[key].title for key in missing) + ".", ""]
