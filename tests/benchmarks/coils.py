@@ -160,7 +160,8 @@ def page(record: dict[str, dict]) -> str:
         "training saw, 64 x 64 at 3 mm; 8 coils, a smooth phase that no method knows, noise of "
         f"{NOISE:g} of the brightest tissue for each real component; {DRAWS} draws. PSNR is of "
         "the complex image (peak 1); *real part* is that of the real part once the true phase is "
-        "taken off. Eight slices of one person are few. The goal is to be ahead of `moment_matching` here.",
+        "taken off. Eight slices of one person are few. The goal is to be ahead of "
+        "`moment_matching` here.",
         "",
     ]
     for case in CASES:
