@@ -77,7 +77,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_ino, stat.st_mtime_ns
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> object:
+def wait_for(condition: Callable[[], object], seconds: float = 240) -> object:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
