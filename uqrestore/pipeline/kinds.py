@@ -43,9 +43,9 @@ class RestorePipeline(Pipeline):
             ``zero_filled`` (always there), ``cg_sense``, ``l1_wavelet``, ``total_variation``,
             ``filtered_back_projection``; with options such as
             ``{name: l1_wavelet, weight: 0.003}``. Without a weight, it follows from the noise.
-        refine_maps: Most rounds in which the coil maps of raw k-space are estimated again from all
-            samples, given draws of the image; 0 leaves the maps of the calibration lines. Maps that
-            came with the scan are left as they are.
+        refine_maps: Rounds in which the coil maps of raw k-space are estimated again from all
+            samples, given draws of the image, where draws with the maps of the calibration lines
+            miss the data; 0 leaves these maps. Maps that came with the scan stay as they are.
         draws: Posterior samples of a slice.
         axial_mm: Correlation length of the noise of neighbouring slices, so that a draw is
             coherent along the axis; 0 draws slices independently. The distribution of a single

@@ -22,8 +22,6 @@ DRAWS = range(REFINEMENT_STREAM, REFINEMENT_STREAM + 2)
 """Samples of a round; more would cost more time than they add accuracy."""
 ENOUGH = GOOD[1]
 """Chi-square per measurement of draws at which the maps explain the samples."""
-GAIN = 0.8
-"""Share of the excess over 1 that a round may leave, or it is the last."""
 
 
 def refine_coil_maps(
@@ -36,10 +34,13 @@ def refine_coil_maps(
     """Return an acquisition whose coil maps explain all samples, not the calibration lines alone.
 
     Maps of a few lines are wrong where the coils change fast, and draws follow wrong maps to wrong
-    images. Each round draws the image with the present maps, and estimates the maps again from
-    their mean (:func:`uqrestore.operators.joint_maps.refine_maps`), until draws fit the data, a
-    round changes little, or ``pipeline.refine_maps`` rounds are over. One slice at a time, so that
-    the maps do not depend on the batch size. Uncertainty of the maps is not part of the draws.
+    images. Where draws with the first maps miss the data, each round draws the image with the
+    present maps, and estimates the maps again from the mean of the draws
+    (:func:`uqrestore.operators.joint_maps.refine_maps`). In the first of three rounds the noise
+    counts four times as large as it is, then twice, then once: with wrong maps and the true noise
+    draws would explain errors of the maps by structure, and the maps would follow that. One slice
+    at a time, so that the maps do not depend on the batch size. Uncertainty of the maps is not part
+    of the draws.
 
     Args:
         pipeline: Prior, method, and the rounds.
@@ -93,31 +94,32 @@ def refined_problem(
     Args:
         problem: Complex images measured by ``CoilFourier``, perhaps of an embedded image.
         images: Draws of the image of a problem; a few.
-        rounds: Most rounds.
+        rounds: Rounds, where there are any.
 
     Returns:
-        The problem, and the mean chi-square per measurement of the draws of every round.
+        The problem, and the mean chi-square per measurement of draws with the first maps, then of
+        those of every round.
     """
-    reached: list[float] = []
-    for _ in range(rounds):
-        draws = images(problem)
-        reached.append(float(problem.chi_square(draws).mean()))
-        slow = len(reached) > 1 and reached[-1] - 1 > GAIN * (reached[-2] - 1)
-        if reached[-1] <= ENOUGH or slow:
+    noise_std = torch.as_tensor(problem.noise_std)
+    reached = [float(problem.chi_square(images(problem)).mean())]
+    for factor in (2.0**i for i in reversed(range(rounds))):
+        if reached[0] <= ENOUGH:
             break
+        draws = images(replace(problem, noise_std=factor * noise_std))
         coils = _coils(problem.operator)
         assert coils is not None
         field = draws.mean(0)
         for part in reversed(_beneath(problem.operator)):
             field = part(field)
         # The image is not known to the noise: what the draws miss counts as noise too.
-        noise_std = torch.as_tensor(problem.noise_std).to(field) * max(reached[-1], 1) ** 0.5
+        reached.append(float(problem.chi_square(draws).mean()))
+        missed = noise_std.to(field) * max(factor, reached[-1] ** 0.5)
         maps = refine_maps(
             as_complex(problem.y.movedim(-4, -3)),
             coils.mask,
             coils.maps,
             as_complex(field),
-            noise_std.expand(coils.problem_shape),
+            missed.expand(coils.problem_shape),
         )
         problem = replace(problem, operator=_with_maps(problem.operator, maps))
     return problem, reached
