@@ -39,9 +39,9 @@ def laid_out(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
     seen: list[Problem] = []
     once = Measurement.of
 
-    def of(problem: Problem, *rest: object) -> Measurement:
+    def of(problem: Problem, *rest: object, **options: object) -> Measurement:
         seen.append(problem)
-        return once(problem, *rest)  # type: ignore[arg-type]
+        return once(problem, *rest, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Measurement, "of", of)
     return seen

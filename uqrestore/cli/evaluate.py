@@ -189,6 +189,7 @@ def _study(
 
     if pipeline is None:
         return read_study(find_files(folder))
+    tasks = find_tasks(str(folder), **scans)
     if restored is None:
         raise ValueError("--pipeline restores scans and needs --restored FOLDER for their files.")
     job = Job(
@@ -198,7 +199,7 @@ def _study(
         retry_failed=True,
     )
     with board(out) as tell:
-        outcome = run_batch(find_tasks(str(folder), **scans), job, tell=tell)
+        outcome = run_batch(tasks, job, tell=tell)
     failed = [record for record in outcome.records if not record.is_done]
     if failed:
         first = failed[0]
