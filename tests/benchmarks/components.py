@@ -17,6 +17,7 @@ from tests.benchmarks.field_networks import COMPONENTS, FAMILIES, RUNS, SHAPE, f
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
 from uqrestore.networks import InvFussion
+from uqrestore.networks.linear.build import SizedEstimator
 from uqrestore.networks.linear.components import linear_components
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import LinearOperator
@@ -117,7 +118,7 @@ def law_alone(denoiser: NetworkDenoiser, problem: Problem) -> PosteriorMoments:
     """What the network starts from: estimate and components of the law of the training images."""
     network = denoiser.network
     assert isinstance(network, InvFussion)
-    assert network.linear_guess is not None
+    assert isinstance(network.linear_guess, SizedEstimator)
     rows = linear_components(network.linear_guess, problem, COMPONENTS, ROUNDS)
     std = rows.flatten(2).norm(dim=2).clamp(min=torch.finfo(rows.dtype).tiny)
     mean = problem.project(network.linear_guess(problem))

@@ -9,7 +9,6 @@ best of a list **on the reference**, which favours them; ours sees no reference.
 """
 
 import argparse
-import functools
 import json
 import subprocess
 import tempfile
@@ -228,6 +227,11 @@ RIVALS: Mapping[str, tuple[tuple[float, ...], Solve]] = {
 }
 
 
+def _at(solve: Solve, weight: float) -> Callable[[CoilScan], Tensor]:
+    """Return a rival with its weight."""
+    return lambda scan: solve(scan, weight)
+
+
 def case_of(name: str, scan: CoilScan, prior: Any, draws: int) -> dict[str, Any]:  # noqa: ANN401
     """Return a row: ours and the best of each rival."""
     return {
@@ -363,8 +367,7 @@ def main() -> None:
 
     if given.part in (None, "cost"):
         names = ("l1-wavelet (sigpy)", "l1-wavelet (BART)")
-        solve = {name: functools.partial(RIVALS[name][1], weight=0.003) for name in names}
-        record["cost"] = measure_cost(solve)
+        record["cost"] = measure_cost({name: _at(RIVALS[name][1], 0.003) for name in names})
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if given.part in (None, "real"):
         for acceleration in (3, 4, 6):

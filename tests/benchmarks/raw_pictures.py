@@ -53,7 +53,7 @@ def heart_scan(data: Path) -> RadialScan:
     k = stored(path, "heart_12ch_radial/k")
     samples = stored(path, "heart_12ch_radial/rawdata")
     side = k.shape[0] // 2
-    points = 2 * np.pi * np.stack([k.real, k.imag], -1).reshape(-1, 2)
+    points = 2 * np.pi * np.stack([np.real(k), np.imag(k)], -1).reshape(-1, 2)
     flat = samples.reshape(-1, samples.shape[-1]).T[None]
     edge = samples[-6:].reshape(-1)  # the highest frequencies hold next to no signal
     std = float(np.sqrt(np.mean(np.abs(edge) ** 2) / 2))
@@ -97,7 +97,7 @@ def split(problem: Problem) -> tuple[Problem, Problem]:
     kept = (torch.rand(len(radius), generator=generator) >= HELD_OUT) | (radius < 0.5)
     problems = [
         Problem(
-            replace(operator, points=operator.points[at]), problem.y[..., at], problem.noise_std
+            replace(operator, points=operator.trajectory[at]), problem.y[..., at], problem.noise_std
         )
         for at in (kept, ~kept)
     ]
@@ -122,9 +122,10 @@ def compare(problem: Problem, prior: Any, name: str, folder: Path) -> None:  # n
     refined = seen
     if isinstance(seen.operator, CoilFourier):
         refined, fits = refined_problem(seen, lambda given: draws(given, REFINEMENT), 3)
-        left_out = replace(
-            left_out, operator=replace(refined.operator, mask=left_out.operator.mask)
-        )
+        assert isinstance(refined.operator, CoilFourier)
+        assert isinstance(left_out.operator, CoilFourier)
+        known = replace(refined.operator, mask=left_out.operator.mask)
+        left_out = replace(left_out, operator=known)
         say(f"{name}: chi-square of draws in rounds of maps: {', '.join(f'{x:.2f}' for x in fits)}")
     found = draws(refined, range(DRAWS))
     images = {f"raw-head, mean of {DRAWS}": found.mean(0), "a draw": found[0]}

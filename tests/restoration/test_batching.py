@@ -77,7 +77,7 @@ def images(name: str, folder: Path, batch_size: int, slices: int, count: int = 1
     scan: Input = body() if name.startswith("ct") else read_scan(demo_scan_path())
     if isinstance(scan, Scan) and pipeline.operator is None:
         scan = kspace_of(scan)
-    resample = "crops" in pipeline.prior
+    resample = "crops" in str(pipeline.prior)
     options = RunOptions(slices=slices, batch_size=batch_size, resample=resample)
     with threads(count):
         out = restore(pipeline, scan, folder / f"{batch_size}-{count}.h5", options)
@@ -89,7 +89,7 @@ def test_the_linear_estimate_of_the_demo_is_that_of_every_slice_alone() -> None:
     options = RunOptions(slices=7)
     prepared = prepare_scan(pipeline, read_scan(demo_scan_path()), options, PriorCache())
     problem = acquire_slices(pipeline, prepared).problem(prepared.slices)
-    prior = load_prior(pipeline.prior)
+    prior = load_prior(str(pipeline.prior))
     assert isinstance(prior, NetworkDenoiser)
     estimate: Any = prior.network.linear_guess
     alone = torch.cat([estimate(problem.select([i])) for i in range(7)])

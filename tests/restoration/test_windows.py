@@ -135,7 +135,7 @@ def test_the_prior_of_windows_that_ships_refuses_pixels_that_it_does_not_know(
     tmp_path: Path,
 ) -> None:
     pipeline = load_pipeline("brain-crops-cs4", RestorePipeline)
-    card = load_card(pipeline.prior)
+    card = load_card(str(pipeline.prior))
     assert card.windows_of == (128, 128)
     assert card.voxel_size == (1.5, 1.5)
     with pytest.raises(ScanError, match=r"the model.s are 1.5 mm; pass --resample"):

@@ -243,7 +243,8 @@ def _warn(accepted: Sequence[float], residual: float) -> None:
     if residual > UNSOLVED:
         warnings.warn(
             f"local_laplace: solves stopped at a relative residual of {residual:.2g}, so draws may "
-            "be far off; give more data_products.",
+            "be far off; give more data_products, or for linear operators another method, such as "
+            "'moment_matching'.",
             stacklevel=2,
         )
     low = accepted[len(accepted) // 2 :]
