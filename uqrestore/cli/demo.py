@@ -66,10 +66,8 @@ def demo(
 def _say_result(result: "DemoResult") -> None:
     """Print figures, files and what to do next."""
     say(psnr_line(result.psnr, result.data_range, measured=result.measured))
-    if result.chi_square is None:
+    if result.chi_square is None:  # with noise the restoration has stated the data fit
         say(f"largest ||A x - y|| / ||y|| of any draw: {result.residual:.1e}")
-    else:
-        say(f"chi-square per measurement of a typical draw: {result.chi_square:.2f} (target 1)")
     say(f"{result.interval} intervals hold {result.coverage:.1%} of the pixels of the reference")
     say(f"posterior: {result.posterior}")
     say(f"picture:   {result.picture}")
