@@ -54,8 +54,8 @@ class Batch:
 
     def run(self, *options: object, full: bool = False) -> tuple[int, str]:
         process = self.start(*options, full=full)
-        said, _ = process.communicate(timeout=240)
-        return process.returncode, said
+        shown, _ = process.communicate(timeout=240)
+        return process.returncode, shown
 
     def finished(self) -> dict[str, tuple[int, int]]:
         """Name to what changes if a file is written anew."""
@@ -136,12 +136,14 @@ def test_every_good_scan_has_one_valid_file_whatever_dies(
     path = open_posteriors(batch.out).paths[truncated]
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
-    code, said = batch.run("--workers", workers, full=True)
+    code, shown = batch.run("--workers", workers, full=True)
     second = batch.finished()
     assert code == 1
-    assert f"{count - len(before) + 1} restored, {len(before) - 1} were done already" in said, said
-    assert "2 failed" in said
-    assert said.count("z-poison: failed") == 1
+    assert f"{count - len(before) + 1} restored, {len(before) - 1} were done already" in shown, (
+        shown
+    )
+    assert "2 failed" in shown
+    assert shown.count("z-poison: failed") == 1
     assert sorted(second) == sorted(good)
     assert {name: second[name] for name in before if name != truncated} == {
         name: before[name] for name in before if name != truncated
@@ -152,15 +154,15 @@ def test_every_good_scan_has_one_valid_file_whatever_dies(
     assert "disk is full" in str(errors["full"]["error"])
     assert batch.leftovers() == []
 
-    code, said = batch.run()  # the disk has room again; no engine
+    code, shown = batch.run()  # the disk has room again; no engine
     third = batch.finished()
-    assert (code, set(third)) == (1, {*good, "full"}), said
-    assert f"1 restored, {count} were done already, 0 failed, 1 failed before" in said
+    assert (code, set(third)) == (1, {*good, "full"}), shown
+    assert f"1 restored, {count} were done already, 0 failed, 1 failed before" in shown
     assert batch.errors() == {"z-poison": errors["z-poison"]}
     assert {name: third[name] for name in good} == second
 
-    code, said = batch.run("--retry-failed")  # no worker here is told to die of it
-    assert code == 0, said
+    code, shown = batch.run("--retry-failed")  # no worker here is told to die of it
+    assert code == 0, shown
     assert (batch.errors(), batch.leftovers()) == ({}, [])
     rows = catalogue_rows(batch.out)
     assert [row["name"] for row in rows] == sorted([*good, "z-poison", "full"])

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 import uqrestore as uq
 from tests.networks.cases import awake
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.external import PREDICTIONS, ExternalDenoiser, Prediction, wrap
+from uqrestore.diffusion.external import PREDICTIONS, ExternalDenoiser, Prediction
 from uqrestore.diffusion.external_check import check_network
+from uqrestore.diffusion.external_wrap import wrap
 from uqrestore.diffusion.paths import DiscretePath, FlowPath, NoisePath, make_betas
 from uqrestore.diffusion.schedules import ddpm_table
 from uqrestore.methods import METHODS

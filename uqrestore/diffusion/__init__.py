@@ -7,8 +7,9 @@ from uqrestore.diffusion.denoiser import (
     Preconditioning,
     as_denoiser,
 )
-from uqrestore.diffusion.external import ExternalDenoiser, wrap
+from uqrestore.diffusion.external import ExternalDenoiser
 from uqrestore.diffusion.external_check import NetworkCheck, check_network
+from uqrestore.diffusion.external_wrap import wrap
 from uqrestore.diffusion.jacobian import jacobian_components
 from uqrestore.diffusion.losses import denoising_loss
 from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
