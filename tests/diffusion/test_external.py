@@ -464,3 +464,8 @@ def test_declarations_are_part_of_the_identity() -> None:
     ]
     assert len({identity_of(prior)["sha256"] for prior in made}) == len(made)
     assert identity_of(made[0])["name"] == "Conv2d"
+
+
+def test_a_network_of_nan_is_refused_as_that() -> None:
+    with pytest.raises(ValueError, match="the network returns NaN or infinity"):
+        wrap(lambda x, _: x * float("nan"), "ddpm", (1, 8, 8), schedule="linear")

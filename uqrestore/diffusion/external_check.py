@@ -126,6 +126,11 @@ def _measure(
         return denoiser(x, torch.as_tensor(sigma, dtype=torch.float64), None, of_class)
 
     left = denoise(level * unit, level)
+    if not torch.isfinite(left).all():
+        raise ValueError(
+            f"the network returns NaN or infinity for noise of level {level:.3g}; load the weights "
+            "that were trained, or call it in float32."
+        )
     slope = float((left * centred).sum() / centred.square().sum())
     grid = karras_sigmas(steps, max(LEVELS[0], lowest), min(LEVELS[1], highest))
     images = sample_heun(denoise, unit, grid)
