@@ -41,8 +41,26 @@ class UncertainOperator(NonlinearOperator):
         return self.forward_at(x, x.new_zeros(*batch, len(self.parameters)))
 
 
+class OfPart(NonlinearOperator):
+    """An operator that measures as its part does."""
+
+    part: LinearOperator | NonlinearOperator
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.part.out_shape
+
+    @property
+    def problem_shape(self) -> Shape:
+        return self.part.problem_shape
+
+    @property
+    def row_mask(self) -> Tensor | None:
+        return self.part.row_mask
+
+
 @dataclass(frozen=True, eq=False)
-class UncertainGain(UncertainOperator):
+class UncertainGain(OfPart, UncertainOperator):
     """A multiple of an operator whose factor is known up to a fraction.
 
     Args:
@@ -67,18 +85,6 @@ class UncertainGain(UncertainOperator):
     @property
     def in_shape(self) -> Shape:
         return self.part.in_shape
-
-    @property
-    def out_shape(self) -> Shape:
-        return self.part.out_shape
-
-    @property
-    def problem_shape(self) -> Shape:
-        return self.part.problem_shape
-
-    @property
-    def row_mask(self) -> Tensor | None:
-        return self.part.row_mask
 
     def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
         factor = self.values(theta)["gain"]
@@ -139,7 +145,7 @@ class UncertainBlur(UncertainOperator):
 
 
 @dataclass(frozen=True, eq=False)
-class Joint(NonlinearOperator):
+class Joint(OfPart):
     """An operator on the image and its parameters in one vector ``(pixel + parameter,)``.
 
     Args:
@@ -158,18 +164,6 @@ class Joint(NonlinearOperator):
     @property
     def in_shape(self) -> Shape:
         return (torch.Size(self.part.in_shape).numel() + self.count,)
-
-    @property
-    def out_shape(self) -> Shape:
-        return self.part.out_shape
-
-    @property
-    def problem_shape(self) -> Shape:
-        return self.part.problem_shape
-
-    @property
-    def row_mask(self) -> Tensor | None:
-        return self.part.row_mask
 
     def split(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return images and parameters."""
