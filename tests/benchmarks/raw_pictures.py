@@ -1,6 +1,6 @@
 """Pictures of two real scans without a reference: a Poisson-disc scan, and a radial heart.
 
-    python -m tests.benchmarks.raw_pictures DATA FOLDER
+    python -m tests.benchmarks.raw_pictures DATA FOLDER [--scan poisson|heart]
 
 Each is restored by `raw-head` and by l1-wavelet (sigpy), whose weight is the best of a list on the
 samples left out. The error on those samples, a tenth of the samples outside the centre, is the only
@@ -97,7 +97,9 @@ def split(problem: Problem) -> tuple[Problem, Problem]:
     kept = (torch.rand(len(radius), generator=generator) >= HELD_OUT) | (radius < 0.5)
     problems = [
         Problem(
-            replace(operator, points=operator.trajectory[at]), problem.y[..., at], problem.noise_std
+            replace(operator, trajectory=operator.trajectory[at]),
+            problem.y[..., at],
+            problem.noise_std,
         )
         for at in (kept, ~kept)
     ]
@@ -148,9 +150,9 @@ def compare(problem: Problem, prior: Any, name: str, folder: Path) -> None:  # n
     figure, axes = plt.subplots(1, 4, figsize=(14, 4.2), constrained_layout=True)
     top = float(torch.quantile(as_complex(images["a draw"]).abs().flatten(), 0.998))
     for axis, (title, image) in zip(axes, images.items(), strict=False):
-        axis.imshow(as_complex(image).abs(), cmap="gray", vmin=0, vmax=top)
+        axis.imshow(as_complex(image).abs().numpy(), cmap="gray", vmin=0, vmax=top)
         axis.set_title(title)
-    axes[3].imshow(std, cmap="magma", vmin=0, vmax=top / 4)
+    axes[3].imshow(std.numpy(), cmap="magma", vmin=0, vmax=top / 4)
     axes[3].set_title("spread of the draws (x 4)")
     for axis in axes:
         axis.set_axis_off()
@@ -162,9 +164,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--scan", choices=["poisson", "heart"], help="Else both.")
     given = parser.parse_args()
     prior = load_prior("mr-windows")
     for name, scan in (("poisson", poisson_scan), ("heart", heart_scan)):
+        if given.scan not in (None, name):
+            continue
         compare(problem_of(scan(given.data)), prior, name, given.folder)
 
 
