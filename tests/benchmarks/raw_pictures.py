@@ -48,11 +48,11 @@ def poisson_scan(data: Path) -> RawScan:
 
 
 def heart_scan(data: Path) -> RadialScan:
-    """Return one frame of the radial heart: 12 coils, 25 spokes, 128 x 128."""
+    """Return one frame of the radial heart: 12 coils, 25 spokes, 256 x 256."""
     path = data / "raw_kspace.h5"
     k = stored(path, "heart_12ch_radial/k")
     samples = stored(path, "heart_12ch_radial/rawdata")
-    side = k.shape[0] // 2
+    side = k.shape[0]  # samples are one period of the field of view apart: no less holds the body
     points = 2 * np.pi * np.stack([np.real(k), np.imag(k)], -1).reshape(-1, 2)
     flat = samples.reshape(-1, samples.shape[-1]).T[None]
     edge = samples[-6:].reshape(-1)  # the highest frequencies hold next to no signal
