@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from generate import write_generated  # noqa: E402  (after the path is set)
 
-from uqrestore._version import __version__  # noqa: E402
+from uqrestore._shared.version import __version__  # noqa: E402
 
 project = "uqrestore"
 copyright = "the uqrestore developers, Apache-2.0"

@@ -74,11 +74,11 @@ def api() -> str:
 def modules() -> Iterator[ModuleType]:
     """Yield the package, its rooms, and the modules that rooms make public, in this order."""
     yield uqrestore
-    for name in sorted(uqrestore.__all__):
-        room = getattr(uqrestore, name)
-        if isinstance(room, ModuleType):
-            yield room
-            yield from _inner(room)
+    public = (getattr(uqrestore, name) for name in uqrestore.__all__)
+    rooms = {value.__name__: value for value in public if isinstance(value, ModuleType)}
+    for name in sorted(rooms):
+        yield rooms[name]
+        yield from _inner(rooms[name])
 
 
 def public_names(module: ModuleType) -> list[str]:

@@ -62,8 +62,8 @@ def test_no_module_carries_the_name_of_a_function() -> None:
 
     assert not modules & set(uq._DEFINED_IN)
     code = (
-        "import uqrestore.sampling, uqrestore.reports.page, uqrestore.restoration.restore, "
-        "uqrestore.training.run, uqrestore as uq; "
+        "import uqrestore.restoration.sampling, uqrestore.reports.page, "
+        "uqrestore.restoration.restore, uqrestore.training.run, uqrestore as uq; "
         "print([type(getattr(uq, name)).__name__ for name in uq._DEFINED_IN])"
     )
     assert set(re.findall(r"\w+", run(code))) == {"function", "type"}
@@ -73,7 +73,7 @@ def test_every_room_is_an_attribute() -> None:
     rooms = {
         module.name
         for module in pkgutil.iter_modules(uq.__path__)
-        if module.ispkg and module.name not in {"cli", "data"}
+        if module.ispkg and module.name not in {"cli", "_shared"}
     }
 
     assert rooms <= set(uq.__all__)
@@ -89,7 +89,7 @@ def test_the_version_is_one() -> None:
 
     assert citation is not None
     assert citation[1] == uq.__version__
-    assert project["tool"]["hatch"]["version"]["path"] == "uqrestore/_version.py"
+    assert project["tool"]["hatch"]["version"]["path"] == "uqrestore/_shared/version.py"
     assert (ROOT / "uqrestore" / "py.typed").exists()
 
 

@@ -6,34 +6,34 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from uqrestore._version import __version__
+from uqrestore._shared.version import __version__
 
 if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
     from uqrestore import (
         baselines,
         batch,
         benchmarks,
-        bids,
         conformal,
         demo,
         diagnostics,
         diffusion,
-        evaluation,
         explorer,
         methods,
         metrics,
         networks,
-        noise_models,
+        noise,
         operators,
         pipeline,
         posterior,
         priors,
+        problem,
         reports,
         restoration,
         scans,
         training,
         zoo,
     )
+    from uqrestore import noise as noise_models
     from uqrestore._front import (
         calibrate,
         evaluate,
@@ -43,11 +43,12 @@ if TYPE_CHECKING:  # what ``__getattr__`` imports at run time
         restore,
         train,
     )
+    from uqrestore.batch import bids
+    from uqrestore.conformal import study as evaluation
     from uqrestore.diffusion import wrap
-    from uqrestore.general_problem import GeneralProblem
     from uqrestore.noise import SampleNoise
-    from uqrestore.problem import Problem, simulate
-    from uqrestore.sampling import sample
+    from uqrestore.problem import GeneralProblem, Problem, simulate
+    from uqrestore.restoration.sampling import sample
     from uqrestore.scans import read_input, read_scan, scan_from_kspace
     from uqrestore.zoo import list_priors, load_prior
 
@@ -74,12 +75,14 @@ __all__ = [
     "methods",
     "metrics",
     "networks",
+    "noise",
     "noise_models",
     "open",
     "operators",
     "pipeline",
     "posterior",
     "priors",
+    "problem",
     "read_input",
     "read_scan",
     "report",
@@ -97,7 +100,7 @@ __all__ = [
 ]
 
 _DEFINED_IN = {
-    "GeneralProblem": "general_problem",
+    "GeneralProblem": "problem",
     "Problem": "problem",
     "SampleNoise": "noise",
     "calibrate": "_front",
@@ -111,19 +114,22 @@ _DEFINED_IN = {
     "scan_from_kspace": "scans",
     "report": "_front",
     "restore": "_front",
-    "sample": "sampling",
+    "sample": "restoration.sampling",
     "simulate": "problem",
     "train": "_front",
     "wrap": "diffusion",
 }
 """Module of every function and class; no module may carry the name of one of them."""
 
+_ROOMS_WITHIN = {"bids": "batch.bids", "evaluation": "conformal.study", "noise_models": "noise"}
+"""Modules that have a name of their own here."""
+
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'uqrestore' has no attribute {name!r}")
     if name not in _DEFINED_IN:
-        return import_module(f"uqrestore.{name}")
+        return import_module(f"uqrestore.{_ROOMS_WITHIN.get(name, name)}")
     value = getattr(import_module(f"uqrestore.{_DEFINED_IN[name]}"), name)
     globals()[name] = value
     return value

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from uqrestore.evaluation import Study, find_files, read_study
+from uqrestore.conformal.study import Study, find_files, read_study
 from uqrestore.explorer import OpenPosterior, open_file
 from uqrestore.pipeline import RestorePipeline, TrainPipeline, change
 from uqrestore.pipeline import load_pipeline as _load_pipeline

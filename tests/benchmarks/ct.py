@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from tests.front import read
-from uqrestore.intervals import central_interval, percent
 from uqrestore.operators import Radon
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import read_operator
+from uqrestore.posterior.intervals import central_interval, percent
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import Scan, Source, scan_from_array

@@ -12,12 +12,12 @@ from torch import Tensor
 from tests.benchmarks.field_networks import SHAPE, field_source
 from tests.benchmarks.phantoms import decibels
 from tests.benchmarks.small import NETWORK, mean_of, problems, run, trained
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.random.mixture import RandomMatrix
 from uqrestore.priors import GaussianPrior
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem, simulate
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.networks.weights import load_tensors
 from uqrestore.priors import GaussianPrior
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.training.batch import operators_of
 from uqrestore.training.config import (
     ComponentsConfig,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore._files import write_text
+from uqrestore._shared.files import write_text
 from uqrestore.priors.low_rank import LowRankGaussian, fit_low_rank
 
 Slices = Float[Tensor, "slice channel row column"]

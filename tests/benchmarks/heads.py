@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tests.scans.rawfiles import coils
 from uqrestore.demo.head import sampled_lines
-from uqrestore.intervals import central_interval
 from uqrestore.operators import CoilFourier
 from uqrestore.operators.coil_maps import espirit_maps
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.problem import Problem
 from uqrestore.training.complex_windows import random_phase
 

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from tests.benchmarks.brains import FAMILIES, held_out_people, measure
 from tests.benchmarks.error_budget import ErrorLevels, error_levels
-from uqrestore.benchmarks.exact import OPERATORS, gaussian_field
+from uqrestore.benchmarks.exact import OPERATORS
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import stack_operators
 from uqrestore.priors import GaussianPrior
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import simulate
 from uqrestore.zoo import load_prior
 

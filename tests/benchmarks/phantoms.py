@@ -12,9 +12,9 @@ from torch import Tensor
 from tests.benchmarks.field_networks import field_source
 from tests.benchmarks.small import NETWORK, mean_of, problems, run, trained
 from tests.training.phantoms import random_ellipses
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.networks.linear.low_rank import LowRankEstimator
 from uqrestore.operators import Matrix
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 

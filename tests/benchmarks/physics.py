@@ -16,15 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uqrestore.benchmarks.exact import gaussian_field
-from uqrestore.general_problem import GeneralProblem
 from uqrestore.methods import draw_jointly, local_laplace
-from uqrestore.noise import SampleNoise
-from uqrestore.noise_models import (
+from uqrestore.noise import (
     Gaussian,
     NoiseModel,
     Poisson,
     Rician,
+    SampleNoise,
     StudentT,
     UncertainGaussian,
 )
@@ -41,7 +39,8 @@ from uqrestore.operators.nonlinear import (
 )
 from uqrestore.priors import ClosedForm, GaussianPrior
 from uqrestore.priors.dense import matrix_of
-from uqrestore.problem import Problem
+from uqrestore.priors.gaussian import gaussian_field
+from uqrestore.problem import GeneralProblem, Problem
 
 DOCS = Path(__file__).parents[2] / "docs"
 SHAPE, SCENES, DRAWS, GRID = (1, 8, 8), 200, 19, 61

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.error_budget import LEVELS, ErrorLevels, error_levels
-from uqrestore.benchmarks.exact import exact_draws, gaussian_field
+from uqrestore.benchmarks.exact import exact_draws
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
 from uqrestore.priors import GaussianPrior
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import simulate
 
 SHAPE, PROBLEMS = (1, 3, 5), range(6)

@@ -13,7 +13,7 @@ from uqrestore.diagnostics.coverage import (
     std_decile,
 )
 from uqrestore.diagnostics.scenes import Scenes
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 
 
 def gaussian(

@@ -61,7 +61,7 @@ def test_the_interval_score_of_coverage_is_that_of_scoringrules() -> None:
 
     from uqrestore.diagnostics.coverage import measure_coverage
     from uqrestore.diagnostics.scenes import Scenes
-    from uqrestore.intervals import central_interval
+    from uqrestore.posterior.intervals import central_interval
 
     x, draws = pair()
     scenes = Scenes(x, draws)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion._spectra import image_of, radial_frequency, spectrum_of
 from uqrestore.diffusion.error_model import (
     ErrorCovariance,
@@ -18,6 +17,7 @@ from uqrestore.diffusion.error_model import (
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.diffusion.wrapped import Counting
 from uqrestore.noise import SampleNoise
+from uqrestore.priors.gaussian import gaussian_field
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from tests.networks.cases import CASES, SHAPE, awake
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion.denoiser import NetworkDenoiser, PreparedProblem
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.diffusion.wrapped import Checked, Counting, prepare, uncounted
@@ -12,6 +11,7 @@ from uqrestore.methods import METHODS
 from uqrestore.networks.measurement import Measurement
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem
 
 BATCH = (3, 2)

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from uqrestore.diagnostics.coverage import hits
 from uqrestore.diffusion.wrapped import Counting
-from uqrestore.intervals import central_interval
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Colorization
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.priors import LowRankGaussian
 from uqrestore.priors.low_rank import fit_low_rank
 from uqrestore.problem import Problem, simulate

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.methods import METHODS
 from uqrestore.methods._discrepancy import meet_discrepancy
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.mixed import mix
 from uqrestore.operators.random.mixture import DISTRIBUTIONS
 from uqrestore.priors import GaussianPrior
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem, simulate
 
 SHAPE, PROBLEMS, DRAWS = (1, 12, 10), 8, 40

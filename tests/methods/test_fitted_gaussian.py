@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tests.methods.tapes import Zeros, moments
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion._spectra import radial_frequency, spectrum_of
 from uqrestore.diffusion.error_model import ErrorCovariance
 from uqrestore.diffusion.wrapped import Counting
@@ -14,6 +13,7 @@ from uqrestore.methods import fitted_gaussian
 from uqrestore.methods.fitted_gaussian import _draw, fourier_diagonal
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import CoilFourier, MaskedFourier
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem, simulate
 
 

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from tests.networks.cases import CASES, SHAPE, awake
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.schedules import ddpm_table
 from uqrestore.diffusion.wrapped import Counting
@@ -14,6 +13,7 @@ from uqrestore.methods.ssd import shortcut
 from uqrestore.networks.attention_tape import AttentionTape
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem
 
 OPTIONS = {"inversion_points": 5, "steps": 6}

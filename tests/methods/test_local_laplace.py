@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 import uqrestore as uq
-from uqrestore.general_problem import GeneralProblem
 from uqrestore.methods import METHODS, draw_jointly, local_laplace
-from uqrestore.noise import SampleNoise
-from uqrestore.noise_models import (
+from uqrestore.noise import (
     Gaussian,
     NoiseModel,
     Poisson,
     Rician,
+    SampleNoise,
     StudentT,
     UncertainGaussian,
 )
@@ -30,7 +29,7 @@ from uqrestore.operators.nonlinear import (
     UncertainOperator,
 )
 from uqrestore.priors import GaussianPrior
-from uqrestore.problem import Problem
+from uqrestore.problem import GeneralProblem, Problem
 
 SHAPE = (1, 1, 3)
 PIXELS = torch.tensor([[1.0, 0.6, 0.2], [0.6, 1.0, 0.6], [0.2, 0.6, 1.0]], dtype=torch.float64)

@@ -14,12 +14,13 @@ import uqrestore.zoo
 from tests.benchmarks.card_plans import PLANS
 from tests.benchmarks.cards import as_page, fits, summary_page, verdict
 from tests.methods.tapes import Walled
-from uqrestore.benchmarks.exact import exact_draws, gaussian_field, measure, prior_draws
+from uqrestore.benchmarks.exact import exact_draws, measure, prior_draws
 from uqrestore.diffusion.error_model import error_model
 from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting, MaskedFourier, Matrix
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem, simulate
 
 CARDS = Path(uqrestore.zoo.__file__).parent / "cards"

@@ -16,10 +16,10 @@ from uqrestore.explorer import open_file
 from uqrestore.operators import Radon
 from uqrestore.pipeline.parts import BaselinePart
 from uqrestore.posterior import PosteriorFile, export_array, export_nifti, open_posterior, validate
+from uqrestore.posterior.acquisition import acquire
 from uqrestore.posterior.inspect import inspect
 from uqrestore.problem import Problem
 from uqrestore.reports.page import write_report
-from uqrestore.restoration.acquisition import acquire
 from uqrestore.restoration.baselines import baseline_images
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore

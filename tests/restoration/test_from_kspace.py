@@ -14,8 +14,8 @@ from tests.scans.rawfiles import coils, noise, smooth_phase
 from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import RestorePipeline, read_pipeline
 from uqrestore.posterior import open_posterior, validate
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.priors import LowRankGaussian
-from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.from_kspace import acquisition_from_kspace, fully_sampled_images
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import (

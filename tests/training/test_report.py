@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.benchmarks.denoising_table import denoising_table
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.noise import SampleNoise
+from uqrestore.priors.gaussian import gaussian_field
 
 
 def test_no_denoiser_beats_the_ideal_one() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uqrestore._files import atomic
-from uqrestore._text import printable
+from uqrestore._shared.files import atomic
+from uqrestore._shared.text import printable
 from uqrestore.batch.job import read_failure
 from uqrestore.batch.tasks import SUFFIX, BatchError
 from uqrestore.posterior import PosteriorError, PosteriorFile, open_posterior

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from uqrestore._files import write_text
-from uqrestore._version import __version__
+from uqrestore._shared.files import write_text
+from uqrestore._shared.version import __version__
 from uqrestore.batch.tasks import SUFFIX, Task
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import (

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from uqrestore._text import printable
+from uqrestore._shared.text import printable
 from uqrestore.batch.job import Record
 from uqrestore.batch.tasks import Task
 

@@ -14,14 +14,14 @@ from uqrestore.benchmarks.results import LEVEL, ZERO_FILLED, BenchmarkRecord, Re
 from uqrestore.diagnostics.coverage import hits
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.wrapped import Counting, Counts, WrappedDenoiser
-from uqrestore.intervals import central_interval
 from uqrestore.metrics.image import NETWORK_RANGE, ssim
 from uqrestore.operators import Inpainting
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.pipeline import BenchmarkPipeline
 from uqrestore.pipeline.build import build_operator
+from uqrestore.posterior.acquisition import Acquisition, acquire
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.problem import Problem
-from uqrestore.restoration.acquisition import Acquisition, acquire
 from uqrestore.restoration.draw import draw
 from uqrestore.restoration.prior_cache import load_denoiser
 from uqrestore.scans import ModelSlices, Scan, ScanError, demo_scan_path, fit_to_model, read_scan

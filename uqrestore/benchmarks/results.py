@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from uqrestore._files import write_text
-from uqrestore._version import __version__
-from uqrestore.intervals import central_interval
+from uqrestore._shared.files import write_text
+from uqrestore._shared.version import __version__
 from uqrestore.metrics.image import NETWORK_RANGE
 from uqrestore.networks.weights import load_json
 from uqrestore.pipeline import BenchmarkPipeline
+from uqrestore.posterior.intervals import central_interval
 
 LEVEL = 0.9  # of the central intervals whose coverage is counted
 ZERO_FILLED = "zero-filled"
@@ -73,7 +73,7 @@ class Row:
             slices still differ by what is easy in those.
         ssim: Mean over the mask.
         coverage: Share of pixels inside the central interval next to 90 %, mean over slices. An
-            ideal sampler has the interval's level: see :mod:`uqrestore.intervals`.
+            ideal sampler has the interval's level: see :mod:`uqrestore.posterior.intervals`.
         nfe: Calls of the denoiser for one sample.
         products: Vector-Jacobian products for one sample.
         seconds: For one slice, all draws.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from uqrestore.benchmarks.results import LEVEL, Results, Row
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 
 if TYPE_CHECKING:
     from rich.console import Group

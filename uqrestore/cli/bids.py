@@ -76,8 +76,8 @@ def bids(
     """
     with one_line_faults(folder):
         from uqrestore.batch import Job
+        from uqrestore.batch.bids import SUFFIXES, find_scans, restore_group, restore_participants
         from uqrestore.batch.progress import board
-        from uqrestore.bids import SUFFIXES, find_scans, restore_group, restore_participants
 
         failed = 0
         if level is Level.GROUP:

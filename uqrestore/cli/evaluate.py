@@ -25,7 +25,7 @@ from uqrestore.cli.options import (
 from uqrestore.cli.terminal import one_line_faults, out, say
 
 if TYPE_CHECKING:
-    from uqrestore.evaluation import Study
+    from uqrestore.conformal.study import Study
 
 Folder = Annotated[
     Path,
@@ -72,7 +72,7 @@ def evaluate(
 ) -> None:
     """Test draws against known truth: calibration, coverage, scores, image quality."""
     with one_line_faults(table or folder):
-        from uqrestore.evaluation import save_evaluation, table_of
+        from uqrestore.conformal.study import save_evaluation, table_of
 
         if table is not None and table.exists() and not overwrite:
             raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
@@ -185,7 +185,7 @@ def _study(
     """
     from uqrestore.batch import Job, find_tasks, run_batch
     from uqrestore.batch.progress import board
-    from uqrestore.evaluation import find_files, read_study
+    from uqrestore.conformal.study import find_files, read_study
 
     if pipeline is None:
         return read_study(find_files(folder))

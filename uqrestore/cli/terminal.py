@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from uqrestore._text import printable
-from uqrestore._version import __version__
+from uqrestore._shared.text import printable
+from uqrestore._shared.version import __version__
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore._files import write_text
+from uqrestore._shared.files import write_text
 from uqrestore.conformal import widths as conformal
 from uqrestore.conformal.bounds import BoundName
 from uqrestore.conformal.scope import Scope, Setting

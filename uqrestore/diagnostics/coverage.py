@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from uqrestore.diagnostics.bootstrap import Estimate, mean_over_scenes
 from uqrestore.diagnostics.scenes import Scenes
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 Mask = Bool[np.ndarray, "..."]
@@ -21,7 +21,7 @@ class Coverage:
 
     Attributes:
         level: Exact coverage of an ideal sampler with this number of draws; see
-            :mod:`uqrestore.intervals`.
+            :mod:`uqrestore.posterior.intervals`.
         coverage: Share of pixels whose truth is inside, mean over scenes, with its interval.
         band: Where an ideal sampler's coverage of these scenes lies 95 % of the time.
         width: Mean width of the intervals (sharpness), in the unit of the draws.

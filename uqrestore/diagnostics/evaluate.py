@@ -15,8 +15,8 @@ from uqrestore.diagnostics.heldout import residual_test
 from uqrestore.diagnostics.scenes import Scenes
 from uqrestore.diagnostics.scores import score_table
 from uqrestore.diagnostics.spread import error_uncertainty, spread_skill, three_decibels
-from uqrestore.intervals import percent
 from uqrestore.metrics.image import image_quality
+from uqrestore.posterior.intervals import percent
 
 if TYPE_CHECKING:
     import xarray as xr

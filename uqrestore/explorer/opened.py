@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.posterior.view import PosteriorFile, images_of
 from uqrestore.scans import Verdict
 
@@ -90,7 +90,7 @@ class OpenPosterior(PosteriorFile):
         """Return the central interval of draws of a number; draws not yet written do not count.
 
         It ends on draws, and its exact level is the one next to ``level``: with 16 draws 88.2 %
-        for 90 %. ``uqrestore.intervals.central_interval(16, 0.9).name`` names it.
+        for 90 %. ``uqrestore.posterior.intervals.central_interval(16, 0.9).name`` names it.
 
         Raises:
             ValueError: If the level is no probability.

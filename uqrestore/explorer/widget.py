@@ -8,7 +8,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 
 if TYPE_CHECKING:
     from uqrestore.explorer.opened import OpenPosterior

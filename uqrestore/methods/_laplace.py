@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uqrestore.general_problem import GeneralProblem
 from uqrestore.noise import SampleNoise
 from uqrestore.operators._cg import conjugate_gradient
 from uqrestore.operators.nonlinear.base import Linearised, vjp
+from uqrestore.problem import GeneralProblem
 
 FRACTIONS = (1.0, 0.5, 0.2, 0.05)
 """Fractions of a Gauss-Newton step, of which the best is taken."""

@@ -8,12 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from uqrestore._text import did_you_mean
+from uqrestore._shared.text import did_you_mean
 from uqrestore.diffusion.denoiser import Denoiser, as_denoiser, precision
 from uqrestore.diffusion.wrapped import WrappedDenoiser
-from uqrestore.general_problem import GeneralProblem
 from uqrestore.noise import SampleNoise
-from uqrestore.problem import Problem
+from uqrestore.problem import GeneralProblem, Problem
 
 Label = int | tuple[int, ...] | Literal["height"]
 """Class of all problems, or one per problem; ``height`` in a pipeline: the class by height."""

@@ -15,14 +15,12 @@ from torch import Tensor
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import geometric_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked
-from uqrestore.general_problem import GeneralProblem
 from uqrestore.methods._laplace import LocalPosterior
 from uqrestore.methods._method import Method, method, require_range
 from uqrestore.methods._moments import Moments
-from uqrestore.noise import SampleNoise
-from uqrestore.noise_models import Gaussian, UncertainGaussian
+from uqrestore.noise import Gaussian, SampleNoise, UncertainGaussian
 from uqrestore.operators.nonlinear.uncertain import Joint, UncertainOperator
-from uqrestore.problem import Problem
+from uqrestore.problem import GeneralProblem, Problem
 
 NOISE_FREE = 1e-2
 """Noise level, in network intensity, with which noise-free measurements are weighed."""

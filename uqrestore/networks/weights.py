@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from uqrestore._files import atomic, write_text
+from uqrestore._shared.files import atomic, write_text
 
 
 class WeightsError(ValueError):

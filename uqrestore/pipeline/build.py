@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore._named import find_named
+from uqrestore._shared.named import find_named
 from uqrestore.operators import PIPELINE_OPERATORS, stack_operators
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.masks import MASKS

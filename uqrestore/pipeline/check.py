@@ -12,7 +12,7 @@ from typing import Any
 
 import pydantic
 
-from uqrestore._named import Named, find_named
+from uqrestore._shared.named import Named, find_named
 from uqrestore.pipeline.find import find_pipeline
 from uqrestore.pipeline.kinds import KINDS, BenchmarkPipeline, RestorePipeline, TrainPipeline
 from uqrestore.pipeline.parts import (

@@ -14,6 +14,7 @@ from uqrestore.pipeline.parts import (
     Prior,
 )
 from uqrestore.training.config import TrainConfig
+from uqrestore.zoo import locate
 
 NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -167,8 +168,10 @@ class TrainPipeline(Pipeline, TrainConfig):
 
     @property
     def config(self) -> TrainConfig:
-        """Configuration of the run, without the title of the pipeline."""
+        """Configuration of the run, without the title; ``start`` is the file of weights."""
         fields = self.model_dump(include=set(TrainConfig.model_fields))
+        if self.start is not None:
+            fields["start"] = str(locate(self.start))
         return TrainConfig.model_validate(fields)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from uqrestore._named import is_import, name_by_import
+from uqrestore._shared.named import is_import, name_by_import
 
 # Fields that describe a pipeline or its speed and therefore change no result.
 _NOT_IN_RESULTS = {"title", "description", "batch_size"}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from uqrestore._text import did_you_mean
+from uqrestore._shared.text import did_you_mean
 from uqrestore.pipeline.kinds import KINDS
 from uqrestore.pipeline.parts import Pipeline
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uqrestore._files import atomic
+from uqrestore._shared.files import atomic
 from uqrestore.posterior import _layout as layout
 from uqrestore.posterior._bytes import RawArray, Sink, Uninterrupted
 from uqrestore.posterior._hdf5 import Group, byte_offset

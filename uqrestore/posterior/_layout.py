@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore._version import __version__
+from uqrestore._shared.version import __version__
 from uqrestore.posterior._hdf5 import Group
 from uqrestore.posterior._scratch import let_go
 from uqrestore.posterior.plan import PosteriorPlan, to_json

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from uqrestore._files import create_new, open_locked, temporary_name
+from uqrestore._shared.files import create_new, open_locked, temporary_name
 from uqrestore.posterior import _layout as layout
 from uqrestore.posterior._bytes import RawArray, Sink, Uninterrupted, reserve
 from uqrestore.posterior._hdf5 import UNREADABLE, Group, byte_offset, reading, short

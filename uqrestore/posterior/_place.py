@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from uqrestore._files import temporary_name
+from uqrestore._shared.files import temporary_name
 from uqrestore.posterior import _partial as part
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import is_complete

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from uqrestore._files import atomic
+from uqrestore._shared.files import atomic
 from uqrestore.posterior._header import file_stem
 from uqrestore.posterior.dicom_maps import header_of, read_maps, study_of
 from uqrestore.posterior.dicom_objects import parametric_map, series_images

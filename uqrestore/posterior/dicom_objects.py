@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore._version import __version__
+from uqrestore._shared.version import __version__
 from uqrestore.posterior._layout import WARNING
 from uqrestore.posterior.dicom_maps import DicomMap, decimal
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uqrestore._files import temporary_name
+from uqrestore._shared.files import temporary_name
 from uqrestore.posterior._native import place, placed_draws, placed_std
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uqrestore._text import printable
+from uqrestore._shared.text import printable
 from uqrestore.posterior._hdf5 import UNREADABLE, Group, dimensions, reading, short, variables
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import in_child, intact

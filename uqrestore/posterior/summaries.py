@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore.intervals import exact_level
-from uqrestore.intervals import quantiles as quantiles_of
 from uqrestore.posterior._scratch import NewArray, in_memory, let_go
 from uqrestore.posterior.components import align_signs, components_from_gram
+from uqrestore.posterior.intervals import exact_level
+from uqrestore.posterior.intervals import quantiles as quantiles_of
 
 BAND_BYTES = 4 * 2**20
 
@@ -126,7 +126,7 @@ def summarise(
         components: Number of principal components wanted; fewer come out if there are fewer
             than ``components + 2`` draws.
         levels: Levels wanted of the quantiles; the nearest that this number of draws has come
-            out, see :mod:`uqrestore.intervals`.
+            out, see :mod:`uqrestore.posterior.intervals`.
         predicted: Moments predicted by a network; its components, if any, replace those of the
             draws, and ``explained`` is their share of the variance of the draws.
         scope: ``"volume"`` finds components of the volume as a whole, for draws that are

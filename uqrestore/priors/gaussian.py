@@ -194,3 +194,30 @@ class GaussianPrior(ClosedForm):
             flat = torch.einsum("...ij,...j->...i", self.directions, scaled)
         image = flat.unflatten(-1, self.in_shape)
         return (image if offset is None else image + offset).to(dtype)
+
+
+def gaussian_field(
+    shape: Shape, *, std: float = 0.5, decay: float = 1.75, correlation: float = 0.8
+) -> GaussianPrior:
+    r"""Return a stationary Gaussian field with power spectrum :math:`(1 + f^2)^{-decay}`.
+
+    Args:
+        shape: ``(channel, row, column)``.
+        std: Standard deviation of every voxel, in network units.
+        decay: How fast the power falls with the frequency ``f`` in cycles an image.
+        correlation: Between the same voxel of two channels.
+    """
+    channels, rows, columns = shape
+    f = torch.hypot(
+        torch.fft.fftfreq(rows, 1 / rows, dtype=torch.float64)[:, None],
+        torch.fft.fftfreq(columns, 1 / columns, dtype=torch.float64)[None],
+    )
+    kernel = torch.fft.ifft2((1 + f**2) ** -decay).real
+    kernel = std**2 * kernel / kernel[0, 0]
+    at = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+    gap = at[:, None] - at[None]
+    block = kernel[gap[..., 0] % rows, gap[..., 1] % columns]
+    between = torch.full((channels, channels), correlation, dtype=torch.float64)
+    between.fill_diagonal_(1.0)
+    covariance = torch.kron(between, block)
+    return GaussianPrior.from_covariance(torch.zeros(shape, dtype=torch.float64), covariance)

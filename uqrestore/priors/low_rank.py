@@ -10,7 +10,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from uqrestore._files import atomic
+from uqrestore._shared.files import atomic
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.base import Shape
 from uqrestore.priors.closed_form import ClosedForm

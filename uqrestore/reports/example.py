@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from uqrestore.benchmarks.exact import gaussian_field
 from uqrestore.noise import SampleNoise
 from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.masks import cartesian
 from uqrestore.posterior import PosteriorPlan, PosteriorWriter
-from uqrestore.restoration.acquisition import Acquisition, acquire
+from uqrestore.posterior.acquisition import Acquisition, acquire
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.scans import Intensity
 from uqrestore.scans.grid import Grid, Orientation
 from uqrestore.scans.placement import Placement

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from uqrestore._files import write_text
-from uqrestore._version import __version__
+from uqrestore._shared.files import write_text
+from uqrestore._shared.version import __version__
 from uqrestore.posterior._header import file_stem
 from uqrestore.reports import svg
 from uqrestore.reports.page import Written, environment, static, write_report

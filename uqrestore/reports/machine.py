@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.reports.data_fit import DataFit
 from uqrestore.reports.findings import Findings
 from uqrestore.reports.method_card import SelfCheck

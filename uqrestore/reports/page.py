@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from uqrestore._files import write_text
-from uqrestore._text import printable
-from uqrestore._version import __version__
+from uqrestore._shared.files import write_text
+from uqrestore._shared.text import printable
+from uqrestore._shared.version import __version__
 from uqrestore.posterior._header import file_stem
 from uqrestore.reports.embed import Shown, embed
 from uqrestore.reports.findings import Findings, find

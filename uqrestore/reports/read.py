@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from uqrestore.intervals import central_interval, percent
 from uqrestore.posterior._hdf5 import UNREADABLE, short
 from uqrestore.posterior._header import NEWEST
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
+from uqrestore.posterior.intervals import central_interval, percent
 from uqrestore.posterior.view import PosteriorFile, images_of, shown_channel
 from uqrestore.reports.contents import TITLES, Contents, Volume, as_volume
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.reports.contents import Contents
 
 SPOTS = 3

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uqrestore._files import atomic
+from uqrestore._shared.files import atomic
 from uqrestore.reports.contents import TITLES, Contents
 from uqrestore.reports.panels import (
     CYCLIC,

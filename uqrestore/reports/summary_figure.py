@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uqrestore._files import atomic
+from uqrestore._shared.files import atomic
 from uqrestore.posterior.view import PosteriorFile, shown_channel
 from uqrestore.reports.contents import TITLES
 from uqrestore.reports.panels import (

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from uqrestore._files import write_text
-from uqrestore._text import printable
+from uqrestore._shared.files import write_text
+from uqrestore._shared.text import printable
 
 MISSING = "n/a"
 """Missing values, as in BIDS."""

@@ -1,12 +1,12 @@
 """Restoration of a scan: read, prepare, acquire, draw, write."""
 
-from uqrestore.restoration import acquisition, axial, draw, predict, prepare, restore
+from uqrestore.restoration import axial, draw, predict, prepare, restore, sampling
 
 __all__ = [
-    "acquisition",
     "axial",
     "draw",
     "predict",
     "prepare",
     "restore",
+    "sampling",
 ]

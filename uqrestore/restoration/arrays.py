@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore._version import __version__
+from uqrestore._shared.version import __version__
 from uqrestore.diffusion.denoiser import FunctionDenoiser, NetworkDenoiser
 from uqrestore.diffusion.external import ExternalDenoiser
 from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import MethodPart
 from uqrestore.posterior import PosteriorPlan
 from uqrestore.posterior._layout import array_sha256, operator_sha256
-from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.scans import Grid, Orientation, Placement
 from uqrestore.zoo import load_card, locate
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from uqrestore.noise import Coherence
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.restoration.draw import chunks, draw
 from uqrestore.restoration.measure import acquire_slices
 from uqrestore.restoration.options import DEFAULTS, RunOptions

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from uqrestore.baselines import BASELINES, default_weight
 from uqrestore.pipeline.check import BASELINE_INPUTS, typed_options
 from uqrestore.pipeline.parts import BaselinePart
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.problem import Problem
-from uqrestore.restoration.acquisition import Acquisition
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,14 @@ from collections.abc import Iterator, Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore._named import find_named
+from uqrestore._shared.named import find_named
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.wrapped import Counting, Counts
-from uqrestore.general_problem import GeneralProblem
 from uqrestore.methods import METHODS, Method
 from uqrestore.noise import ALONE, Coherence, CoherentNoise, SampleNoise
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.check import METHOD_INPUTS, typed_options
-from uqrestore.problem import Problem
+from uqrestore.problem import GeneralProblem, Problem
 
 
 def draw(

@@ -11,7 +11,7 @@ from torch import Tensor
 from uqrestore.operators import CoilFourier, CoilRadial, Composed, Embedding, LinearOperator
 from uqrestore.operators.coil_maps import espirit_maps
 from uqrestore.operators.iterative import scaled_to_fit
-from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.scans import Placement, RadialScan, RawScan, ScanError
 from uqrestore.scans.kspace import to_kspace
 from uqrestore.scans.radial import gridded

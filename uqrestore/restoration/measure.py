@@ -2,7 +2,7 @@
 
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.build import build_operator
-from uqrestore.restoration.acquisition import Acquisition, acquire
+from uqrestore.posterior.acquisition import Acquisition, acquire
 from uqrestore.restoration.from_kspace import acquisition_from_kspace
 from uqrestore.restoration.prepare import PreparedScan
 

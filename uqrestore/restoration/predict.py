@@ -9,8 +9,8 @@ from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.noise import SampleNoise
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import Predicted
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.priors.closed_form import ClosedForm
-from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.draw import chunks
 from uqrestore.restoration.from_kspace import coil_combined, fully_sampled_images
 from uqrestore.restoration.prepare import PreparedScan

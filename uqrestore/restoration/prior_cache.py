@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from uqrestore._named import find_named
+from uqrestore._shared.named import find_named
 from uqrestore.diffusion.denoiser import Denoiser, FunctionDenoiser
 from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import PriorPart, RestorePipeline

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from uqrestore._named import source_of
-from uqrestore._version import __version__
+from uqrestore._shared.named import source_of
+from uqrestore._shared.version import __version__
 from uqrestore.conformal.scope import Setting
 from uqrestore.diagnostics.scenes import scene_keys
 from uqrestore.networks.weights import sha256
 from uqrestore.noise import Coherence
 from uqrestore.pipeline import PriorPart, RestorePipeline
 from uqrestore.posterior import PosteriorPlan
-from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.restoration.options import RunOptions, Slices
 from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.restoration.prior_cache import weights_of, without_folders

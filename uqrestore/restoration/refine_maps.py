@@ -12,9 +12,9 @@ from uqrestore.operators import CoilFourier, Composed, LinearOperator
 from uqrestore.operators._fourier import as_complex
 from uqrestore.operators.joint_maps import refine_maps
 from uqrestore.pipeline import RestorePipeline
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.posterior.data_fit import GOOD
 from uqrestore.problem import Problem
-from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.restoration.draw import draw
 from uqrestore.restoration.prepare import PreparedScan
 

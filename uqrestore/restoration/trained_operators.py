@@ -7,7 +7,7 @@ import torch
 from uqrestore.operators import Composed, LinearOperator
 from uqrestore.operators.base import Shape
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.scans import Verdict

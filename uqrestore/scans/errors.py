@@ -1,6 +1,6 @@
 """Errors of reading a scan."""
 
-from uqrestore._text import printable
+from uqrestore._shared.text import printable
 
 
 class ScanError(ValueError):

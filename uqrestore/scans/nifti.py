@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from uqrestore._files import atomic
+from uqrestore._shared.files import atomic
 from uqrestore.scans.checksum import input_sha256, printable
 from uqrestore.scans.errors import ScanError, first_line
 from uqrestore.scans.grid import Affine, Grid

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from uqrestore._text import did_you_mean
+from uqrestore._shared.text import did_you_mean
 from uqrestore.diffusion.losses import draw_sigma
 from uqrestore.operators.base import LinearOperator, Shape
 from uqrestore.operators.random.base import OperatorDistribution

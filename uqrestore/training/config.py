@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from uqrestore._named import name_by_import
+from uqrestore._shared.named import name_by_import
 from uqrestore.training.data_config import Count, DataConfig, Part, Positive, Share
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from uqrestore._files import create_new, write_text
+from uqrestore._shared.files import create_new, write_text
 
 LOG = "log.csv"
 LOCK = ".training.lock"

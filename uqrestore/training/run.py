@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from uqrestore._files import write_text
+from uqrestore._shared.files import write_text
 from uqrestore.training.batch import operators_of
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Source, step_generator
@@ -13,7 +13,6 @@ from uqrestore.training.loop import Progress, train
 from uqrestore.training.parallel import World, join
 from uqrestore.training.power_ema import synthesise
 from uqrestore.training.sources import open_data, pure_noise_level
-from uqrestore.zoo import locate
 
 PURE_NOISE_IMAGES = 2000
 """Images from which the level of pure noise is chosen."""
@@ -59,8 +58,6 @@ def run_training(
         ValueError: If the folder holds another run, or another process trains in it.
     """
     device = join(device)
-    if config.start is not None:
-        config = config.model_copy(update={"start": str(locate(config.start))})
     skipped: list[str] = []
     opened = open_data(data, config.data, skipped.append)
     _note_skipped(folder, skipped)

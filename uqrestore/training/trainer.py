@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from uqrestore._named import find_named
+from uqrestore._shared.named import find_named
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
 from uqrestore.networks import BACKBONES

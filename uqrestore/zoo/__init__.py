@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from torch import nn
 
-from uqrestore._named import find_named
+from uqrestore._shared.named import find_named
 from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
 from uqrestore.diffusion.error_model import ErrorModel
 from uqrestore.networks import BACKBONES

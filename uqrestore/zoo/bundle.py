@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from uqrestore._files import write_text
-from uqrestore._version import __version__
+from uqrestore._shared.files import write_text
+from uqrestore._shared.version import __version__
 from uqrestore.networks.weights import WeightsError
 from uqrestore.zoo import load_card, load_prior, locate
 from uqrestore.zoo.card import PriorCard

@@ -72,7 +72,7 @@ class BeerLambert(Pointwise):
     r"""Expected photon counts behind line integrals of attenuation, :math:`I_0 e^{-p}`.
 
     ``BeerLambert(A.out_shape, photons) @ A`` with projections ``A`` is a CT scan, whose noise is
-    :class:`~uqrestore.noise_models.Poisson`.
+    :class:`~uqrestore.noise.Poisson`.
 
     Args:
         shape: Shape of the line integrals.

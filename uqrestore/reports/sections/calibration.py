@@ -4,7 +4,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from uqrestore.intervals import percent
+from uqrestore.posterior.intervals import percent
 from uqrestore.reports import svg
 from uqrestore.reports.embed import Shown
 from uqrestore.reports.findings import Findings

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.reports.contents import Contents
 from uqrestore.reports.embed import Shown
 from uqrestore.reports.findings import Findings

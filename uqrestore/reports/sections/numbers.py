@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from uqrestore.intervals import central_interval
+from uqrestore.posterior.intervals import central_interval
 from uqrestore.reports import svg
 from uqrestore.reports.embed import Shown
 from uqrestore.reports.findings import Findings

@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
-from uqrestore.noise_models import NoiseModel
+from uqrestore.noise import MEASUREMENT_STREAM, NoiseModel, SampleNoise
 from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._checks import Index, Shape
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.nonlinear.algebra import compose
 from uqrestore.operators.nonlinear.base import NonlinearOperator
 from uqrestore.operators.nonlinear.pointwise import Affine
-from uqrestore.problem import Problem, check_measured
+from uqrestore.problem.linear import Problem, check_measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,7 @@ class GeneralProblem:
             )
         if not isinstance(self.noise_model, NoiseModel):
             raise ValueError(
-                f"noise_model must be one of uqrestore.noise_models, such as Gaussian(0.1), but "
+                f"noise_model must be one of uqrestore.noise, such as Gaussian(0.1), but "
                 f"got {self.noise_model!r:.40}."
             )
         object.__setattr__(self, "y", as_real(self.y, self.operator.out_shape))

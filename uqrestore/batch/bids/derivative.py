@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from uqrestore._files import write_text
-from uqrestore._version import __version__
-from uqrestore.bids.find import BidsScan
+from uqrestore._shared.files import write_text
+from uqrestore._shared.version import __version__
+from uqrestore.batch.bids.find import BidsScan
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import PosteriorFile
 from uqrestore.posterior.export import map_volume

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from uqrestore._text import did_you_mean
+from uqrestore._shared.text import did_you_mean
 
 Named = TypeVar("Named")
 IMPORT = re.compile(r"[\w.]+:\w+")

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uqrestore.batch import BatchError, Job, Record, Task, run_batch
+from uqrestore.batch.bids.derivative import describe_dataset, write_maps
+from uqrestore.batch.bids.find import DRAWN, BidsScan
 from uqrestore.batch.run import Tell
 from uqrestore.batch.tasks import SUFFIX
-from uqrestore.bids.derivative import describe_dataset, write_maps
-from uqrestore.bids.find import DRAWN, BidsScan
 from uqrestore.reports.group import GroupWritten, write_reports
 from uqrestore.reports.page import write_report
 from uqrestore.reports.tables import write_tables

@@ -17,15 +17,14 @@ from torch import Tensor
 from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser, as_denoiser, precision
 from uqrestore.diffusion.external import ExternalDenoiser
 from uqrestore.diffusion.windowed import WindowedDenoiser
-from uqrestore.general_problem import GeneralProblem
 from uqrestore.operators._arrays import Array
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.nonlinear import NonlinearOperator
 from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.check import check_method
 from uqrestore.posterior import PosteriorWriter
-from uqrestore.problem import Problem, as_measurement
-from uqrestore.restoration.acquisition import Acquisition
+from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.problem import GeneralProblem, Problem, as_measurement
 from uqrestore.restoration.arrays import Spacing, plan_of_array
 from uqrestore.restoration.draw import chunks, draw
 from uqrestore.restoration.prior_cache import load_denoiser

@@ -1,4 +1,6 @@
-r"""Noise models: distributions of a measurement about its noise-free signal.
+r"""Noise models, and the random streams of draws.
+
+Noise models are distributions of a measurement about its noise-free signal.
 
 Each is a frozen value with the density :math:`p(y \mid s)` of one entry of the measurement given
 its noise-free value, its derivative (the score), its Fisher information, and simulation. Parameters
@@ -8,11 +10,19 @@ per problem of measurements ``(b, channel, row, column)``.
 
 from collections.abc import Mapping
 
-from uqrestore.noise_models.base import NoiseModel
-from uqrestore.noise_models.gaussian import Gaussian, UncertainGaussian
-from uqrestore.noise_models.poisson import Poisson
-from uqrestore.noise_models.rician import Rician
-from uqrestore.noise_models.student_t import StudentT
+from uqrestore.noise.base import NoiseModel
+from uqrestore.noise.gaussian import Gaussian, UncertainGaussian
+from uqrestore.noise.poisson import Poisson
+from uqrestore.noise.rician import Rician
+from uqrestore.noise.streams import (
+    ALONE,
+    MEASUREMENT_STREAM,
+    REFINEMENT_STREAM,
+    Coherence,
+    CoherentNoise,
+    SampleNoise,
+)
+from uqrestore.noise.student_t import StudentT
 
 NOISE_MODELS: Mapping[str, type[NoiseModel]] = {
     "gaussian": Gaussian,
@@ -23,11 +33,17 @@ NOISE_MODELS: Mapping[str, type[NoiseModel]] = {
 }
 
 __all__ = [
+    "ALONE",
+    "MEASUREMENT_STREAM",
     "NOISE_MODELS",
+    "REFINEMENT_STREAM",
+    "Coherence",
+    "CoherentNoise",
     "Gaussian",
     "NoiseModel",
     "Poisson",
     "Rician",
+    "SampleNoise",
     "StudentT",
     "UncertainGaussian",
 ]

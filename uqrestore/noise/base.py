@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uqrestore.noise import SampleNoise
+from uqrestore.noise.streams import SampleNoise
 from uqrestore.operators._checks import Index
 
 Parameter = float | int | Tensor

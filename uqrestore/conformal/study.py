@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from uqrestore._files import atomic, write_text
+from uqrestore._shared.files import atomic, write_text
 from uqrestore.conformal.calibrate import calibrate
 from uqrestore.conformal.component_box import (
     ComponentPredictions,
@@ -26,9 +26,9 @@ from uqrestore.metrics.image import NETWORK_RANGE
 from uqrestore.operators import mix
 from uqrestore.operators.base import LinearOperator, stack_operators
 from uqrestore.posterior import PosteriorError, PosteriorFile
+from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.posterior.view import images_of
 from uqrestore.problem import Problem
-from uqrestore.restoration.acquisition import Acquisition
 from uqrestore.scans import Intensity
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from uqrestore.noise import SampleNoise
-from uqrestore.noise_models.base import NoiseModel, Parameter, uniform_like
-from uqrestore.noise_models.gaussian import Gaussian
+from uqrestore.noise.base import NoiseModel, Parameter, uniform_like
+from uqrestore.noise.gaussian import Gaussian
+from uqrestore.noise.streams import SampleNoise
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 import uqrestore as uq
+from tests.batch.bids.dataset import write_dataset, write_masks
 from tests.batch.scene import write_pipeline
-from tests.bids.dataset import write_dataset, write_masks
 from tests.front import read, tiny_affine
 from uqrestore.batch import BatchError
-from uqrestore.bids import find_scans
+from uqrestore.batch.bids import find_scans
 from uqrestore.cli.app import app
 from uqrestore.scans.nifti import read_voxels
 

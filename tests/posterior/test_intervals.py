@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.benchmarks.exact import gaussian_field
-from uqrestore.intervals import central_interval, exact_level, quantiles
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import MaskedFourier, stack_operators
 from uqrestore.operators.masks import cartesian
+from uqrestore.posterior.intervals import central_interval, exact_level, quantiles
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import simulate
 
 

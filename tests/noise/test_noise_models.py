@@ -9,20 +9,19 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from uqrestore.general_problem import GeneralProblem
-from uqrestore.noise import SampleNoise
-from uqrestore.noise_models import (
+from uqrestore.noise import (
     NOISE_MODELS,
     Gaussian,
     NoiseModel,
     Poisson,
     Rician,
+    SampleNoise,
     StudentT,
     UncertainGaussian,
 )
 from uqrestore.operators import Inpainting
 from uqrestore.operators.nonlinear import Saturation
-from uqrestore.problem import Problem, simulate
+from uqrestore.problem import GeneralProblem, Problem, simulate
 
 Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
 CASES: dict[str, tuple[NoiseModel, Density]] = {

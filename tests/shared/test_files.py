@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from uqrestore._files import atomic, create_new, temporary_name, write_text
-from uqrestore._text import did_you_mean, printable
+from uqrestore._shared.files import atomic, create_new, temporary_name, write_text
+from uqrestore._shared.text import did_you_mean, printable
 
 
 def names(folder: Path) -> list[str]:
@@ -81,7 +81,7 @@ def test_what_lies_at_the_temporary_name_is_not_written_through(
 def test_two_processes_do_not_share_a_temporary_file(tmp_path: Path) -> None:
     place = tmp_path / "a"
     code = (
-        "import sys; from pathlib import Path; from uqrestore._files import create_new\n"
+        "import sys; from pathlib import Path; from uqrestore._shared.files import create_new\n"
         "file = create_new(Path(sys.argv[1])); print('mine', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

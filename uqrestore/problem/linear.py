@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
-from uqrestore.noise_models import Gaussian
+from uqrestore.noise import MEASUREMENT_STREAM, Gaussian, SampleNoise
 from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._checks import Index
 from uqrestore.operators.base import LinearOperator, Shape

@@ -12,7 +12,7 @@ from tests.batch.scene import write_prior
 from tests.cli.test_cli import MISTAKE, assert_one_line, run
 from tests.front import read, tiny_voxels, write_pipeline, write_scan
 from uqrestore.conformal.guarantee import Guarantee
-from uqrestore.evaluation import find_files, read_study
+from uqrestore.conformal.study import find_files, read_study
 from uqrestore.posterior import validate
 from uqrestore.reports.findings import find
 

@@ -1,0 +1,1 @@
+"""Tests of noise models and random streams."""
