@@ -61,12 +61,19 @@ def api() -> str:
         "```",
         "",
     ]
+    written: set[type] = set()
     for module in modules():
         public = public_names(module)
         lines += [f"## {module.__name__}", "", "```{eval-rst}"]
         lines += [f".. automodule:: {module.__name__}", "   :no-members:", ""]
         for name in public:
+            value = getattr(module, name)
+            if isinstance(value, type) and value in written:  # at the front door already
+                lines += [f":class:`uqrestore.{name}`", ""]
+                continue
             lines += _entry(module, name)
+            if module is uqrestore and isinstance(value, type):
+                written.add(value)
         lines += ["```", ""]
     return "\n".join(lines)
 
