@@ -134,7 +134,9 @@ def ours(scan: CoilScan, prior: Any, draws: int, at_once: int = 8) -> dict[str, 
     windowed = WindowedDenoiser(prior, (scan.truth.shape[0], scan.truth.shape[1]))
     problem, _ = refined_problem(
         scan.problem,
-        lambda problem: fitted_gaussian(problem, windowed, SampleNoise(0, REFINEMENT)),
+        lambda problem, count: fitted_gaussian(
+            problem, windowed, SampleNoise(0, REFINEMENT[:count])
+        ),
         ROUNDS,
     )
     scan = replace(scan, problem=problem)

@@ -123,7 +123,9 @@ def compare(problem: Problem, prior: Any, name: str, folder: Path) -> None:  # n
 
     refined = seen
     if isinstance(seen.operator, CoilFourier):
-        refined, fits = refined_problem(seen, lambda given: draws(given, REFINEMENT), 3)
+        refined, fits = refined_problem(
+            seen, lambda given, count: draws(given, REFINEMENT[:count]), 3
+        )
         assert isinstance(refined.operator, CoilFourier)
         assert isinstance(left_out.operator, CoilFourier)
         known = replace(refined.operator, mask=left_out.operator.mask)

@@ -14,6 +14,7 @@ from uqrestore.cli import (
     restore,
     train,
 )
+from uqrestore.cli.process import set_up_process
 
 app = typer.Typer(
     name="uqrestore",
@@ -43,4 +44,5 @@ app.command("list")(files.list_names)
 
 def main() -> None:
     """Run the command line; the entry point of the installed ``uqrestore``."""
+    set_up_process()
     app()

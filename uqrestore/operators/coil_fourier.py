@@ -169,9 +169,18 @@ class CoilFourier(IterativeOperator):
         return self._encoded_axes[0], mask.unsqueeze(-3).to(self._maps.dtype)
 
     def _normal(self, z: Tensor, axes: tuple[int, ...], weight: Tensor) -> Tensor:
-        """Apply ``A^H A`` to a complex image by transforms along the encoded axes alone."""
-        kspace = torch.fft.fftn(self._see(z), dim=axes)
-        return self._combine(torch.fft.ifftn(times(kspace, weight), dim=axes))
+        """Apply ``A^H A`` to a complex image by transforms along the encoded axes alone.
+
+        One coil after another: what is at work at a time then fits the processor's cache.
+        """
+        dtype = z.dtype.to_complex()
+        z, weight = z.to(dtype), weight.squeeze(-3).to(dtype)
+        combined = torch.zeros_like(z)
+        for see, back in zip(self._maps.unbind(-3), self._conjugate.unbind(-3), strict=True):
+            kspace = torch.fft.fftn(z * see.to(dtype), dim=axes)
+            kspace *= weight
+            combined.addcmul_(torch.fft.ifftn(kspace, dim=axes), back.to(dtype))
+        return combined if self.phase is None else combined.real
 
     def _solve_normal(
         self, y: Tensor, variance: Tensor, tol: float, max_iter: int

@@ -19,7 +19,8 @@ from uqrestore.restoration.draw import draw
 from uqrestore.restoration.prepare import PreparedScan
 
 DRAWS = range(REFINEMENT_STREAM, REFINEMENT_STREAM + 2)
-"""Samples of a round; more would cost more time than they add accuracy."""
+"""Samples of a round; more would cost more time than they add accuracy. The first shows whether
+rounds are needed: draws of one slice hardly differ in their chi-square."""
 ENOUGH = GOOD[1]
 """Chi-square per measurement of draws at which the maps explain the samples."""
 
@@ -58,7 +59,7 @@ def refine_coil_maps(
     maps, fits = coils.maps.clone(), []
     for place, index in enumerate(acquisition.slices):
 
-        def images(problem: Problem, index: int = index) -> Tensor:
+        def images(problem: Problem, count: int, index: int = index) -> Tensor:
             return draw(
                 pipeline.method,
                 problem,
@@ -66,7 +67,7 @@ def refine_coil_maps(
                 seed=pipeline.seed,
                 scan=prepared.scan.key,
                 slices=[index],
-                draws=DRAWS,
+                draws=DRAWS[:count],
                 classes=prepared.classes([index]),
             )[0]
 
@@ -86,14 +87,14 @@ def refine_coil_maps(
 
 def refined_problem(
     problem: Problem,
-    images: Callable[[Problem], Float[Tensor, "draw *problem 2 row column"]],
+    images: Callable[[Problem, int], Float[Tensor, "draw *problem 2 row column"]],
     rounds: int,
 ) -> tuple[Problem, list[float]]:
     """Return a problem of several coils with refined maps.
 
     Args:
         problem: Complex images measured by ``CoilFourier``, perhaps of an embedded image.
-        images: Draws of the image of a problem; a few.
+        images: So many draws of the image of a problem.
         rounds: Rounds, where there are any.
 
     Returns:
@@ -101,11 +102,11 @@ def refined_problem(
         those of every round.
     """
     noise_std = torch.as_tensor(problem.noise_std)
-    reached = [float(problem.chi_square(images(problem)).mean())]
+    reached = [float(problem.chi_square(images(problem, 1)).mean())]
     for factor in (2.0**i for i in reversed(range(rounds))):
         if reached[0] <= ENOUGH:
             break
-        draws = images(replace(problem, noise_std=factor * noise_std))
+        draws = images(replace(problem, noise_std=factor * noise_std), len(DRAWS))
         coils = _coils(problem.operator)
         assert coils is not None
         field = draws.mean(0)
