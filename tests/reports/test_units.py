@@ -72,6 +72,6 @@ def test_units_in_the_usual_range_stay() -> None:
 
 
 def test_a_component_never_has_zero_percent() -> None:
-    assert share_of_variance(0.004) == "less than 1 % of the variance"
+    assert share_of_variance(0.004) == "below 1 % of variance"
     assert share_of_variance(0.0) == "no variance in the draws left out of its fit"
     assert share_of_variance(0.41) == "41 % of the variance"

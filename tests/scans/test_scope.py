@@ -82,6 +82,15 @@ def test_tilted_slices_and_an_unknown_orientation_are_found(demo: Scan) -> None:
     assert "no orientation" in str(check_scope(unknown, UNKNOWN))
 
 
+def test_the_plane_of_the_slices_is_judged_where_they_stay_whole(demo: Scan) -> None:
+    three = TrainingDomain(planes=("axial", "sagittal", "coronal"))
+    for slices, plane in ((0, "sagittal"), (1, "coronal"), (2, "axial")):
+        turned = scan_from_array(demo.voxels, demo.affine, source=Source("a"), slices=slices)
+        against = f"slices are {plane}, the model's axial"
+        assert (against in str(check_scope(turned, UNKNOWN))) == (plane != "axial")
+        assert "slices are" not in str(check_scope(turned, three))
+
+
 @pytest.mark.parametrize(
     ("domain", "missing"),
     [

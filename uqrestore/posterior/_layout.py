@@ -20,6 +20,14 @@ from uqrestore.posterior.plan import PosteriorPlan, to_json
 CONVENTIONS = "CF-1.11 uqrestore-1"
 WARNING = "Research software, not a medical device; not for diagnosis."
 COMPRESS_ABOVE = 2048  # bytes; below, filters cost more than they save
+TOWARDS = {
+    "R": "right",
+    "L": "left",
+    "A": "anterior",
+    "P": "posterior",
+    "S": "superior",
+    "I": "inferior",
+}
 FILTERS: dict[str, Any] = {
     "compression": "gzip",
     "compression_opts": 1,
@@ -177,11 +185,7 @@ def versions() -> dict[str, Any]:
 
 def _geometry(file: Group, plan: PosteriorPlan) -> None:
     grid, slices = plan.placement.model, np.asarray(plan.slices, np.int32)
-    for axis, name, letter, towards in (
-        (2, "z", "Z", "superior"),
-        (1, "y", "Y", "anterior"),
-        (0, "x", "X", "right"),
-    ):
+    for axis, name, letter in ((2, "z", "Z"), (1, "y", "Y"), (0, "x", "X")):
         values = grid.coordinates(axis)
         put(
             file,
@@ -190,7 +194,7 @@ def _geometry(file: Group, plan: PosteriorPlan) -> None:
             values[slices] if axis == 2 else values,
             units="mm",
             axis=letter,
-            long_name=f"distance along the scan's axis, towards {towards}",
+            long_name=f"distance along the scan's axis, towards {TOWARDS[grid.directions[axis]]}",
         )
     put(file, "slice", ("z",), slices, long_name="index of the slice on the model's grid")
     put(
@@ -202,7 +206,7 @@ def _geometry(file: Group, plan: PosteriorPlan) -> None:
         affine_ras=grid.affine.ravel(),
         voxel_size=np.asarray(grid.spacing),
         grid_shape=np.asarray(grid.shape, np.int64),
-        orientation="RAS",
+        orientation=grid.directions,
         source=plan.placement.source_format,
         placement=to_json(plan.placement.to_data()),
     )

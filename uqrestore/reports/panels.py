@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from uqrestore.reports.window import top_of
+from uqrestore.scans.grid import OPPOSITE, Affine, Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def draw_panel(axes: "Axes", panel: Panel, at: int, extent: Extent) -> None:
         cmap=panel.colours,
         vmin=panel.low,
         vmax=panel.high,
-        origin="lower",  # row 0 is posterior, so anterior is up
+        origin="lower",  # row 0 is posterior (inferior), so anterior (superior) is up
         extent=extent,
         interpolation="nearest",
     )
@@ -66,17 +67,25 @@ def draw_panel(axes: "Axes", panel: Panel, at: int, extent: Extent) -> None:
     axes.spines[:].set_visible(False)
 
 
-def mark_sides(axes: "Axes", size: float = 7.0) -> None:
-    """Write left, right and anterior on a panel, and a scale of 50 mm.
+def sides_of(affine: Affine) -> tuple[str, str, str]:
+    """Return letters of the patient's side at the left, at the right and on top of a slice."""
+    right, top, _ = Grid((1, 1, 1), affine).directions
+    return OPPOSITE[right], right, top
+
+
+def mark_sides(axes: "Axes", sides: tuple[str, str, str], size: float = 7.0) -> None:
+    """Write the patient's sides on a panel, and a scale of 50 mm.
 
     Args:
         axes: Axes of the panel.
+        sides: Letters at the left, at the right and on top.
         size: Size of the letters in points.
     """
     box = {"color": "white", "fontsize": size, "transform": axes.transAxes}
-    axes.text(0.02, 0.5, "L", ha="left", va="center", **box)
-    axes.text(0.98, 0.5, "R", ha="right", va="center", **box)
-    axes.text(0.5, 0.98, "A", ha="center", va="top", **box)
+    left_side, right_side, upper = sides
+    axes.text(0.02, 0.5, left_side, ha="left", va="center", **box)
+    axes.text(0.98, 0.5, right_side, ha="right", va="center", **box)
+    axes.text(0.5, 0.98, upper, ha="center", va="top", **box)
     left, right, bottom, top = axes.get_xlim() + axes.get_ylim()
     x, y = left + 0.04 * (right - left), bottom + 0.04 * (top - bottom)
     axes.plot([x, x + 50], [y, y], color="white", linewidth=1.5)

@@ -10,6 +10,7 @@ from uqrestore.reports.contents import TITLES, Contents
 from uqrestore.reports.data_fit import DataFit
 from uqrestore.reports.embed import Packed, Shown, component_scores, pack
 from uqrestore.reports.findings import Findings
+from uqrestore.reports.panels import sides_of
 from uqrestore.reports.window import top_of
 
 TOLERANCE_SHARE = 0.3  # of the window: where the slider of the tolerance starts
@@ -40,6 +41,7 @@ def pictures(findings: Findings, shown: Shown) -> tuple[dict[str, Any], Mapping[
         "x": c.x.tolist(),
         "y": c.y.tolist(),
         "z": c.z[at].tolist(),
+        "sides": sides_of(c.affine),
         "unit": findings.unit.name,
         "interval": c.interval,
         "inside": "mask" if c.has_mask else "image",

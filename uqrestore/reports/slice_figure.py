@@ -15,6 +15,7 @@ from uqrestore.reports.panels import (
     draw_panel,
     extent_of,
     mark_sides,
+    sides_of,
 )
 from uqrestore.reports.read import read_contents
 from uqrestore.reports.units import DisplayUnit, display_unit
@@ -118,7 +119,7 @@ def _page(contents: Contents, panels: list[Panel], unit: DisplayUnit, credit: st
         draw_panel(axes, panel, at, extent)
         axes.set_title(panel.title, pad=4)
         if i == 0:
-            mark_sides(axes, 9.0)
+            mark_sides(axes, sides_of(contents.affine), 9.0)
         scales[panel.label] = axes
     for i, (label, axes) in enumerate(scales.items()):
         width = (size[0] - 2 * SIDE) / len(scales)

@@ -17,6 +17,7 @@ from uqrestore.reports.panels import (
     extent_of,
     magnitude_panel,
     mark_sides,
+    sides_of,
 )
 from uqrestore.reports.units import share_of_variance
 from uqrestore.reports.window import grey_window, top_of
@@ -103,6 +104,7 @@ def _page(file: PosteriorFile, columns: list[Panel], rows: int) -> "Figure":
     rows = min(rows, len(z))
     shown = [int((i + 0.5) / rows * len(z)) for i in range(rows)]
     extent = extent_of(file["x"].values, file["y"].values)
+    sides = sides_of(file.placement.model.affine)
     height = PANEL * (extent[3] - extent[2]) / (extent[1] - extent[0])
     size = (LEFT + (PANEL + GAP) * len(columns), BOTTOM + (height + GAP) * rows + TOP)
     figure = Figure(figsize=size)
@@ -120,7 +122,7 @@ def _page(file: PosteriorFile, columns: list[Panel], rows: int) -> "Figure":
             if j == 0:
                 axes.set_ylabel(f"z = {z[at]:.0f} mm")
             if j == 0 and i == rows - 1:
-                mark_sides(axes)
+                mark_sides(axes, sides)
     for first, last in _same_scale(columns):
         middle = LEFT + (PANEL + GAP) * (first + last + 1) / 2
         width = min(PANEL * (last - first + 1), 2.2) * 0.9

@@ -62,5 +62,5 @@ def share_of_variance(share: float | np.floating) -> str:
     if share <= 0:
         return "no variance in the draws left out of its fit"
     if share < 0.005:
-        return "less than 1 % of the variance"
+        return "below 1 % of variance"
     return f"{100 * share:.0f} % of the variance"

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+SIDES = ("RL", "AP", "SI")
+"""Towards, and away from, right, anterior and superior."""
+OPPOSITE = {a: b for pair in SIDES for a, b in (pair, pair[::-1])}
 Shape3 = tuple[int, int, int]
 Affine = Float[np.ndarray, "4 4"]
 
@@ -44,6 +47,15 @@ class Grid:
         directions = self.affine[:3, :3] / np.asarray(self.spacing)
         nearest = np.abs(directions).max(axis=0)
         return float(np.degrees(np.arccos(np.clip(nearest.min(), -1, 1))))
+
+    @property
+    def directions(self) -> str:
+        """Patient direction nearest to each array axis: of R, L, A, P, S and I, such as ``RAS``."""
+        axes = nearest_ras(self.affine)
+        letters = {
+            a: pair[flip] for a, pair, flip in zip(axes.axes, SIDES, axes.flips, strict=True)
+        }
+        return "".join(letters[a] for a in range(3))
 
     def position(self, index: Shaped[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
         """Return the place of voxels (fractions allowed) in mm."""
@@ -106,7 +118,7 @@ def affine_fault(affine: Shaped[np.ndarray, "4 4"]) -> str | None:
 
 @dataclass(frozen=True)
 class Orientation:
-    """Permutation and flips that turn a file's axes to right, anterior, superior; no arithmetic.
+    """Permutation and flips that turn a file's axes to those of the patient; no arithmetic.
 
     Attributes:
         axes: Entry ``a`` is the file's axis that becomes axis ``a`` of the result.
@@ -117,15 +129,15 @@ class Orientation:
     flips: tuple[bool, bool, bool]
 
     def apply(self, voxels: Shaped[np.ndarray, "_ _ _"]) -> Shaped[np.ndarray, "_ _ _"]:
-        """Turn an array in the file's order into RAS+ order."""
+        """Turn an array in the file's order into patient order."""
         return np.flip(voxels.transpose(self.axes), self._flipped)
 
     def undo(self, voxels: Shaped[np.ndarray, "_ _ _"]) -> Shaped[np.ndarray, "_ _ _"]:
-        """Turn an array in RAS+ order back into the file's."""
+        """Turn an array in patient order back into the file's."""
         return np.flip(voxels, self._flipped).transpose(np.argsort(self.axes))
 
     def apply_to_grid(self, grid: Grid) -> Grid:
-        """Return the same box of voxels, indexed in RAS+ order."""
+        """Return the same box of voxels, indexed in patient order."""
         to_file = np.zeros((4, 4))
         to_file[3, 3] = 1
         for a, (axis, flip) in enumerate(zip(self.axes, self.flips, strict=True)):
@@ -152,6 +164,25 @@ def nearest_ras(affine: Affine) -> Orientation:
     )
     flips = [bool(cosines[a, axis] < 0) for a, axis in enumerate(best)]
     return Orientation((best[0], best[1], best[2]), (flips[0], flips[1], flips[2]))
+
+
+def nearest_with_slices(affine: Affine, slices: int) -> Orientation:
+    """Find the permutation and flips that turn an array to patient axes, its slices kept whole.
+
+    The slice axis becomes the last one, whichever way it points; the axes of the plane follow in
+    the order right, anterior, superior. Axial slices are in RAS order, sagittal ones in ASR,
+    coronal ones in RSA.
+
+    Args:
+        affine: Voxel index to millimetres, RAS+.
+        slices: Array axis along which slices follow one another.
+    """
+    ras = nearest_ras(affine)
+    order = sorted(range(3), key=lambda a: ras.axes[a] == slices)  # stable
+    a, b, c = order
+    return Orientation(
+        (ras.axes[a], ras.axes[b], ras.axes[c]), (ras.flips[a], ras.flips[b], ras.flips[c])
+    )
 
 
 def resample(

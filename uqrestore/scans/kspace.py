@@ -41,8 +41,8 @@ class RawScan(FromScan):
     r"""Cartesian k-space of a stack of slices, in patient order.
 
     Zero frequency is in the middle, the transform is orthonormal, and samples that were not
-    measured are zero. Row and column frequencies belong to the rows (towards anterior) and
-    columns (towards the right) of the slices.
+    measured are zero. Row and column frequencies belong to the rows and columns of the slices: of
+    axial ones, towards anterior and the right.
 
     Attributes:
         samples: Samples in the file's units.
@@ -137,20 +137,15 @@ def raw_scan(
         calibration: Separate k-space for coil maps.
 
     Raises:
-        ScanError: If nothing was sampled, samples are NaN, the noise is next to nothing, or
-            slices are not the image's plane.
+        ScanError: If nothing was sampled, samples are NaN, or the noise is next to nothing.
     """
     name = source.name
     require_signal(samples, sampled, name)
     rss = root_sum_of_squares(to_image(samples)).transpose(2, 1, 0)
-    scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
+    scan = scan_from_array(rss, affine, source=source, mask=tissue(rss), slices=2)
     intensity = Intensity.from_range(0.0, scan.intensity.shift + scan.intensity.scale)
     require_noise(noise.std, 2 * intensity.scale, name)
     axes, flips = scan.orientation.axes, scan.orientation.flips
-    if axes[2] != 2:
-        raise ScanError(
-            f"{name}: its slices are not axial; a prior of axial slices cannot restore them."
-        )
 
     def turned(image: np.ndarray) -> np.ndarray:
         image = image.swapaxes(-1, -2) if axes[:2] == (1, 0) else image

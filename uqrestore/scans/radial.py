@@ -100,20 +100,16 @@ def radial_scan(
         source: Origin, named in error messages.
 
     Raises:
-        ScanError: If samples are NaN or all zero, the noise is next to nothing, slices are not
-            the image's plane, or the package finufft is missing.
+        ScanError: If samples are NaN or all zero, the noise is next to nothing, or the package
+            finufft is missing.
     """
     name = source.name
     if not np.isfinite(samples).all() or not np.abs(samples).any():
         raise ScanError(f"{name}: its samples are NaN, infinite or all zero.")
     images = gridded(samples, points, shape, name)
     rss = root_sum_of_squares(images).transpose(2, 1, 0)
-    scan = scan_from_array(rss, affine, source=source, mask=tissue(rss))
+    scan = scan_from_array(rss, affine, source=source, mask=tissue(rss), slices=2)
     axes, flips = scan.orientation.axes, scan.orientation.flips
-    if axes[2] != 2:
-        raise ScanError(
-            f"{name}: its slices are not axial; a prior of axial slices cannot restore them."
-        )
     if axes[:2] == (1, 0):
         points, shape = points[:, ::-1], (shape[1], shape[0])
     for axis, flip in ((1, flips[0]), (0, flips[1])):

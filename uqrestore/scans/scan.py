@@ -10,7 +10,14 @@ from jaxtyping import Bool, Float, Shaped
 
 from uqrestore.scans.background import foreground
 from uqrestore.scans.errors import ScanError
-from uqrestore.scans.grid import Affine, Grid, Orientation, affine_fault, nearest_ras
+from uqrestore.scans.grid import (
+    Affine,
+    Grid,
+    Orientation,
+    affine_fault,
+    nearest_ras,
+    nearest_with_slices,
+)
 
 Values = TypeVar("Values")  # a float, a numpy array or a torch tensor
 
@@ -110,6 +117,9 @@ class Source:
 class Scan:
     """A scan in patient order: axis 0 to the right, 1 to anterior, 2 to superior.
 
+    Raw data keep their slices: axis 2 is that of the slices, and the plane of sagittal ones runs
+    to anterior and superior, that of coronal ones to the right and superior.
+
     Attributes:
         voxels: Values in the file's units.
         affine: Voxel index to millimetres, RAS+.
@@ -130,7 +140,7 @@ class Scan:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Number of voxels to the right, to anterior, to superior."""
+        """Number of voxels along each axis."""
         return self.grid.shape
 
     @property
@@ -190,8 +200,9 @@ def scan_from_array(
     source: Source,
     mask: Shaped[np.ndarray, "_ _ _"] | None = None,
     unit: str = "a.u.",
+    slices: int | None = None,
 ) -> Scan:
-    """Check an array, turn it to RAS+ and find its mask and intensity.
+    """Check an array, turn it to patient order and find its mask and intensity.
 
     Args:
         voxels: Any real dtype, any axis order. Outside the mask, or in a background of NaN, they
@@ -201,6 +212,8 @@ def scan_from_array(
         mask: Brain mask on the same grid, above zero inside. Without one it is where a
             skull-stripped scan differs from its background, holes filled.
         unit: Unit of the voxel values.
+        slices: Array axis of the slices of raw data, which stay whole; None for images, whose
+            slices are axial.
 
     Raises:
         ScanError: For NaN or infinite voxels in the brain, a constant volume, a zero or singular
@@ -231,7 +244,8 @@ def scan_from_array(
             "scan; does the mask belong to this scan?"
         )
     native = Grid(voxels.shape, np.asarray(affine, np.float64))
-    orientation = nearest_ras(native.affine)
+    affine = native.affine
+    orientation = nearest_ras(affine) if slices is None else nearest_with_slices(affine, slices)
     return Scan(
         voxels=np.ascontiguousarray(orientation.apply(values)),
         affine=orientation.apply_to_grid(native).affine,

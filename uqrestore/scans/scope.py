@@ -15,6 +15,9 @@ STRIPPED_BACKGROUND = 0.2  # a stripped scan is background over far more of its 
 FEWEST_PIXELS = 8  # across what a scan shows, on both axes of a slice
 THICKEST_MM, THICKEST = 6.0, 2.0  # of a slice: in mm, or in pixels of the prior
 TILT_DEGREES = 20.0  # above, "axial" slices are another anatomy
+PLANES = {side: plane for plane, sides in
+          (("sagittal", "RL"), ("coronal", "AP"), ("axial", "SI")) for side in sides}  # fmt: skip
+"""Plane of slices that follow one another towards a side of the patient."""
 RIM_MM, CORE_MM = (2.0, 7.0), 14.0  # cortex and its CSF; deep white matter
 
 
@@ -27,11 +30,13 @@ class TrainingDomain:
             distance of slices.
         contrast: Such as ``T1w``.
         skull_stripped: Whether the training scans hold the brain alone.
+        planes: Planes of the slices; axial where a card says nothing.
     """
 
     voxel_size: float | tuple[float, ...] | None = None
     contrast: str | None = None
     skull_stripped: bool | None = None
+    planes: tuple[str, ...] = ("axial",)
 
     @property
     def unknown(self) -> str:
@@ -106,15 +111,19 @@ def check_scope(
         The verdict; it never raises, for a scan out of scope may still be restored knowingly.
     """
     if isinstance(domain, Mapping):
-        known = {field.name: domain.get(field.name) for field in fields(TrainingDomain)}
+        names = (field.name for field in fields(TrainingDomain))
+        known = {name: domain[name] for name in names if domain.get(name) is not None}
         domain = TrainingDomain(**known)
     findings = [*_size_findings(scan, domain.voxel_size, resampled), *_extent_findings(scan)]
     if domain.skull_stripped is not None:
         findings += _head_findings(scan, stripped=domain.skull_stripped)
     if domain.contrast:
         findings += _contrast_findings(scan, domain.contrast)
+    plane = PLANES[scan.grid.directions[2]]
     if scan.grid.tilt > TILT_DEGREES:
-        findings.append(f"slices are tilted by {scan.grid.tilt:.0f} degrees from axial")
+        findings.append(f"slices are tilted by {scan.grid.tilt:.0f} degrees from {plane}")
+    if plane not in domain.planes:
+        findings.append(f"slices are {plane}, the model's {' or '.join(domain.planes)}")
     if scan.source.format == "NIfTI" and scan.source.space_code == 0:
         findings.append("the file states no orientation, so left and right cannot be trusted")
     if findings:

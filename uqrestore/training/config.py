@@ -155,6 +155,7 @@ class CardConfig(Part):
     Args:
         contrast: Such as ``T1w``; scans of another contrast are then out of scope.
         skull_stripped: Whether the images hold the brain alone.
+        planes: Planes of the slices: ``axial``, ``sagittal``, ``coronal``; axial where not given.
         units: What the numbers of an image mean.
         data: Training sets and their licences.
         validation_data: What was validated on.
@@ -164,6 +165,7 @@ class CardConfig(Part):
 
     contrast: str | None = None
     skull_stripped: bool | None = None
+    planes: tuple[Literal["axial", "sagittal", "coronal"], ...] | None = None
     units: str | None = None
     data: tuple[DataFacts, ...] = ()
     validation_data: str | None = None

@@ -82,6 +82,7 @@ class PriorCard(_Part):
         contrast: Such as ``T1w``; None where the card does not say.
         skull_stripped: Whether the training images hold the brain alone; None where the card does
             not say.
+        planes: Planes of the slices; None, as for images cut by the package, are axial ones.
         data: Name, number of slices, share and licence of each training set.
         known_limits: What the prior is not for.
         licence: Of the weights.
@@ -105,6 +106,7 @@ class PriorCard(_Part):
     classes: HeightClasses | None = None
     contrast: str | None = None
     skull_stripped: bool | None = None
+    planes: tuple[Literal["axial", "sagittal", "coronal"], ...] | None = None
     data: tuple[Mapping[str, Any], ...] = ()
     known_limits: str = ""
     licence: str = ""
@@ -135,7 +137,8 @@ class PriorCard(_Part):
     @property
     def domain(self) -> TrainingDomain:
         """Kind of scan that the prior was trained on."""
-        return TrainingDomain(self.voxel_size, self.contrast, self.skull_stripped)
+        known = self.voxel_size, self.contrast, self.skull_stripped
+        return TrainingDomain(*known, *() if self.planes is None else (self.planes,))
 
     @property
     def operator_families(self) -> tuple[str, ...]:

@@ -62,7 +62,8 @@
     const size = Math.round(H * UP / 20);
     g.font = `${size}px system-ui, sans-serif`; g.fillStyle = "#fff"; g.strokeStyle = "#000"; g.lineWidth = 3;
     const say = (text, x, y, align) => { g.textAlign = align; g.strokeText(text, x, y); g.fillText(text, x, y); };
-    say("L", 4, H * UP / 2, "left"); say("R", W * UP - 4, H * UP / 2, "right"); say("A", W * UP / 2, size, "center");
+    const [left, right, top] = head.sides;
+    say(left, 4, H * UP / 2, "left"); say(right, W * UP - 4, H * UP / 2, "right"); say(top, W * UP / 2, size, "center");
     if (canvas.dataset.scale !== undefined) {
       const length = 50 / head.pixel[0] * UP;
       g.fillRect(8, H * UP - 8, length, 2); say("50 mm", 8, H * UP - 12, "left");
