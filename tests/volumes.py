@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import yaml
 
+from uqrestore._shared.memory import peak_memory, read_size
 from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import RestorePipeline, read_pipeline
 from uqrestore.posterior import Storage
 from uqrestore.priors import LowRankGaussian
-from uqrestore.restoration.memory import peak_memory, read_size
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import Source, scan_from_array

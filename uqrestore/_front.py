@@ -6,13 +6,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from uqrestore._shared.memory import read_size
 from uqrestore.conformal.study import Study, find_files, read_study
 from uqrestore.explorer import OpenPosterior, open_file
 from uqrestore.pipeline import RestorePipeline, TrainPipeline, change
 from uqrestore.pipeline import load_pipeline as _load_pipeline
 from uqrestore.pipeline.reading import Kind
 from uqrestore.posterior.data_fit import WARNING
-from uqrestore.restoration.memory import read_size
 from uqrestore.scans import Input, read_input
 
 if TYPE_CHECKING:

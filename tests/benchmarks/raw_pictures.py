@@ -26,7 +26,7 @@ from uqrestore.noise import SampleNoise
 from uqrestore.operators import CoilFourier, CoilRadial
 from uqrestore.operators._fourier import as_complex
 from uqrestore.problem import Problem
-from uqrestore.restoration.from_kspace import acquisition_from_kspace
+from uqrestore.restoration.measure import acquisition_from_kspace
 from uqrestore.restoration.refine_maps import DRAWS as REFINEMENT
 from uqrestore.restoration.refine_maps import refined_problem
 from uqrestore.scans import Placement, RadialScan, RawScan, fit_to_model

@@ -108,7 +108,8 @@ def test_the_api_page_holds_every_public_name_of_every_room(
     page = generate.api()
     for module in generate.modules():
         for name in generate.public_names(module):
-            assert f":: {module.__name__}.{name}\n" in page
+            at_the_front_door = f":class:`uqrestore.{name}`\n" in page
+            assert f":: {module.__name__}.{name}\n" in page or at_the_front_door
     for name in ("sample", "operators.MaskedFourier", "operators.masks.cartesian", "zoo.load_card"):
         assert f":: uqrestore.{name}\n" in page
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from uqrestore._shared.memory import peak_memory
 from uqrestore.posterior import PosteriorWriter
 from uqrestore.posterior.example import example_plan
-from uqrestore.restoration.memory import peak_memory
 
 SIDE = 128
 

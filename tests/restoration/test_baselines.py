@@ -20,8 +20,8 @@ from uqrestore.posterior.acquisition import acquire
 from uqrestore.posterior.inspect import inspect
 from uqrestore.problem import Problem
 from uqrestore.reports.page import write_report
-from uqrestore.restoration.baselines import baseline_images
 from uqrestore.restoration.options import RunOptions
+from uqrestore.restoration.references import baseline_images
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import Intensity, undersampled
 

@@ -16,7 +16,7 @@ from uqrestore.pipeline import RestorePipeline, read_pipeline
 from uqrestore.posterior import open_posterior, validate
 from uqrestore.posterior.acquisition import Acquisition
 from uqrestore.priors import LowRankGaussian
-from uqrestore.restoration.from_kspace import acquisition_from_kspace, fully_sampled_images
+from uqrestore.restoration.measure import acquisition_from_kspace, fully_sampled_images
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import (
     RawScan,

@@ -16,9 +16,9 @@ from uqrestore.posterior import read_operator, validate
 from uqrestore.priors import LowRankGaussian
 from uqrestore.restoration.measure import acquire_slices
 from uqrestore.restoration.options import RunOptions
-from uqrestore.restoration.predict import reference_images
 from uqrestore.restoration.prepare import prepare_scan
 from uqrestore.restoration.prior_cache import PriorCache
+from uqrestore.restoration.references import reference_images
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import (
     RadialScan,

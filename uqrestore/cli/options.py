@@ -77,9 +77,9 @@ def run_options(
         guarantee: File of a guarantee.
         options: The other fields of ``RunOptions``.
     """
+    from uqrestore._shared.memory import read_size
     from uqrestore.conformal.guarantee import Guarantee
     from uqrestore.posterior import Storage
-    from uqrestore.restoration.memory import read_size
     from uqrestore.restoration.options import RunOptions
 
     return RunOptions(

@@ -5,11 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from uqrestore._shared.files import temporary_name
+from uqrestore._shared.memory import available_bytes
 from uqrestore.posterior import _partial as part
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.open import is_complete
 from uqrestore.posterior.plan import PosteriorPlan
-from uqrestore.scans.memory import available_bytes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 OUTPUT_BYTES = 2**20  # within which every posterior file names its format

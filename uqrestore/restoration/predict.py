@@ -1,19 +1,13 @@
-"""Posterior means without draws, in file units: one network call, or the linear MMSE estimate."""
+"""Posterior means and components without draws: one call of a conditional network."""
 
 import numpy as np
-import torch
-from jaxtyping import Float
 
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.posterior_mean import posterior_moments
 from uqrestore.noise import SampleNoise
-from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import Predicted
 from uqrestore.posterior.acquisition import Acquisition
-from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.restoration.draw import chunks
-from uqrestore.restoration.from_kspace import coil_combined, fully_sampled_images
-from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.record import Restoration
 from uqrestore.zoo.card import PriorCard
@@ -22,38 +16,12 @@ from uqrestore.zoo.card import PriorCard
 MOMENTS_STREAM = 2**62 + 1
 # Slices in one call.
 AT_ONCE = 16
-# Slices whose linear MMSE estimate is computed at once; its matrices are float64.
-_LINEAR_AT_ONCE = 16
 
 
-def reference_images(
-    pipeline: RestorePipeline, prepared: PreparedScan, acquisition: Acquisition, cache: PriorCache
-) -> dict[str, Float[np.ndarray, "slice channel row column"]]:
-    """Return the images that a restoration is compared with, in file units.
-
-    Returns:
-        ``truth`` where it is known, ``zero_filled``, and ``linear_mmse`` where the pipeline names
-        a baseline.
-    """
-    images = {}
-    if prepared.kspace is not None:
-        truth = fully_sampled_images(prepared.kspace, acquisition)
-        if truth is not None:
-            images["truth"] = truth.numpy()
-        images["zero_filled"] = coil_combined(acquisition).numpy()
-    else:
-        images["truth"] = prepared.truth
-        images["zero_filled"] = acquisition.zero_filled().numpy()
-    if pipeline.baseline is not None:
-        images["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, cache)
-    return images
-
-
-def predicted_moments(run: Restoration, cache: PriorCache) -> Predicted | None:
-    """Return mean and components by the pipeline's predictor; None if it has none."""
+def predicted_moments(run: Restoration, cache: PriorCache) -> Predicted:
+    """Return mean and components by the predictor of a pipeline that has one."""
     pipeline = run.pipeline
-    if pipeline.predictor is None:
-        return None
+    assert pipeline.predictor is not None
     return predict(
         pipeline.predictor,
         run.acquisition,
@@ -134,28 +102,3 @@ def _conditional(
         )
     assert isinstance(denoiser, NetworkDenoiser)
     return denoiser, card
-
-
-def linear_mmse(
-    name: str, acquisition: Acquisition, cache: PriorCache
-) -> Float[np.ndarray, "slice channel row column"]:
-    """Return the exact posterior mean under a Gaussian prior of the zoo, in file units.
-
-    It is the best estimate that is linear in the measurement, for images with the mean and the
-    covariance of that prior.
-
-    Raises:
-        ValueError: If the prior has no closed-form posterior, or makes images of another shape.
-    """
-    prior = cache.baseline(name)
-    shape = acquisition.operator.in_shape
-    if not isinstance(prior, ClosedForm) or tuple(prior.in_shape) != shape:
-        raise ValueError(
-            f"baseline: {name} must be a Gaussian prior of images of shape {shape}; choose "
-            "another, or leave 'baseline' out."
-        )
-    means = [
-        prior.posterior(acquisition.problem(group)).mean
-        for group in chunks(acquisition.slices, _LINEAR_AT_ONCE)
-    ]
-    return acquisition.intensity.to_file(torch.cat(means)).float().numpy()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore._shared.memory import Budget
 from uqrestore.conformal.component_box import predicted_residual
 from uqrestore.conformal.guarantee import Guarantee, OutOfScopeError
 from uqrestore.conformal.predictions import floored_std
@@ -24,15 +25,14 @@ from uqrestore.posterior import (
     Summary,
 )
 from uqrestore.posterior.data_fit import chi_squares, fit_line
-from uqrestore.restoration.baselines import baseline_images
 from uqrestore.restoration.draw import draw
 from uqrestore.restoration.measure import acquire_slices
-from uqrestore.restoration.memory import Budget
 from uqrestore.restoration.options import DEFAULTS, RunOptions
-from uqrestore.restoration.predict import predicted_moments, reference_images
+from uqrestore.restoration.predict import predicted_moments
 from uqrestore.restoration.prepare import prepare_scan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.record import Restoration
+from uqrestore.restoration.references import baseline_images, reference_images
 from uqrestore.restoration.refine_maps import refine_coil_maps
 from uqrestore.restoration.trained_operators import verdict_with_operator
 from uqrestore.scans import Input
@@ -96,9 +96,9 @@ def restore(
     """
     cache, say = cache or PriorCache(), notify or (lambda _: None)
     prepared = prepare_scan(pipeline, scan, options, cache)
-    acquisition = refine_coil_maps(
-        pipeline, prepared, acquire_slices(pipeline, prepared), options.device, say
-    )
+    acquisition = acquire_slices(pipeline, prepared)
+    if pipeline.refine_maps and prepared.kspace is not None:
+        acquisition = refine_coil_maps(pipeline, prepared, acquisition, options.device, say)
     reference = reference_images(pipeline, prepared, acquisition, cache)
     verdict = verdict_with_operator(pipeline, prepared, acquisition, cache, options.device)
     baselines = baseline_images(pipeline.baselines, acquisition, say)
@@ -108,7 +108,7 @@ def restore(
     guarantee, setting, plan = options.guarantee, run.setting, run.plan()
     if guarantee is not None:
         guarantee.check(setting)
-    predicted = predicted_moments(run, cache)
+    predicted = None if pipeline.predictor is None else predicted_moments(run, cache)
     if guarantee is not None:
         _check_components(guarantee, pipeline.components, predicted)
     for line in (str(verdict), f"grid: {prepared.note}"):

@@ -1,4 +1,4 @@
-"""Conventional reconstructions of the slices of a scan, kept beside the posterior."""
+"""Images that a posterior is compared with: truth, zero-filled, linear MMSE, baselines."""
 
 import inspect
 import time
@@ -11,10 +11,66 @@ import torch
 from jaxtyping import Float
 
 from uqrestore.baselines import BASELINES, default_weight
+from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.check import BASELINE_INPUTS, typed_options
 from uqrestore.pipeline.parts import BaselinePart
 from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.problem import Problem
+from uqrestore.restoration.draw import chunks
+from uqrestore.restoration.measure import coil_combined, fully_sampled_images
+from uqrestore.restoration.prepare import PreparedScan
+from uqrestore.restoration.prior_cache import PriorCache
+
+_LINEAR_AT_ONCE = 16  # slices; the matrices of the linear MMSE estimate are float64
+
+
+def reference_images(
+    pipeline: RestorePipeline, prepared: PreparedScan, acquisition: Acquisition, cache: PriorCache
+) -> dict[str, Float[np.ndarray, "slice channel row column"]]:
+    """Return the images that a restoration is compared with, in file units.
+
+    Returns:
+        ``truth`` where it is known, ``zero_filled``, and ``linear_mmse`` where the pipeline names
+        a baseline.
+    """
+    images = {}
+    if prepared.kspace is not None:
+        truth = fully_sampled_images(prepared.kspace, acquisition)
+        if truth is not None:
+            images["truth"] = truth.numpy()
+        images["zero_filled"] = coil_combined(acquisition).numpy()
+    else:
+        images["truth"] = prepared.truth
+        images["zero_filled"] = acquisition.zero_filled().numpy()
+    if pipeline.baseline is not None:
+        images["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, cache)
+    return images
+
+
+def linear_mmse(
+    name: str, acquisition: Acquisition, cache: PriorCache
+) -> Float[np.ndarray, "slice channel row column"]:
+    """Return the exact posterior mean under a Gaussian prior of the zoo, in file units.
+
+    It is the best estimate that is linear in the measurement, for images with the mean and the
+    covariance of that prior.
+
+    Raises:
+        ValueError: If the prior has no closed-form posterior, or makes images of another shape.
+    """
+    prior = cache.baseline(name)
+    shape = acquisition.operator.in_shape
+    if not isinstance(prior, ClosedForm) or tuple(prior.in_shape) != shape:
+        raise ValueError(
+            f"baseline: {name} must be a Gaussian prior of images of shape {shape}; choose "
+            "another, or leave 'baseline' out."
+        )
+    means = [
+        prior.posterior(acquisition.problem(group)).mean
+        for group in chunks(acquisition.slices, _LINEAR_AT_ONCE)
+    ]
+    return acquisition.intensity.to_file(torch.cat(means)).float().numpy()
 
 
 @dataclass(frozen=True, eq=False)

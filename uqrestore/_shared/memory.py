@@ -1,9 +1,11 @@
-"""Memory budget of a run: it limits the number of images per batch."""
+"""Memory of the machine and of this process, and the budget of a run."""
 
 import re
 import sys
+from pathlib import Path
 
 UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+MEMINFO = Path("/proc/meminfo")
 
 
 def read_size(text: str) -> int:
@@ -16,6 +18,24 @@ def read_size(text: str) -> int:
     if match is None or match[2].upper() not in UNITS or not float(match[1]) > 0:
         raise ValueError(f"--memory {text}: write a size such as 2GiB or 800MB.")
     return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def available_bytes() -> int | None:
+    """Return how much memory this process may still take, or None where the system is silent."""
+    known = []
+    if MEMINFO.exists():
+        lines = MEMINFO.read_text().splitlines()
+        known += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
+    for folder, limit, used in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        try:
+            most, now = (Path(folder, name).read_text().strip() for name in (limit, used))
+            known.append(int(most) - int(now))
+        except (OSError, ValueError):  # no such controller, or "max"
+            continue
+    return max(0, min(known)) if known else None
 
 
 def peak_memory() -> int:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.front import read, tiny_pipeline, tiny_prior, tiny_scan, use_prior
-from uqrestore.restoration import memory
-from uqrestore.restoration.memory import Budget, peak_memory, read_size
+from uqrestore._shared import memory
+from uqrestore._shared.memory import Budget, peak_memory, read_size
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 
