@@ -11,9 +11,8 @@ from uqrestore.cli.options import (
     Masks,
     Pipeline,
     Resample,
+    RunArguments,
     Volume,
-    restore_pipeline,
-    run_options,
 )
 from uqrestore.cli.terminal import one_line_faults, say
 
@@ -44,8 +43,9 @@ def fit_axial(
             tried = [float(length) for length in lengths.split(",")]
         except ValueError:
             raise ValueError(f"--lengths {lengths}: give numbers with commas between.") from None
+        run = RunArguments(resample=resample, batch_size=batch_size, device=device)
         found = fit_axial(
-            restore_pipeline(pipeline),
+            run.pipeline(pipeline),
             [
                 read_scan(task.scan, mask=task.mask, volume=task.volume, allow_gaps=allow_gaps)
                 for source in scans
@@ -54,7 +54,7 @@ def fit_axial(
             lengths_mm=tried,
             draws=draws,
             slices=slices,
-            options=run_options(resample=resample, batch_size=batch_size, device=device),
+            options=run.options(),
             tell=say,
         )
         say(f"axial_mm: {found.axial_mm:.1f}")

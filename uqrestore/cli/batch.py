@@ -6,30 +6,11 @@ from typing import Annotated
 
 import typer
 
-from uqrestore.cli.options import (
-    AllowGaps,
-    BatchSize,
-    Bits,
-    Coils,
-    Device,
-    Draws,
-    Guarantee,
-    Keep,
-    Masks,
-    Memory,
-    NoiseStd,
-    Pipeline,
-    References,
-    Resample,
-    Seed,
-    Slices,
-    Volume,
-    restore_pipeline,
-    run_options,
-)
+from uqrestore.cli.options import FileArguments, Pipeline, RunArguments, ScansArguments, grouped
 from uqrestore.cli.terminal import FAILURE, one_line_faults, out, say
 
 
+@grouped
 def batch(
     source: Annotated[
         str, typer.Argument(help="A folder, a pattern in quotes, or a list (.txt, .csv, .tsv).")
@@ -52,60 +33,29 @@ def batch(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Repeat scans that failed.")
     ] = False,
-    slices: Slices = None,
-    draws: Draws = None,
-    seed: Seed = None,
-    batch_size: BatchSize = None,
-    device: Device = "cpu",
-    mask: Masks = None,
-    reference: References = None,
-    volume: Volume = None,
-    noise_std: NoiseStd = None,
-    coils: Coils = None,
-    resample: Resample = False,
-    guarantee: Guarantee = None,
+    run: RunArguments,
+    scans: ScansArguments,
+    file: FileArguments,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace finished files of other runs.")
     ] = False,
-    keep: Keep = "all",
-    bits: Bits = None,
-    memory: Memory = None,
-    allow_gaps: AllowGaps = False,
 ) -> None:
     """Restore many scans; the same command resumes. Exit code 0 only if all are done."""
     with one_line_faults(folder):
         if scheduler is not None and scheduler_file is not None:
             raise ValueError("--scheduler and --scheduler-file name two schedulers; give one.")
-        from uqrestore.batch import Job, find_tasks, parse_shard, run_batch
+        from uqrestore.batch import Job, parse_shard, run_batch
         from uqrestore.batch.progress import board
 
         job = Job(
-            pipeline=restore_pipeline(pipeline, draws=draws, seed=seed),
+            pipeline=run.pipeline(pipeline),
             out=folder,
-            options=run_options(
-                slices=slices,
-                resample=resample,
-                allow_gaps=allow_gaps,
-                batch_size=batch_size,
-                device=device,
-                memory=memory,
-                overwrite=overwrite,
-                keep=keep,
-                bits=bits,
-                guarantee=guarantee,
-            ),
+            options=run.options(file, allow_gaps=scans.allow_gaps, overwrite=overwrite),
             retry_failed=retry_failed,
         )
         with board(out) as tell:
             outcome = run_batch(
-                find_tasks(
-                    source,
-                    mask=mask,
-                    reference=reference,
-                    volume=volume,
-                    noise_std=noise_std,
-                    coils=coils,
-                ),
+                scans.tasks(source),
                 job,
                 workers=workers,
                 scheduler=scheduler,

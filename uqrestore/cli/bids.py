@@ -6,18 +6,7 @@ from typing import Annotated
 
 import typer
 
-from uqrestore.cli.options import (
-    BatchSize,
-    Device,
-    Draws,
-    Memory,
-    Pipeline,
-    Resample,
-    Seed,
-    Slices,
-    restore_pipeline,
-    run_options,
-)
+from uqrestore.cli.options import Pipeline, RunArguments, grouped
 from uqrestore.cli.terminal import FAILURE, one_line_faults, out, say
 
 
@@ -28,6 +17,7 @@ class Level(StrEnum):
     GROUP = "group"
 
 
+@grouped
 def bids(
     dataset: Annotated[Path, typer.Argument(help="Folder of a raw BIDS dataset.")],
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the derivative.")],
@@ -59,13 +49,7 @@ def bids(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Repeat images that failed.")
     ] = False,
-    slices: Slices = None,
-    draws: Draws = None,
-    seed: Seed = None,
-    batch_size: BatchSize = None,
-    device: Device = "cpu",
-    resample: Resample = False,
-    memory: Memory = None,
+    run: RunArguments,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace finished files of other runs.")
     ] = False,
@@ -98,16 +82,9 @@ def bids(
                 masks=masks,
             )
             job = Job(
-                pipeline=restore_pipeline(pipeline, draws=draws, seed=seed),
+                pipeline=run.pipeline(pipeline),
                 out=folder,
-                options=run_options(
-                    slices=slices,
-                    resample=resample,
-                    batch_size=batch_size,
-                    device=device,
-                    memory=memory,
-                    overwrite=overwrite,
-                ),
+                options=run.options(overwrite=overwrite),
                 retry_failed=retry_failed,
             )
             with board(out) as tell:

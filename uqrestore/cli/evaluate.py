@@ -1,27 +1,11 @@
 """Commands that evaluate and calibrate the uncertainty of restorations."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from uqrestore.cli.options import (
-    AllowGaps,
-    BatchSize,
-    Device,
-    Draws,
-    Masks,
-    Memory,
-    Overwrite,
-    References,
-    Resample,
-    Seed,
-    Slices,
-    Volume,
-    restore_pipeline,
-    run_options,
-)
+from uqrestore.cli.options import Overwrite, RunArguments, ScansArguments, grouped
 from uqrestore.cli.terminal import one_line_faults, out, say
 
 if TYPE_CHECKING:
@@ -43,6 +27,7 @@ Restored = Annotated[
 ]
 
 
+@grouped
 def evaluate(
     folder: Folder,
     pipeline: PipelineName = None,
@@ -51,23 +36,14 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="JSON (.json) or NetCDF (.nc) of the table.")
     ] = None,
     *,
-    slices: Slices = None,
-    draws: Draws = None,
-    seed: Seed = None,
-    mask: Masks = None,
-    reference: References = None,
-    volume: Volume = None,
+    run: RunArguments,
+    scans: ScansArguments,
     level: Annotated[
         float,
         typer.Option(
             min=0.0, max=1.0, help="False-alarm rate: probability of rejecting an ideal sampler."
         ),
     ] = 0.01,
-    batch_size: BatchSize = None,
-    device: Device = "cpu",
-    resample: Resample = False,
-    memory: Memory = None,
-    allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Test draws against known truth: calibration, coverage, scores, image quality."""
@@ -76,20 +52,7 @@ def evaluate(
 
         if table is not None and table.exists() and not overwrite:
             raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
-        study = _study(
-            folder,
-            pipeline,
-            restored,
-            {"mask": mask, "reference": reference, "volume": volume},
-            draws=draws,
-            seed=seed,
-            slices=slices,
-            resample=resample,
-            allow_gaps=allow_gaps,
-            batch_size=batch_size,
-            device=device,
-            memory=memory,
-        )
+        study = _study(folder, pipeline, restored, run, scans)
         found = study.evaluate(level=level)
         out.print(table_of(found))
         say(found.battery.verdict)
@@ -100,6 +63,7 @@ def evaluate(
             say(f"table: {table}")
 
 
+@grouped
 def calibrate(
     folder: Folder,
     guarantee: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the guarantee.")],
@@ -120,37 +84,15 @@ def calibrate(
     share: Annotated[
         float, typer.Option(help="Share of pixels that must be inside, for split_conformal.")
     ] = 0.95,
-    slices: Slices = None,
-    draws: Draws = None,
-    seed: Seed = None,
-    mask: Masks = None,
-    reference: References = None,
-    volume: Volume = None,
-    batch_size: BatchSize = None,
-    device: Device = "cpu",
-    resample: Resample = False,
-    memory: Memory = None,
-    allow_gaps: AllowGaps = False,
+    run: RunArguments,
+    scans: ScansArguments,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a guarantee for intervals from scans whose truth is known."""
     with one_line_faults(guarantee):
         if guarantee.exists() and not overwrite:
             raise ValueError(f"{guarantee}: exists; give another --out, or --overwrite.")
-        study = _study(
-            folder,
-            pipeline,
-            restored,
-            {"mask": mask, "reference": reference, "volume": volume},
-            draws=draws,
-            seed=seed,
-            slices=slices,
-            resample=resample,
-            allow_gaps=allow_gaps,
-            batch_size=batch_size,
-            device=device,
-            memory=memory,
-        )
+        study = _study(folder, pipeline, restored, run, scans)
         if method == "component_box":
             made = study.calibrate_box(alpha=alpha)
         else:
@@ -166,11 +108,8 @@ def _study(
     folder: Path,
     pipeline: str | None,
     restored: Path | None,
-    scans: Mapping[str, Any],
-    *,
-    draws: int | None,
-    seed: int | None,
-    **options: object,
+    run: RunArguments,
+    scans: ScansArguments,
 ) -> "Study":
     """Return the scenes of posterior files, restored first where a pipeline is named.
 
@@ -178,24 +117,22 @@ def _study(
         folder: Posterior files, or scans.
         pipeline: Name of the pipeline that restores the scans.
         restored: Folder of their posterior files, where an earlier run resumes.
-        scans: How scans are found and read, as ``find_tasks`` takes it.
-        draws: Draws instead of the pipeline's.
-        seed: Seed instead of the pipeline's.
-        options: Fields of ``RunOptions``.
+        run: How the scans are restored.
+        scans: How they are found and read.
     """
-    from uqrestore.batch import Job, find_tasks, run_batch
+    from uqrestore.batch import Job, run_batch
     from uqrestore.batch.progress import board
     from uqrestore.conformal.study import find_files, read_study
 
     if pipeline is None:
         return read_study(find_files(folder))
-    tasks = find_tasks(str(folder), **scans)
+    tasks = scans.tasks(str(folder))
     if restored is None:
         raise ValueError("--pipeline restores scans and needs --restored FOLDER for their files.")
     job = Job(
-        pipeline=restore_pipeline(pipeline, draws=draws, seed=seed),
+        pipeline=run.pipeline(pipeline),
         out=restored,
-        options=run_options(**options),  # type: ignore[arg-type]
+        options=run.options(allow_gaps=scans.allow_gaps),
         retry_failed=True,
     )
     with board(out) as tell:

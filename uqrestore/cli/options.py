@@ -1,11 +1,17 @@
 """Options that several commands share."""
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from uqrestore.batch import Task
     from uqrestore.pipeline import RestorePipeline
     from uqrestore.restoration.options import RunOptions
 
@@ -60,38 +66,121 @@ Guarantee = Annotated[
 ]
 
 
-def run_options(
-    *,
-    keep: str = "all",
-    bits: int | None = None,
-    memory: str | None = None,
-    guarantee: Path | None = None,
-    **options: object,
-) -> "RunOptions":
-    """Return the options of a run as the command line states them.
+@dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """Options of every command that restores: what to draw, where, and in which memory."""
+
+    slices: Slices = None
+    draws: Draws = None
+    seed: Seed = None
+    batch_size: BatchSize = None
+    device: Device = "cpu"
+    resample: Resample = False
+    memory: Memory = None
+
+    def pipeline(self, name: str) -> "RestorePipeline":
+        """Return a pipeline that restores, with what the command line changes of it."""
+        from uqrestore.pipeline import RestorePipeline, change, load_pipeline
+
+        return change(load_pipeline(name, RestorePipeline), draws=self.draws, seed=self.seed)
+
+    def options(
+        self,
+        file: "FileArguments | None" = None,
+        *,
+        allow_gaps: bool = False,
+        overwrite: bool = False,
+    ) -> "RunOptions":
+        """Return the options of a run as the command line states them."""
+        from uqrestore._shared.memory import read_size
+        from uqrestore.conformal.guarantee import Guarantee
+        from uqrestore.posterior import Storage
+        from uqrestore.restoration.options import RunOptions
+
+        file = file or FileArguments()
+        return RunOptions(
+            slices=self.slices,
+            resample=self.resample,
+            allow_gaps=allow_gaps,
+            batch_size=self.batch_size,
+            device=self.device,
+            memory=None if self.memory is None else read_size(self.memory),
+            overwrite=overwrite,
+            storage=Storage(file.keep, file.bits),
+            guarantee=None if file.guarantee is None else Guarantee.load(file.guarantee),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileArguments:
+    """Options of commands whose posterior files are the result."""
+
+    keep: Keep = "all"
+    bits: Bits = None
+    guarantee: Guarantee = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadArguments:
+    """Options of commands that read scans; ``allow_gaps`` aside, those of ``find_tasks``."""
+
+    volume: Volume = None
+    noise_std: NoiseStd = None
+    coils: Coils = None
+    allow_gaps: AllowGaps = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScansArguments(ReadArguments):
+    """Options of commands that read several scans, each with its files beside it."""
+
+    mask: Masks = None
+    reference: References = None
+
+    def tasks(self, source: str) -> "list[Task]":
+        """Return the scans of a folder, a pattern or a list."""
+        from uqrestore.batch import find_tasks
+
+        return find_tasks(
+            source,
+            mask=self.mask,
+            reference=self.reference,
+            volume=self.volume,
+            noise_std=self.noise_std,
+            coils=self.coils,
+        )
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with one option for each field of its dataclass parameters.
 
     Args:
-        keep: Draws that stay in the file.
-        bits: Bits of their mantissa.
-        memory: A size such as ``2GiB``.
-        guarantee: File of a guarantee.
-        options: The other fields of ``RunOptions``.
+        command: Its parameters whose annotation is a dataclass stand for the fields of it.
     """
-    from uqrestore._shared.memory import read_size
-    from uqrestore.conformal.guarantee import Guarantee
-    from uqrestore.posterior import Storage
-    from uqrestore.restoration.options import RunOptions
+    signature = inspect.signature(command)
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if dataclasses.is_dataclass(parameter.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name not in groups:
+            parameters.append(parameter)
+            continue
+        parameters += [
+            inspect.Parameter(
+                field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+            )
+            for field in dataclasses.fields(groups[name])
+        ]
 
-    return RunOptions(
-        storage=Storage(keep, bits),
-        memory=None if memory is None else read_size(memory),
-        guarantee=None if guarantee is None else Guarantee.load(guarantee),
-        **options,  # type: ignore[arg-type]
-    )
+    @functools.wraps(command)
+    def run(**given: Any) -> None:  # noqa: ANN401 - the options of the command
+        for name, group in groups.items():
+            values = {field.name: given.pop(field.name) for field in dataclasses.fields(group)}
+            given[name] = group(**values)
+        command(**given)
 
-
-def restore_pipeline(name: str, **changes: object) -> "RestorePipeline":
-    """Return a pipeline that restores, with what the command line changes of it."""
-    from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-
-    return change(load_pipeline(name, RestorePipeline), **changes)
+    vars(run)["__signature__"] = signature.replace(parameters=parameters)
+    return run
