@@ -13,9 +13,9 @@ XML = """<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
  <subjectInformation><patientName>Doe^Jane</patientName></subjectInformation>
  <encoding>
-  <encodedSpace><matrixSize><x>{enc}</x><y>{y}</y><z>1</z></matrixSize>
+  <encodedSpace><matrixSize><x>{enc}</x><y>{y}</y><z>{z}</z></matrixSize>
    <fieldOfView_mm><x>{enc_mm}</x><y>{y_mm}</y><z>{z_mm}</z></fieldOfView_mm></encodedSpace>
-  <reconSpace><matrixSize><x>{x}</x><y>{y}</y><z>1</z></matrixSize>
+  <reconSpace><matrixSize><x>{x}</x><y>{y}</y><z>{z}</z></matrixSize>
    <fieldOfView_mm><x>{x_mm}</x><y>{y_mm}</y><z>{z_mm}</z></fieldOfView_mm></reconSpace>
   <encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum>
    <center>{center}</center></kspace_encoding_step_1></encodingLimits>
@@ -32,7 +32,7 @@ def xml(readout: int, phase: int, mm: tuple[float, float, float], **changes: obj
     said = {
         "enc": 2 * readout, "enc_mm": 2 * readout * mm[0], "x": readout, "x_mm": readout * mm[0],
         "y": phase, "y_mm": phase * mm[1], "z_mm": mm[2], "last": phase - 1,
-        "center": phase // 2, "trajectory": "cartesian",
+        "center": phase // 2, "trajectory": "cartesian", "z": 1,
     }  # fmt: skip
     return XML.format(**(said | changes))
 
@@ -81,6 +81,47 @@ def write_fastmri(
         file["kspace"] = (kspace * columns).astype(np.complex64)
         file["ismrmrd_header"] = xml(rows, width, (3, 3, 3))
         file.attrs["patient_id"] = "Doe^Jane"
+    return path
+
+
+def write_volume(
+    path: Path,
+    image: np.ndarray,
+    affine: np.ndarray,
+    sampled: np.ndarray,
+    std: float,
+    count: int = 1,
+) -> Path:
+    """Write a 3-D scan of an image (readout, phase, partition), sampled at (partition, phase)."""
+    readout, phase, partitions = image.shape
+    lps = LPS @ affine
+    mm = np.linalg.norm(lps[:3, :3], axis=0)
+    maps = coils((phase, readout), count) if count > 1 else np.ones((1, phase, readout))
+    seen = image.transpose(2, 1, 0)[:, None] * maps * np.exp(1j * smooth_phase((phase, readout)))
+    kspace = to_kspace(oversampled(seen, -1))
+    kspace = np.fft.fftshift(
+        np.fft.fft(np.fft.ifftshift(kspace, axes=0), axis=0, norm="ortho"), axes=0
+    )
+    rng = np.random.default_rng(0)
+    kspace = kspace + noise(rng, kspace.shape, std)
+    header = xml(readout, phase, (mm[0], mm[1], mm[2] * partitions), z=partitions)
+    with ismrmrd.Dataset(str(path), "dataset", create_if_needed=True) as file:
+        file.write_xml_header(header)
+        scan: Any = ismrmrd.Acquisition.from_array(
+            noise(rng, (count, 4096), std).astype(np.complex64)
+        )
+        scan.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+        scan.sample_time_us = 5.0
+        file.append_acquisition(scan)
+        for partition, step in np.argwhere(sampled):
+            line: Any = ismrmrd.Acquisition.from_array(
+                kspace[partition, :, step].astype(np.complex64)
+            )
+            line.idx.kspace_encode_step_1 = int(step)
+            line.idx.kspace_encode_step_2 = int(partition)
+            line.center_sample = readout
+            place(line, lps, (readout, phase), partitions // 2)
+            file.append_acquisition(line)
     return path
 
 

@@ -1,4 +1,4 @@
-"""ISMRMRD raw data, read with h5py alone: Cartesian lines and radial spokes of 2-D slices."""
+"""ISMRMRD raw data, read with h5py alone: Cartesian lines, and radial spokes of 2-D slices."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,6 +12,7 @@ from uqrestore.scans.ismrmrd_header import CARTESIAN, Header, read_header
 from uqrestore.scans.ismrmrd_lines import one_of_each, samples_of, sort_lines
 from uqrestore.scans.kspace import RawScan
 from uqrestore.scans.radial import RadialScan, radial_scan
+from uqrestore.scans.readout import decode_readout
 from uqrestore.scans.sampling import STRAY_ZEROS, sampled_by_zeros
 from uqrestore.scans.scan import Source
 
@@ -58,12 +59,21 @@ def _cartesian(
     source: Source,
 ) -> RawScan:
     heads, name = lines["head"], header.name
-    slices, affine = _geometry(heads, header)
-    places = [(slices[int(h["slice"])], int(h["kspace_encode_step_1"])) for h in heads["idx"]]
+    counter = "slice"
+    if len(np.unique(heads["idx"]["kspace_encode_step_2"])) > 1:
+        counter = "kspace_encode_step_2"
+    slices, affine, readout = _stack(heads, header, counter)
+    places = [(int(h[counter]), int(h["kspace_encode_step_1"])) for h in heads["idx"]]
     chosen, averages = one_of_each(places, heads["idx"]["average"], name)
-    kspace, counts = _gather(lines[chosen], slices, header)
+
+    def gathered(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        kspace, counts = _gather(lines, slices, header, counter)
+        if counter == "slice":
+            return kspace, np.asarray(counts.any(axis=0))
+        return decode_readout(kspace, counts > 0, header.readout, name), counts.any(axis=-1)
+
+    kspace, claimed = gathered(lines[chosen])
     measured = sampled_by_zeros(kspace, name)
-    claimed = np.asarray(counts.any(axis=0))
     if measured[claimed].mean() >= 1 - STRAY_ZEROS:  # a few are zero by chance in integer data
         measured = claimed
     notes = [source.note]
@@ -73,15 +83,15 @@ def _cartesian(
     if left := int((~chosen).sum()):
         notes.append(f"{left} further averages of some lines left out")
     source = replace(source, note="; ".join(filter(None, notes)))
-    known = np.isin(calibration["head"]["idx"]["slice"], list(slices))
+    known = np.isin(calibration["head"]["idx"][counter], list(slices))
     return cartesian_scan(
         kspace,
         measured,
         affine,
         source=source,
         noise=noise,
-        readout=(-1, header.readout),
-        calibration=_gather(calibration[known], slices, header)[0] if known.any() else None,
+        readout=readout,
+        calibration=gathered(calibration[known])[0] if known.any() else None,
     )
 
 
@@ -137,14 +147,44 @@ def _radial(
     )
 
 
+def _stack(
+    heads: np.ndarray, header: Header, counter: str
+) -> tuple[dict[int, int], np.ndarray, tuple[int, int] | None]:
+    """Return the place of every value of a counter, the affine, and the readout still to be cut.
+
+    The places of 3-D scans are those of partitions in k-space, and its slices are the pixels of the
+    readout.
+    """
+    slices, affine = _geometry(heads, header)
+    if counter == "slice":
+        return slices, affine, (-1, header.readout)
+    count = header.encoded[2]
+    places = {place - count // 2 + header.partition_center: place for place in range(count)}
+    steps = np.unique(heads["idx"][counter])
+    if not np.isin(steps, list(places)).all():
+        raise ScanError(
+            f"{header.name}: steps {steps[0]} to {steps[-1]} of the second phase encoding do not "
+            f"fit an encoding of {count} about step {header.partition_center}."
+        )
+    middle = affine @ [header.encoded[0] // 2, header.encoded[1] // 2, 0, 1]
+    sides = affine[:, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    pixels = (*header.pixel, header.encoded_mm[2] / count)
+    stacked = np.eye(4)
+    stacked[:, :3] = (sides * pixels)[:, [1, 2, 0]]
+    size = np.asarray([header.encoded[1], count, header.readout])
+    stacked[:3, 3] = middle[:3] - stacked[:3, :3] @ (size // 2)
+    return places, stacked, None
+
+
 def _gather(
-    lines: np.ndarray, slices: dict[int, int], header: Header
+    lines: np.ndarray, slices: dict[int, int], header: Header, counter: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of lines (slice, coil, phase, readout) and their number at each sample."""
     coils = int(lines["head"]["active_channels"][0])
     readout, phases = header.encoded[0], header.encoded[1]
-    kspace = np.zeros((len(slices), coils, phases, readout), np.complex64)
-    counts = np.zeros((len(slices), phases, readout), np.uint16)
+    count = len(slices) if counter == "slice" else header.encoded[2]
+    kspace = np.zeros((count, coils, phases, readout), np.complex64)
+    counts = np.zeros((count, phases, readout), np.uint16)
     for line in lines:
         head = line["head"]
         samples, center, kept = samples_of(line, header)
@@ -161,7 +201,7 @@ def _gather(
             )
         if len(samples) != coils:
             raise ScanError(f"{header.name}: lines have {coils} and {len(samples)} coils.")
-        place = slices[int(head["idx"]["slice"])]
+        place = slices[int(head["idx"][counter])]
         kspace[place, :, phase, start:stop] += np.where(kept, samples, 0)
         counts[place, phase, start:stop] += kept
     return kspace / np.maximum(counts, 1)[:, None], counts

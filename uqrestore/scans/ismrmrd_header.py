@@ -38,6 +38,7 @@ class Header:
         recon: Matrix of the scanner's own image, which may be interpolated.
         recon_mm: Field of view of ``recon`` in mm.
         phase: Limits of the phase encoding, if stated.
+        partition: Limits of the second phase encoding of 3-D scans, if stated.
         calibration: Calibration mode of parallel imaging, such as ``"embedded"``; empty where
             none is stated.
         receiver_bandwidth: Noise power averaged over the band of the receiver, relative to its
@@ -51,6 +52,7 @@ class Header:
     recon: tuple[int, int, int]
     recon_mm: tuple[float, float, float]
     phase: Limits | None
+    partition: Limits | None
     calibration: str
     receiver_bandwidth: float
 
@@ -58,6 +60,11 @@ class Header:
     def center(self) -> int:
         """Phase-encoding step of zero frequency."""
         return self.encoded[1] // 2 if self.phase is None else self.phase.center
+
+    @property
+    def partition_center(self) -> int:
+        """Step of zero frequency of the second phase encoding."""
+        return self.encoded[2] // 2 if self.partition is None else self.partition.center
 
     @property
     def readout(self) -> int:
@@ -110,6 +117,7 @@ def read_header(text: Any, name: str) -> Header:  # noqa: ANN401 - bytes, str or
         recon=_whole(_three(encoding, "reconSpace", "matrixSize", name)),
         recon_mm=_three(encoding, "reconSpace", "fieldOfView_mm", name),
         phase=_limits(encoding, "kspace_encoding_step_1", name),
+        partition=_limits(encoding, "kspace_encoding_step_2", name),
         calibration=mode.strip().lower(),
         receiver_bandwidth=bandwidth if 0 < bandwidth <= 1 else 1.0,
     )

@@ -73,7 +73,7 @@ FIELDS: dict[str, str] = {
 
 COUNTERS: dict[str, str] = {
     "kspace_encode_step_1": "places the line",
-    "kspace_encode_step_2": "must be one number",
+    "kspace_encode_step_2": "places the line of a 3-D Cartesian scan; else one number",
     "average": "averages are combined",
     "slice": "lines of one slice; positions order the slices",
     "contrast": "volume",
@@ -231,11 +231,12 @@ def _of_volume(index: np.ndarray, image: np.ndarray, volume: int | None, name: s
 
 def _require_uniform(heads: np.ndarray, header: Header) -> None:
     name, index = header.name, heads["idx"]
-    partitions = np.unique(index["kspace_encode_step_2"])
-    if len(partitions) > 1:
+    partitions, slabs = (np.unique(index[c]) for c in ("kspace_encode_step_2", "slice"))
+    if len(partitions) > 1 and (header.trajectory not in CARTESIAN or len(slabs) > 1):
+        what = f"{len(slabs)} slabs" if len(slabs) > 1 else header.trajectory
         raise ScanError(
-            f"{name}: is 3-D ({len(partitions)} steps of the second phase encoding); only 2-D "
-            "slices are read."
+            f"{name}: is 3-D ({len(partitions)} steps of the second phase encoding) and "
+            f"{what}; of 3-D scans, Cartesian ones of one slab are read."
         )
     for field in ONE_VALUE:
         values = heads[field]

@@ -25,7 +25,7 @@ def read_rawdata(
     volume: int | None = None,
     noise_std: float | None = None,
 ) -> RawScan | RadialScan:
-    """Read k-space of 2-D slices.
+    """Read k-space of 2-D slices, or a 3-D Cartesian scan as slices along its readout.
 
     fastMRI files state no orientation: rows are taken to run from anterior and columns from the
     patient's right, and the scan is out of scope for it. ISMRMRD files do.
@@ -37,8 +37,8 @@ def read_rawdata(
         noise_std: Noise of the samples per real component, instead of the file's.
 
     Raises:
-        ScanError: If the file is neither, is damaged, of another trajectory, 3-D, or says what
-            the reader cannot use.
+        ScanError: If the file is neither, is damaged, of another trajectory, or says what the
+            reader cannot use.
     """
     import h5py
 
