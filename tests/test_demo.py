@@ -71,6 +71,18 @@ def test_earlier_files_stay_without_overwrite(result: DemoResult) -> None:
         run_brain_demo(result.posterior.parent, slices=1)
 
 
+def test_the_same_demo_again_makes_what_is_missing_alone(result: DemoResult) -> None:
+    before, lines = result.posterior.stat().st_mtime_ns, []
+    result.picture.unlink()  # as after a kill between the two
+
+    again = run_brain_demo(result.posterior.parent, slices=2, notify=lines.append)
+
+    assert any("nothing to do" in line for line in lines)
+    assert result.posterior.stat().st_mtime_ns == before
+    assert again.picture.read_bytes().startswith(b"\x89PNG")
+    assert (again.psnr, again.coverage) == (result.psnr, result.coverage)
+
+
 def test_the_command_prints_the_figures_and_where_the_files_are(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     done = CliRunner().invoke(

@@ -62,7 +62,8 @@ def restore(
 ) -> OpenPosterior:
     """Restore a scan and open the posterior file, as ``uqrestore reconstruct`` does.
 
-    An interrupted call is resumed by the same call, to the same numbers.
+    An interrupted call is resumed by the same call, to the same numbers; a complete file of the
+    same call is opened.
 
     Args:
         scan: Path of a NIfTI file, a DICOM folder or raw k-space; or what ``read_scan`` returns.
@@ -88,13 +89,15 @@ def restore(
 
     Raises:
         uqrestore.scans.ScanError: If the scan cannot be read or does not fit the prior.
-        uqrestore.posterior.PosteriorError: If ``out`` exists.
+        uqrestore.posterior.PosteriorError: If ``out`` exists and is of another call.
         ValueError: If the pipeline does not fit the prior, or an option is out of range.
     """
     from uqrestore.conformal.guarantee import Guarantee
+    from uqrestore.restoration.finished import is_made
     from uqrestore.restoration.options import KEEP_ALL, RunOptions
     from uqrestore.restoration.restore import restore as restore_scan
 
+    named = isinstance(scan, str | PathLike)
     if isinstance(scan, str | PathLike):
         inside = None if mask is None else Path(mask)
         scan = read_input(Path(scan), mask=inside, volume=volume, allow_gaps=allow_gaps)
@@ -104,24 +107,20 @@ def restore(
         pipeline = _load_pipeline(pipeline, RestorePipeline)
     if guarantee is not None and not isinstance(guarantee, Guarantee):
         guarantee = Guarantee.load(Path(guarantee))
-    written = restore_scan(
-        change(pipeline, draws=draws, seed=seed),
-        scan,
-        Path(out),
-        RunOptions(
-            overwrite=overwrite,
-            resample=resample,
-            slices=slices,
-            batch_size=batch_size,
-            device=device,
-            guarantee=guarantee,
-            storage=storage or KEEP_ALL,
-            memory=read_size(memory) if isinstance(memory, str) else memory,
-        ),
-        progress=progress,
-        notify=notify or _warn,
+    plan, path = change(pipeline, draws=draws, seed=seed), Path(out)
+    options = RunOptions(
+        overwrite=overwrite,
+        resample=resample,
+        slices=slices,
+        batch_size=batch_size,
+        device=device,
+        guarantee=guarantee,
+        storage=storage or KEEP_ALL,
+        memory=read_size(memory) if isinstance(memory, str) else memory,
     )
-    return open_file(written)
+    if overwrite or not named or not is_made(path, plan, scan, options):
+        restore_scan(plan, scan, path, options, progress=progress, notify=notify or _warn)
+    return open_file(path)
 
 
 def _warn(line: str) -> None:

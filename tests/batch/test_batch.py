@@ -34,7 +34,7 @@ from uqrestore.batch import (
 from uqrestore.batch.tasks import safe_name
 from uqrestore.cli.app import app
 from uqrestore.pipeline import RestorePipeline, change, load_pipeline
-from uqrestore.posterior import PosteriorFile, export_dicom
+from uqrestore.posterior import PosteriorFile, Storage, export_dicom
 from uqrestore.reports.page import write_report
 from uqrestore.restoration.options import RunOptions
 from uqrestore.scans import ScanError, read_scan
@@ -138,8 +138,25 @@ def test_a_changed_scan_is_not_done_and_never_silently_replaced(work: Job, tmp_p
     refused = run_batch(str(scan), work)
     replaced = run_batch(str(scan), replace(work, options=replace(work.options, overwrite=True)))
 
-    assert "finished file of another pipeline, prior or scan" in refused.records[0].error
+    assert "finished file of other settings or of another scan" in refused.records[0].error
     assert replaced.records[0].status == "done"
+
+
+@pytest.mark.usefixtures("one_process")
+def test_options_that_change_the_file_alone_make_another_run(work: Job, tmp_path: Path) -> None:
+    [scan] = write_scans(tmp_path / "scans", ["a"])
+    assert run_batch(str(scan), work).is_done
+    assert run_batch(str(scan), work).records[0].status == "skipped"
+
+    other = replace(work, options=replace(work.options, storage=Storage("none")))
+    refused, replaced = (
+        run_batch(str(scan), replace(other, options=replace(other.options, overwrite=overwrite)))
+        for overwrite in (False, True)
+    )
+
+    assert "finished file of other settings" in refused.records[0].error
+    assert replaced.records[0].status == "done"
+    assert run_batch(str(scan), other).records[0].status == "skipped"
 
 
 @pytest.mark.usefixtures("one_process")
@@ -468,6 +485,9 @@ def test_references_beside_raw_files_are_the_truth_of_the_restored_images(tmp_pa
     with PosteriorFile(work.posterior("a")) as file:
         truth = file["reference/truth"].values
     assert truth.max() > 100, "magnitudes of the fully sampled file"
+    assert run_batch([task], work).records[0].status == "skipped"
+    refused = run_batch([replace(task, reference=None)], work)
+    assert "finished file of other settings" in refused.records[0].error
 
 
 def test_a_mask_that_is_missing_or_one_for_many_is_refused(tmp_path: Path) -> None:

@@ -327,9 +327,63 @@ def test_an_output_that_exists_is_refused_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "out.h5").read_text() == "precious"
     (tmp_path / "out.h5").unlink()
     assert reconstruct(tmp_path, scan).exit_code == 0
-    assert_one_line(reconstruct(tmp_path, scan), MISTAKE, "out.h5", "--overwrite")
+    assert_one_line(reconstruct(tmp_path, scan, "--seed", 1), MISTAKE, "out.h5", "--overwrite")
     assert reconstruct(tmp_path, scan, "--overwrite", "--seed", 1).exit_code == 0
     assert validate(tmp_path / "out.h5") == []
+
+
+def test_the_same_command_again_has_nothing_to_do(tmp_path: Path) -> None:
+    scan, out = write_scan(tmp_path / "s.nii.gz"), tmp_path / "out.h5"
+    first = reconstruct(tmp_path, scan, "--native")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out*")}
+
+    again = reconstruct(tmp_path, scan, "--native", "--batch-size", 1)
+
+    assert again.exit_code == 0, again.output
+    assert "nothing to do" not in first.stdout
+    assert f"{out} is complete already, made by the same settings: nothing to do" in again.stdout
+    for line in ("PSNR", "posterior:", "native:", "now: uqrestore report"):
+        assert line in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("out*")} == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("--seed", 1), ("--draws", 7), ("--slices", 2), ("--keep", "none"), ("--bits", 7)],
+)
+def test_other_settings_are_not_the_same_command(tmp_path: Path, other: tuple[object, ...]) -> None:
+    scan = write_scan(tmp_path / "s.nii.gz")
+    assert reconstruct(tmp_path, scan).exit_code == 0
+    before = (tmp_path / "out.h5").read_bytes()
+
+    refused = reconstruct(tmp_path, scan, *other)
+
+    assert_one_line(refused, MISTAKE, "out.h5: exists already; pass --overwrite")
+    assert (tmp_path / "out.h5").read_bytes() == before
+
+
+def test_another_input_or_a_damaged_output_is_not_the_same_command(tmp_path: Path) -> None:
+    scan, out = write_scan(tmp_path / "s.nii.gz"), tmp_path / "out.h5"
+    assert reconstruct(tmp_path, scan).exit_code == 0
+    write_scan(scan, 2 * tiny_voxels())
+    assert_one_line(reconstruct(tmp_path, scan), MISTAKE, "exists already")
+    write_scan(scan)
+    mask = write_scan(tmp_path / "mask.nii.gz", (tiny_voxels() > 0).astype(np.float32))
+    assert_one_line(reconstruct(tmp_path, scan, "--mask", mask), MISTAKE, "exists already")
+    content = bytearray(out.read_bytes())
+    content[len(content) // 2] ^= 1
+    out.write_bytes(content)
+    assert_one_line(reconstruct(tmp_path, scan), MISTAKE, "exists already")
+
+
+def test_maps_of_another_restoration_are_not_replaced(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "s.nii.gz")
+    assert reconstruct(tmp_path, scan, "--native").exit_code == 0
+    write_scan(tmp_path / "out_std.nii.gz", tiny_voxels())
+
+    refused = reconstruct(tmp_path, scan, "--native")
+
+    assert_one_line(refused, MISTAKE, "out_std.nii.gz: exists already; pass --overwrite")
 
 
 @pytest.mark.parametrize("name", ["s.nii.gz", "mask.nii.gz"])

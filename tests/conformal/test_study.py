@@ -184,6 +184,10 @@ def test_a_guarantee_is_kept_by_the_intervals_of_new_scans_and_of_no_others(
     assert result.exit_code == 0, result.output
     assert "at most 20 % of pixels lie outside" in result.output
     assert validate(out) == []
+    same = run("reconstruct", scan, "-p", pipeline, "-o", out, "--guarantee", promise)
+    assert (same.exit_code, "nothing to do" in same.output) == (0, True), same.output
+    without = run("reconstruct", scan, "-p", pipeline, "-o", out)
+    assert_one_line(without, MISTAKE, "exists already")
     lower, upper, std = (read(out, n) for n in ("interval/lower", "interval/upper", "estimate/std"))
     width = Guarantee.load(promise).widths["interval"]
     seen = std > 0.01 * std.max()

@@ -201,10 +201,20 @@ def test_every_channel_has_its_file(tmp_path: Path) -> None:
 
 def test_an_export_overwrites_nothing_unasked(tmp_path: Path) -> None:
     path = written(tmp_path, plan())
-    export_nifti(path, tmp_path, maps=("mmse",))
-    with pytest.raises(PosteriorError, match="exists already"):
-        export_nifti(path, tmp_path, maps=("mmse",))
+    [written_map] = export_nifti(path, tmp_path, maps=("mmse",))
+    before = written_map.stat().st_mtime_ns
+    assert export_nifti(path, tmp_path, maps=("mmse",)) == [written_map], "the same map is there"
+    assert written_map.stat().st_mtime_ns == before
+    image = load(written_map)
+    for other in (nib.Nifti1Image(image.get_fdata() + 1, image.affine), None):
+        if other is None:
+            written_map.write_text("of the user")
+        else:
+            nib.save(other, written_map)
+        with pytest.raises(PosteriorError, match="exists already"):
+            export_nifti(path, tmp_path, maps=("mmse",))
     export_nifti(path, tmp_path, maps=("mmse",), overwrite=True)
+    np.testing.assert_array_equal(load(written_map).get_fdata(), image.get_fdata())
 
 
 def test_unknown_maps_and_unfinished_files_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The reader of posterior files: every map against plain h5py."""
 
+import fcntl
 from pathlib import Path
 
 import h5py
@@ -8,7 +9,15 @@ import pytest
 
 from tests.posterior.runs import finished, images, plan, two_channels
 from tests.reports.cases import write_newer, write_partial
-from uqrestore.posterior import PosteriorError, PosteriorFile, PosteriorWriter
+from uqrestore.posterior import (
+    PosteriorError,
+    PosteriorFile,
+    PosteriorWriter,
+    export_nifti,
+    inspect,
+    read_operator,
+    validate,
+)
 from uqrestore.posterior.example import example_plan
 from uqrestore.posterior.view import images_of
 
@@ -74,6 +83,19 @@ def test_images_keep_their_channels(tmp_path: Path) -> None:
         np.testing.assert_allclose(1e-2 * file.components.values[0], change, atol=1e-5)
         pc = images_of(file.variable("pc").transpose("component", ...))
         np.testing.assert_allclose((pc**2).sum(axis=(2, 3, 4)), 1, atol=1e-5)
+
+
+def test_a_file_that_no_lock_can_be_had_of_is_read_by_everything(path: Path) -> None:
+    with path.open("rb+") as held:  # HDF5 gets no lock, as on a drive without them
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="lock"):
+            h5py.File(path, "r")
+        with PosteriorFile(path) as file:
+            assert np.isfinite(file["estimate/mmse"].values).all()
+        assert validate(path) == []
+        assert inspect(path).faults == ()
+        read_operator(path)
+        export_nifti(path, path.parent)
 
 
 def test_a_partial_file_is_nan_where_nothing_is_written_and_stays_on_disk(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Where training images come from: phantoms, label maps, mixtures."""
 
+import contextlib
+import fcntl
 from pathlib import Path
 
 import h5py
@@ -142,7 +144,11 @@ def test_a_run_on_windows_reads_slices_of_their_own_size(tmp_path: Path) -> None
         windows_of=(24, 24),
         voxel_mm=1.5,
     )
-    opened = open_data(tmp_path, config)
+    with contextlib.ExitStack() as stack:
+        for name in ("labels.h5", "a.h5"):  # HDF5 gets no lock, as on a drive without them
+            held = stack.enter_context((tmp_path / name).open("rb+"))
+            fcntl.flock(held, fcntl.LOCK_EX)
+        opened = open_data(tmp_path, config)
     assert pictures(opened.source, 5).shape == (5, 1, 16, 16)
     assert opened.val.shape == (256, 1, 16, 16)
     with pytest.raises(DataError, match=r"data.windows_of ask for \(1, 20, 24\)"):

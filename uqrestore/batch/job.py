@@ -14,18 +14,14 @@ from uqrestore._shared.files import write_text
 from uqrestore._shared.version import __version__
 from uqrestore.batch.tasks import SUFFIX, Task
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.posterior import (
-    PosteriorDamagedError,
-    PosteriorError,
-    is_complete,
-    remove_leftovers,
-)
+from uqrestore.posterior import PosteriorDamagedError, PosteriorError
 from uqrestore.posterior.integrity import intact
+from uqrestore.restoration.finished import is_finished
 from uqrestore.restoration.options import DEFAULTS, RunOptions
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.record import fingerprint
 from uqrestore.restoration.restore import Progress, restore
-from uqrestore.scans import ScanError, input_identity, read_input
+from uqrestore.scans import ScanError, input_identity, input_sha256, read_input
 
 Status = Literal["done", "skipped", "failed", "failed before"]
 
@@ -98,8 +94,8 @@ def restore_one(task: Task, job: Job) -> Record:
     name = ""
     try:
         name = _fingerprint(task, job)
-        if is_complete(job.posterior(task.name), name):
-            remove_leftovers(job.posterior(task.name), name)
+        reference = "" if task.reference is None else input_sha256(task.reference)
+        if is_finished(job.posterior(task.name), name, job.options, reference):
             job.error_record(task).unlink(missing_ok=True)
             return Record(task.name, "skipped", time.perf_counter() - start)
         known = _failed_before(task, job, name)
@@ -198,8 +194,8 @@ def _restore(task: Task, job: Job, seen: list[Progress]) -> None:
     options = job.options
     if out.exists() and intact(out) and not options.overwrite:
         raise PosteriorError(
-            f"{out}: is the finished file of another pipeline, prior or scan; pass --overwrite to "
-            "replace it, or choose another folder."
+            f"{out}: is the finished file of other settings or of another scan; pass --overwrite "
+            "to replace it, or choose another folder."
         )
     scan = read_input(
         task.scan,

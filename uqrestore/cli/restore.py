@@ -43,6 +43,7 @@ def reconstruct(
     start = time.perf_counter()
     with one_line_faults(Path(f"{posterior}.part")):
         from uqrestore.posterior import PosteriorFile, export_nifti
+        from uqrestore.restoration.finished import NOTHING_TO_DO, is_made
         from uqrestore.restoration.restore import restore
         from uqrestore.scans import Scan, read_input
 
@@ -56,16 +57,19 @@ def reconstruct(
         options = run.options(file, allow_gaps=reading.allow_gaps, overwrite=overwrite)
         with restoration_bar() as advance:
             given = read_input(scan, mask=mask, reference=reference, **asdict(reading))
-            written = restore(plan, given, posterior, options, progress=advance, notify=say)
-        with PosteriorFile(written) as opened:
+            if not overwrite and is_made(posterior, plan, given, options):
+                say(f"{posterior} {NOTHING_TO_DO}")
+            else:
+                restore(plan, given, posterior, options, progress=advance, notify=say)
+        with PosteriorFile(posterior) as opened:
             psnr = opened.psnr
         if psnr:
             say(psnr_line(psnr, psnr.pop("data_range"), measured=not isinstance(given, Scan)))
-        say(f"posterior: {written}")
+        say(f"posterior: {posterior}")
         if options.guarantee is not None:
             say(f"guarantee: {options.guarantee.statement}")
         if native:
-            for path in export_nifti(written, written.parent, native=True, overwrite=overwrite):
+            for path in export_nifti(posterior, posterior.parent, native=True, overwrite=overwrite):
                 say(f"native:    {path}")
-        seconds, quoted = time.perf_counter() - start, shlex.quote(str(written))
+        seconds, quoted = time.perf_counter() - start, shlex.quote(str(posterior))
         say(f"{seconds:.0f} s; now: uqrestore report {quoted}")

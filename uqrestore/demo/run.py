@@ -8,6 +8,7 @@ from pathlib import Path
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior import PosteriorError, PosteriorFile
 from uqrestore.reports.page import write_report
+from uqrestore.restoration.finished import NOTHING_TO_DO, is_made
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import Progress, restore
 from uqrestore.scans import Input, Scan
@@ -58,6 +59,8 @@ def run(
 ) -> DemoResult:
     """Restore a scan whose reference is known, and draw the results.
 
+    A finished file of the same run is not made again; picture and report are.
+
     Args:
         name: First part of the names of the files.
         folder: Where they go; made if missing.
@@ -69,15 +72,19 @@ def run(
         notify: Called with lines for the user.
 
     Raises:
-        PosteriorError: If the files exist and are not to be replaced.
+        PosteriorError: If the files exist, are of another run, and are not to be replaced.
     """
     start = time.perf_counter()
     out, picture = demo_files(folder, name)
+    made = not options.overwrite and is_made(out, pipeline, scan, options)
     existing = [str(path) for path in (out, picture) if path.exists()]
-    if existing and not options.overwrite:
+    if existing and not options.overwrite and not made:
         raise PosteriorError(f"{', '.join(existing)}: exists already; pass --overwrite or --out.")
     folder.mkdir(parents=True, exist_ok=True)
-    restore(pipeline, scan, out, options, progress=progress, notify=notify)
+    if not made:
+        restore(pipeline, scan, out, options, progress=progress, notify=notify)
+    elif notify is not None:
+        notify(f"{out} {NOTHING_TO_DO}")
     draw_picture(out, picture)
     written = write_report(out, folder, overwrite=True)
     with PosteriorFile(out) as file:

@@ -9,7 +9,7 @@ from uqrestore._shared.files import temporary_name
 from uqrestore.posterior._native import place, placed_draws, placed_std
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile
-from uqrestore.scans.nifti import write_nifti
+from uqrestore.scans.nifti import holds_map, write_nifti
 
 STACKED = {"pc": "component", "quantile": "q"}  # maps with an axis of their own, last in NIfTI
 DRAWS = "draws"
@@ -41,14 +41,14 @@ def export_nifti(
             draws that are kept; None takes mean, standard deviation and the components that the
             file holds.
         native: Use the grid, axis order and affine of the scan's own file.
-        overwrite: Replace files that exist.
+        overwrite: Replace files that exist; one that holds the same map already stays.
 
     Returns:
-        The files written.
+        The files of the maps.
 
     Raises:
         PosteriorError: If a map does not exist or cannot be brought to the native grid, or a
-            file exists.
+            file with other values exists.
     """
     folder = Path(folder)
     with PosteriorFile(Path(path)) as file:
@@ -62,10 +62,13 @@ def export_nifti(
             for channel in range(variable.sizes.get("channel", 1)):
                 suffix = f"_channel{channel}" if "channel" in variable.dims else ""
                 target = folder / f"{file.stem}_{name}{suffix}.nii.gz"
-                if target.exists() and not overwrite:
-                    raise PosteriorError(f"{target}: exists already; pass --overwrite.")
                 grid = placement.native if native else placement.model
                 values = map_volume(file, name, channel, native=native)
+                if target.exists() and not overwrite:
+                    if not holds_map(target, values, grid):
+                        raise PosteriorError(f"{target}: exists already; pass --overwrite.")
+                    written.append(target)
+                    continue
                 description = f"uqrestore {name}{suffix}, not for diagnosis"
                 code = placement.space_code
                 written.append(

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,21 +28,32 @@ def open_posterior(path: Path | str) -> "xr.DataTree":
     Raises:
         PosteriorError: If the file is missing or is no posterior file.
     """
-    import xarray as xr
-
     path = Path(path)
     partial = root_attributes(path)["status"] != "complete"
-    unlocked: dict[str, Any] = {"driver_kwds": {"locking": False}} if partial else {}
-    try:
-        tree = xr.open_datatree(path, engine="h5netcdf", **unlocked)
-    except UNREADABLE as error:
-        raise PosteriorError(f"{path}: cannot be read ({short(error)}).") from error
+    tree = _tree(path, locked=not partial)
     if partial:
         from uqrestore.posterior._unwritten import where_written
 
         posterior: Any = tree["posterior"]
         posterior["image"] = where_written(posterior["image"], posterior["valid"])
     return tree
+
+
+def _tree(path: Path, *, locked: bool) -> "xr.DataTree":
+    """Open a file with locks, if asked for; without them where that fails.
+
+    HDF5 refuses a file on a drive that grants no locks, and one that this process has open with
+    another setting of locks.
+    """
+    import xarray as xr
+
+    if locked:
+        with suppress(*UNREADABLE):
+            return xr.open_datatree(path, engine="h5netcdf")
+    try:
+        return xr.open_datatree(path, engine="h5netcdf", driver_kwds={"locking": False})
+    except UNREADABLE as error:
+        raise PosteriorError(f"{path}: cannot be read ({short(error)}).") from error
 
 
 def read_operator(path: Path | str) -> "LinearOperator":

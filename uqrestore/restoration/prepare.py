@@ -167,6 +167,9 @@ def _prepare_kspace(
         raw = raw.at(size)
     if isinstance(raw, RawScan) and pipeline.operator is not None:
         raw = undersampled(raw, _mask(pipeline.operator, raw))
+        # The fingerprint of a run holds the mask already, as the operator of its pipeline.
+        source = replace(raw.source, kept_sha256="")
+        raw = replace(raw, scan=replace(raw.scan, source=source))
     if denoiser.in_shape[0] == 2:
         intensity = raw.intensity.of_complex()
         raw = replace(raw, scan=replace(raw.scan, intensity=intensity))

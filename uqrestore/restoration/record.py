@@ -153,6 +153,7 @@ class Restoration:
             "indices": None if options.slices is None else list(self.prepared.slices),
             "resample": options.resample,
             "mask_sha256": source.mask_sha256 or None,
+            "reference_sha256": source.reference_sha256 or None,
             "volume": source.volume,
             "allow_gaps": options.allow_gaps,
             "keep": options.storage.keep,

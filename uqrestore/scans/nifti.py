@@ -97,6 +97,18 @@ def write_nifti(
     return path
 
 
+def holds_map(path: Path, values: Shaped[np.ndarray, "*shape"], grid: Grid) -> bool:
+    """Return True if a NIfTI file holds these values, as float32, on this grid."""
+    try:
+        image = _load(path)
+        stored = np.asanyarray(image.dataobj) if image.shape == values.shape else None
+    except (ScanError, OSError, EOFError, ValueError, zlib.error):
+        return False
+    if stored is None or not np.allclose(image.affine, grid.affine, rtol=1e-6, atol=1e-4):
+        return False
+    return np.array_equal(stored, np.asarray(values, np.float32), equal_nan=True)
+
+
 def read_voxels(path: Path) -> tuple[np.ndarray, Affine]:
     """Return voxels of a 3-D NIfTI file, and their affine in mm, in the order of the file.
 

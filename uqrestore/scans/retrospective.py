@@ -1,5 +1,6 @@
 """Fully sampled k-space: undersampled retrospectively, or the reference of other k-space."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +32,9 @@ def undersampled(raw: RawScan, mask: Bool[np.ndarray, "row column"]) -> RawScan:
         calibration=raw.calibration,
     )
     share = f"{mask.mean():.1%} of fully sampled k-space kept"
-    source = replace(raw.source, note=noted(raw.source.note, share))
+    digest = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
+    note = noted(raw.source.note, share)
+    source = replace(raw.source, note=note, kept_sha256=digest)
     return replace(kept, scan=replace(kept.scan, source=source), reference=raw.samples)
 
 
@@ -55,7 +58,12 @@ def with_reference(raw: RawScan, full: RawScan) -> RawScan:
     samples = full.samples
     if full.noise.mixing is not None:
         samples = np.einsum("cd,sd...->sc...", full.noise.mixing, samples)
-    return replace(raw, reference=whiten(samples, raw.noise).astype(np.complex64))
+    source = replace(raw.source, reference_sha256=full.source.sha256)
+    return replace(
+        raw,
+        scan=replace(raw.scan, source=source),
+        reference=whiten(samples, raw.noise).astype(np.complex64),
+    )
 
 
 def _require_full(raw: RawScan, purpose: str) -> None:

@@ -18,6 +18,7 @@ from uqrestore.scans.grid import (
     nearest_ras,
     nearest_with_slices,
 )
+from uqrestore.scans.source import Source, identify
 
 Values = TypeVar("Values")  # a float, a numpy array or a torch tensor
 
@@ -81,38 +82,6 @@ class Intensity:
         return {"shift": self.shift, "scale": self.scale, "unit": self.unit}
 
 
-@dataclass(frozen=True)
-class Source:
-    """Origin of a scan; its name is without folder, since folders name people and machines.
-
-    Attributes:
-        name: File name.
-        format: ``"NIfTI"``, ``"DICOM"`` or ``"none"``.
-        sha256: Of the file's bytes; empty for an array.
-        space_code: NIfTI code of the space the affine leads to: 0 unknown, 1 scanner, 2 aligned
-            to another scan, 3 Talairach, 4 MNI.
-        given_mask: Whether the mask came from a file of its own.
-        mask_sha256: Of the mask's file.
-        volume: The volume asked for of a 4-D file.
-        noise_std: Noise of raw k-space, where it was given.
-        coils: Number of coils that raw k-space was compressed to.
-        tags: The few header values that are kept of a DICOM series.
-        note: Choices and changes of the reader, such as the volume taken from a 4-D file.
-    """
-
-    name: str
-    format: str = "none"
-    sha256: str = ""
-    space_code: int = 1
-    given_mask: bool = False
-    mask_sha256: str = ""
-    volume: int | None = None
-    noise_std: float | None = None
-    coils: int | None = None
-    note: str = ""
-    tags: tuple[tuple[str, str], ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class Scan:
     """A scan in patient order: axis 0 to the right, 1 to anterior, 2 to superior.
@@ -171,26 +140,19 @@ class Scan:
         source = self.source
         if not source.sha256:
             return f"key {self.key:016x}"
-        mask = source.mask_sha256
-        return identify(source.sha256, mask, source.volume, source.noise_std, source.coils)
+        return identify(
+            source.sha256,
+            source.mask_sha256,
+            source.volume,
+            source.noise_std,
+            source.coils,
+            source.kept_sha256,
+        )
 
     def strip(self) -> "Scan":
         """Return the scan with everything outside the mask set to its darkest value."""
         voxels = np.where(self.mask, self.voxels, self.voxels.min())
         return replace(self, voxels=voxels)
-
-
-def identify(
-    sha256: str,
-    mask_sha256: str,
-    volume: int | None,
-    noise_std: float | None = None,
-    coils: int | None = None,
-) -> str:
-    """Return the identifier of an input: hashes of its files and options of reading."""
-    options = {"noise": noise_std, "coils": coils}
-    given = "".join(f" {key} {value!r}" for key, value in options.items() if value is not None)
-    return f"sha256 {sha256} mask {mask_sha256 or None} volume {volume}{given}"
 
 
 def scan_from_array(

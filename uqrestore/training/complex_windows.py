@@ -44,7 +44,7 @@ def load_slices(folder: Path, part: SliceSet, split: str) -> list[Slice]:
     """
     path = folder / part.file
     try:
-        with h5py.File(path) as file:
+        with h5py.File(path, "r", locking=False) as file:
             if part.volumes:
                 if split != "train":
                     return []

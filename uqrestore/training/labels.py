@@ -55,7 +55,7 @@ def load_labels(path: Path, split: str, side: int, voxel_mm: float = 3.0) -> Lab
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the folder of the training data by --data.")
     stacks, level = [], None
-    with h5py.File(path) as file:
+    with h5py.File(path, "r", locking=False) as file:
         people: Any = file.get(split)
         if people is None or len(people) == 0:
             raise DataError(f"{path}: no group {split!r} with label maps.")

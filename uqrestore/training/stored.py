@@ -52,7 +52,7 @@ def _read(path: Path, config: DataConfig, split: str, skip: Skip) -> Iterator[St
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the folder of the training data by --data.")
     try:
-        with h5py.File(path) as file:
+        with h5py.File(path, "r", locking=False) as file:
             if f"{split}/{config.variable}" not in file:
                 return
             group: Any = file[split]
