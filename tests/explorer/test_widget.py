@@ -11,6 +11,7 @@ import pytest
 
 import uqrestore
 from tests.explorer.stage import stage
+from tests.reports.cases import write_plain
 from tests.reports.chromium import launch
 from uqrestore.explorer import OpenPosterior
 from uqrestore.reports.example import write_example
@@ -49,6 +50,14 @@ def test_intensities_of_any_unit_are_readable(
     assert 10 < explorer.meta["window"][1] < 200
     bar = posterior.plot().axes[-1]
     assert bar.get_xlabel() == explorer.meta["unit"]
+
+
+def test_means_of_regions_are_marked_unless_the_draws_are_exact(
+    posterior: OpenPosterior, tmp_path: Path
+) -> None:
+    assert posterior.explore(z=1).meta["regionsWarning"] == ""
+    plain = uqrestore.open(write_plain(tmp_path / "plain.posterior.h5"))
+    assert "not calibrated" in plain.explore(z=1).meta["regionsWarning"]
 
 
 def test_another_slice_sends_other_arrays(posterior: OpenPosterior) -> None:
@@ -121,6 +130,10 @@ def test_a_drag_lassoes_a_region(page: Any) -> None:  # noqa: ANN401
     area = (80 / box["width"]) * (80 / box["height"]) * 30 * 26
     assert count == pytest.approx(area, rel=0.25)
     assert f"mean of {count} pixels" in page.inner_text(".uq-explorer")
+    assert "Not calibrated" not in page.inner_text(".uq-explorer"), "exact draws are right"
+    page.evaluate("model.get('meta').regionsWarning = 'not calibrated, for ...'")
+    page.get_by_label("map on the right").select_option("standard deviation")
+    assert "△ Not calibrated. Do not use" in page.inner_text(".uq-explorer .soft")
 
 
 @pytest.mark.browser

@@ -38,6 +38,10 @@ def test_regions_and_numbers_come_back(tmp_path: Path) -> None:
     (row,) = rows(regions, "\t")
     assert {row["low"], row["mean"], row["high"]} == {"0.25", "0.3333333", "0.5"}
     assert (row["x_mm"], row["z_mm"], row["truth"]) == ("1", "3.5", "n/a")
+    assert row["warning"] == "n/a"
+    warned = {"numbers": {}, "regions": [REGION], "regions_warning": "not calibrated: ..."}
+    _, marked = write_tables(warned, tmp_path / "n.csv", tmp_path / "m.tsv")
+    assert rows(marked, "\t")[0]["warning"] == "interval not calibrated"
     assert len(regions.read_text().splitlines()) == 2, "control characters stay out"
 
 

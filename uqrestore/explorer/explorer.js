@@ -135,6 +135,7 @@ function render({ model, el }) {
     chart.innerHTML = svg.join("");
     const where = region.length ? `mean of ${region.length} pixels` : `pixel at x ${short(meta.x[pixel[1]])}, y ${short(meta.y[pixel[0]])} mm`;
     words.textContent = `${where}: ${level} interval of the draws ${short(start)} to ${short(end)} ${meta.unit}; orange: the picture, ${short(here)}.`;
+    if (region.length && meta.regionsWarning) words.append(element("b", { textContent: " △ Not calibrated. ", title: meta.regionsWarning }), "Do not use this interval as the error bar of a measurement.");
   }
   function write() {
     const z = model.get("z"), alpha = model.get("alpha"), pixel = model.get("pixel"), region = model.get("region");

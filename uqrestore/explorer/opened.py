@@ -68,6 +68,9 @@ class OpenPosterior(PosteriorFile):
     def region(self, mask: "np.ndarray | xr.DataArray", z: int | None = None) -> "xr.DataArray":
         """Return the mean over a region, of every draw.
 
+        Intervals of region means are calibrated for exact draws of closed-form priors alone; of
+        trained priors the report, its tables and the explorer mark them.
+
         Args:
             mask: ``(z, y, x)``, or ``(y, x)`` with a slice given; not 0 inside.
             z: Position of the slice that a two-dimensional mask is on.

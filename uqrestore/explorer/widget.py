@@ -76,6 +76,7 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
     Intensities are in a unit in which they are readable: the file's, times a power of ten.
     """
     from uqrestore.reports.pictures import colours
+    from uqrestore.reports.regions import regions_warning
     from uqrestore.reports.units import display_unit, share_of_variance
     from uqrestore.reports.window import grey_window, top_of
 
@@ -110,6 +111,7 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         "window": [unit.factor * end for end in window],
         "stdTop": unit.factor * top_of(std),
         "stepTop": 2 * unit.factor * top_of(steps) if count else 1.0,
+        "regionsWarning": regions_warning(posterior.provenance),
         "colours": colours(),
     }
     return json.loads(json.dumps(meta)), arrays.astype("<f4").tobytes()

@@ -15,18 +15,15 @@ from uqrestore.reports.data_fit import DataFit, measure_data_fit
 from uqrestore.reports.labels import labelled_regions
 from uqrestore.reports.method_card import Calibration, SelfCheck, check_itself, find_calibration
 from uqrestore.reports.read import read_contents
-from uqrestore.reports.regions import Region, default_regions, find_spots, measure_regions
+from uqrestore.reports.regions import (
+    Region,
+    default_regions,
+    find_spots,
+    measure_regions,
+    regions_warning,
+)
 from uqrestore.reports.units import DisplayUnit, display_unit
 from uqrestore.reports.window import grey_window
-
-EXACT_METHOD = "exact"
-REGIONS_NOT_CALIBRATED = (
-    "Intervals of region means are not calibrated. Errors of neighbouring pixels go together, so "
-    "intervals that hold for pixels can fail for means. Inside a mask drawn on the reference image "
-    "the mean was 0.2 to 1.3 % too low in every person tried and never inside its interval, mostly "
-    "because the reference chose the region; over the object in the posterior mean it was 0 to "
-    "0.3 % too low. Do not use these intervals as error bars of a measurement."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +122,7 @@ def find(
         calibration=calibration,
         check=check_itself(contents),
         regions=regions,
-        regions_warning="" if calibration.method == EXACT_METHOD else REGIONS_NOT_CALIBRATED,
+        regions_warning=regions_warning(contents.provenance),
         half_width=_half_width(contents),
         guarantee=guarantee,
         warnings=tuple(warnings),

@@ -11,6 +11,7 @@ from uqrestore._shared.text import printable
 
 MISSING = "n/a"
 """Missing values, as in BIDS."""
+NOT_CALIBRATED = "interval not calibrated"
 
 
 def write_tables(data: Mapping[str, Any], numbers: Path, regions: Path) -> tuple[Path, Path]:
@@ -19,14 +20,16 @@ def write_tables(data: Mapping[str, Any], numbers: Path, regions: Path) -> tuple
     Args:
         data: Content of the JSON file of the report, ``Written.data``.
         numbers: File of the numbers, one a row.
-        regions: File of the regions, one a row, in the intensity of the scan and mm.
+        regions: File of the regions, one a row, in the intensity of the scan and mm; its last
+            column marks intervals that are not calibrated.
 
     Returns:
         The two files.
     """
     _write(numbers, ("name", "value"), data["numbers"].items())
-    rows = [_region(region) for region in data["regions"]]
-    columns = tuple(rows[0]) if rows else tuple(_region({}))
+    warning = NOT_CALIBRATED if data.get("regions_warning") else None
+    rows = [_region(region) | {"warning": warning} for region in data["regions"]]
+    columns = (*_region({}), "warning")
     _write(regions, columns, (row.values() for row in rows))
     return numbers, regions
 
