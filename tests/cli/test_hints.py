@@ -70,6 +70,7 @@ def test_every_command_that_reads_scans_has_the_options_that_reading_asks_for(co
 @pytest.mark.parametrize("command", ["reconstruct", "batch", "evaluate", "calibrate"])
 def test_every_command_that_restores_has_the_same_options(command: str) -> None:
     shared = {"--slices", "--draws", "--seed", "--batch-size", "--device", "--memory"}
+    shared |= {"--noise-std", "--coils", "--reference"}  # what raw k-space may ask for
     assert options_of(command) >= shared
 
 
