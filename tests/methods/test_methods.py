@@ -16,6 +16,7 @@ from tests.benchmarks.cards import as_page, fits, summary_page, verdict
 from tests.methods.tapes import Walled
 from uqrestore.benchmarks.exact import exact_draws, measure, prior_draws
 from uqrestore.diffusion.error_model import error_model
+from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
@@ -332,6 +333,31 @@ def test_levels_that_do_not_fall_are_named_before_any_call(name: str, sigmas: li
     with pytest.raises(ValueError, match="strictly decrease"):
         METHODS[name](problem(name, 1), counting, SampleNoise(0, [0], slices=[0]), sigmas=sigmas)
     assert counting.calls == 0
+
+
+@pytest.mark.parametrize("name", WITH_SIGMAS)
+def test_a_schedule_is_one_option(name: str) -> None:
+    known, schedule = problem(name, 1), Schedule(4, "geometric")
+
+    def images(**options: object) -> torch.Tensor:
+        noise = SampleNoise(0, range(2), slices=[0])
+        return METHODS[name](known, gaussian_field(SHAPE), noise, **options)
+
+    torch.testing.assert_close(images(schedule=schedule), images(sigmas=schedule.levels()))
+    with pytest.raises(ValueError, match="schedule states sigmas already"):
+        images(schedule=schedule, sigmas=[1.0, 0.0])
+
+
+def test_a_schedule_is_its_parts_and_overrides_a_preset() -> None:
+    def images(**options: object) -> torch.Tensor:
+        noise = SampleNoise(0, range(2), slices=[0])
+        return METHODS["pigdm"](problem("pigdm", 1), gaussian_field(SHAPE), noise, **options)
+
+    parts = images(preset="inversebench", steps=40, grid="karras")
+    whole = images(preset="inversebench", schedule=Schedule(40, "karras"))
+
+    assert torch.equal(whole, parts)
+    assert not torch.equal(whole, images(preset="inversebench", steps=40))
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"exact"}))

@@ -14,7 +14,7 @@ from uqrestore.diffusion.jacobian import jacobian_components
 from uqrestore.diffusion.losses import denoising_loss
 from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
 from uqrestore.diffusion.samplers import sample_heun
-from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
+from uqrestore.diffusion.schedules import Schedule, karras_sigmas, noise_levels
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.diffusion.wrapped import WrappedDenoiser
 
@@ -26,6 +26,7 @@ __all__ = [
     "NetworkDenoiser",
     "PosteriorMoments",
     "Preconditioning",
+    "Schedule",
     "WindowedDenoiser",
     "WrappedDenoiser",
     "as_denoiser",

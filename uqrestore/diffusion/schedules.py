@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -117,6 +118,25 @@ def noise_levels(
     if grid not in makers:
         raise ValueError(f"there is no grid {grid!r}; it can be {', '.join(makers)}.")
     return makers[grid](steps).tolist()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Noise levels of a sampler, decreasing: a named grid, or explicit levels.
+
+    Attributes:
+        steps: Noise levels above 0, which are the network calls of a first-order sampler.
+        grid: ``karras`` (80 to 0.002), ``ddpm``, ``quadratic`` or ``geometric`` (100 to 0.01).
+        sigmas: Explicit noise levels instead, in network intensity.
+    """
+
+    steps: int = 100
+    grid: Grid = "ddpm"
+    sigmas: Sequence[float] | None = None
+
+    def levels(self) -> list[float]:
+        """Return the noise levels; see :func:`noise_levels`."""
+        return noise_levels(self.steps, self.grid, self.sigmas)
 
 
 def shortcut_times(t0: int, count: int) -> Int[Tensor, " count"]:

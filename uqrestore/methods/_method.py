@@ -1,21 +1,25 @@
 """Restoration methods: options, presets, class labels and checks around an algorithm."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import torch
 from torch import Tensor
 
 from uqrestore._shared.text import did_you_mean
 from uqrestore.diffusion.denoiser import Denoiser, as_denoiser, precision
+from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import GeneralProblem, Problem
 
 Label = int | tuple[int, ...] | Literal["height"]
 """Class of all problems, or one per problem; ``height`` in a pipeline: the class by height."""
+SCHEDULE = tuple(field.name for field in dataclasses.fields(Schedule))
+"""Parts of a schedule, each of which is an option of its own too."""
 Presets = Mapping[str, Mapping[str, Any]]
 
 
@@ -27,7 +31,8 @@ class Method:
     not finite. It takes three options more than the function: ``preset``, a named set of options
     which explicit options override; ``label``, the class to draw, one for all problems or one
     per problem; and ``guidance``, the strength of classifier-free guidance (1 is the network's own
-    conditional, and costs no second call).
+    conditional, and costs no second call). Every function with noise levels takes a ``schedule``;
+    one that has a ``schedule`` also takes its parts, ``steps``, ``grid`` and ``sigmas``.
 
     Args:
         function: The algorithm.
@@ -74,9 +79,14 @@ class Method:
             _require_name(option, accepted, f"{self.name} has no option")
         preset, label = options.pop("preset", None), options.pop("label", None)
         guidance = options.pop("guidance", 1.0)
+        own = inspect.signature(self.function).parameters
+        options = _schedule_as_options(self.name, options, whole="schedule" in own)
         if preset is not None:
             _require_name(preset, self.presets, f"{self.name} has no preset")
             options = {**self.presets[preset], **options}
+        if "schedule" in own:
+            parts = {key: options.pop(key) for key in SCHEDULE if key in options}
+            options["schedule"] = dataclasses.replace(own["schedule"].default, **parts)
         _check_kinds(self.name, problem, noise, self.general)
         denoiser = as_denoiser(denoiser, problem.in_shape)
         _check_inputs(self.name, problem, denoiser, noise)
@@ -208,6 +218,26 @@ class _Labelled(WrappedDenoiser):
         return plain + self._guidance * (wanted - plain)
 
 
+def _schedule_as_options(name: str, options: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Return options with the parts of a schedule in its place, which override a preset's.
+
+    Args:
+        name: The method.
+        options: Given by the user.
+        whole: Whether the method has all parts; otherwise its levels become ``sigmas``.
+    """
+    schedule = options.get("schedule")
+    if schedule is None:
+        return options
+    both = sorted(set(options) & set(SCHEDULE))
+    if both:
+        raise ValueError(f"{name}: schedule states {', '.join(both)} already; give one of them.")
+    rest = {key: value for key, value in options.items() if key != "schedule"}
+    if not whole:
+        return rest | {"sigmas": schedule.levels()}
+    return rest | {key: getattr(schedule, key) for key in SCHEDULE}
+
+
 def _with_label(denoiser: Denoiser, label: Label | None, guidance: float) -> Denoiser:
     if label == "height":
         raise ValueError("label='height' is for pipelines, where heights are known; give classes.")
@@ -226,9 +256,23 @@ def _with_common_options(signature: inspect.Signature, presets: Presets) -> insp
         inspect.Parameter("label", keyword, default=None, annotation=Label | None),
         inspect.Parameter("guidance", keyword, default=1.0, annotation=float),
     ]
+    if "sigmas" in signature.parameters:
+        one = inspect.Parameter("schedule", keyword, default=None, annotation=Schedule | None)
+        common.insert(0, one)
+    own: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        own.append(parameter)
+        if parameter.name == "schedule":  # pipelines state its parts
+            hints = get_type_hints(Schedule)
+            own += [
+                inspect.Parameter(
+                    key, keyword, default=getattr(parameter.default, key), annotation=hints[key]
+                )
+                for key in SCHEDULE
+            ]
     if presets:
         names: Any = Literal[tuple(presets)]  # type: ignore[valid-type]
         common.insert(
             0, inspect.Parameter("preset", keyword, default=None, annotation=names | None)
         )
-    return signature.replace(parameters=[*signature.parameters.values(), *common])
+    return signature.replace(parameters=[*own, *common])

@@ -1,6 +1,6 @@
 """DDNM: replace the measured part of every denoised image by the measurement."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 
 from jaxtyping import Float
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from uqrestore.diffusion.ddim import EtaMode, effective_eta, move, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_noise_free, require_range
 from uqrestore.noise import SampleNoise
@@ -21,9 +21,7 @@ def ddnm(
     denoiser: Denoiser,
     noise: SampleNoise,
     *,
-    steps: int = 100,
-    grid: Grid = "ddpm",
-    sigmas: Sequence[float] | None = None,
+    schedule: Schedule = Schedule(100),
     eta: float = 0.85,
     eta_mode: EtaMode = "consistent",
     travel_length: int = 1,
@@ -38,9 +36,7 @@ def ddnm(
         problem: Noise-free; ``operator.pinv`` is used once a call.
         denoiser: Prior; only its unconditional estimate is used.
         noise: Random streams of the samples to draw.
-        steps: Noise levels above 0.
-        grid: Named grid of noise levels.
-        sigmas: Explicit noise levels instead, in network intensity.
+        schedule: Noise levels; ``steps``, ``grid`` or ``sigmas`` state one too.
         eta: Fraction of new noise, 0 to 1.
         eta_mode: ``fixed`` as published, or ``consistent``.
         travel_length: Steps between returns to higher noise, and steps of each return (l).
@@ -57,7 +53,7 @@ def ddnm(
         Model", ICLR 2023, Algorithm 1 (travel_repeat=1) and 2. arXiv:2212.00490
     """
     require_noise_free("ddnm", problem)
-    levels = noise_levels(steps, grid, sigmas)
+    levels = schedule.levels()
     most = len(levels) - 1
     require_range("ddnm", eta=(eta, 0, 1), travel_length=(travel_length, 1, most))
     require_range("ddnm", travel_repeat=(travel_repeat, 1, 1000))

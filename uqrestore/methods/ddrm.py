@@ -1,7 +1,7 @@
 """DDRM and DDNM+: annealing of every singular direction relative to its own noise level."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uqrestore.diffusion.ddim import EtaMode, effective_eta, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._spectral import SpectralData
@@ -25,9 +25,7 @@ def ddrm(
     denoiser: Denoiser,
     noise: SampleNoise,
     *,
-    steps: int = 20,
-    grid: Grid = "ddpm",
-    sigmas: Sequence[float] | None = None,
+    schedule: Schedule = Schedule(20),
     eta: float = 0.85,
     eta_data: float = 1.0,
     eta_mode: EtaMode = "consistent",
@@ -41,9 +39,7 @@ def ddrm(
         problem: Noise-free, or with an operator of one singular value or a spectral form.
         denoiser: Prior; only its unconditional estimate is used.
         noise: Random streams of the samples to draw.
-        steps: Network calls.
-        grid: Named grid of noise levels.
-        sigmas: Explicit noise levels instead, in network intensity.
+        schedule: Noise levels; ``steps``, ``grid`` or ``sigmas`` state one too.
         eta: Fraction of new noise in directions that the prior determines.
         eta_data: Weight of the datum in directions that the measurement determines.
         eta_mode: ``fixed`` as published, or ``consistent``.
@@ -58,7 +54,7 @@ def ddrm(
         Kawar et al., "Denoising Diffusion Restoration Models", NeurIPS 2022, eq. 7 and 8.
         arXiv:2201.11793
     """
-    levels = noise_levels(steps, grid, sigmas)
+    levels = schedule.levels()
     require_range("ddrm", eta=(eta, 0, 1), eta_data=(eta_data, 0, 1))
     measured = SpectralData.of(problem, "ddrm")
     # Start at the distribution of x_sigma given y where the measurement noise is below sigma.
@@ -78,9 +74,7 @@ def ddnm_plus(
     denoiser: Denoiser,
     noise: SampleNoise,
     *,
-    steps: int = 100,
-    grid: Grid = "ddpm",
-    sigmas: Sequence[float] | None = None,
+    schedule: Schedule = Schedule(100),
     eta: float = 0.85,
     eta_mode: EtaMode = "consistent",
     travel_length: int = 1,
@@ -96,9 +90,7 @@ def ddnm_plus(
         problem: Noise-free, or with an operator of one singular value or a spectral form.
         denoiser: Prior; only its unconditional estimate is used.
         noise: Random streams of the samples to draw.
-        steps: Network calls.
-        grid: Named grid of noise levels.
-        sigmas: Explicit noise levels instead, in network intensity.
+        schedule: Noise levels; ``steps``, ``grid`` or ``sigmas`` state one too.
         eta: Fraction of new noise in directions that the prior determines.
         eta_mode: ``fixed`` as published, or ``consistent``.
         travel_length: Steps between returns to higher noise, and steps of each return.
@@ -113,7 +105,7 @@ def ddnm_plus(
     References:
         Wang, Yu & Zhang, ICLR 2023, section 3.3 and appendix I. arXiv:2212.00490
     """
-    levels = noise_levels(steps, grid, sigmas)
+    levels = schedule.levels()
     most = len(levels) - 1
     require_range("ddnm_plus", eta=(eta, 0, 1), travel_length=(travel_length, 1, most))
     require_range("ddnm_plus", travel_repeat=(travel_repeat, 1, 1000))

@@ -1,13 +1,11 @@
 """DiffPIR: a proximal data-consistency step at every noise level."""
 
-from collections.abc import Sequence
-
 from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.diffusion.ddim import EtaMode, anneal
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods.pigdm import fit
@@ -21,9 +19,7 @@ def diffpir(
     denoiser: Denoiser,
     noise: SampleNoise,
     *,
-    steps: int = 100,
-    grid: Grid = "quadratic",
-    sigmas: Sequence[float] | None = None,
+    schedule: Schedule = Schedule(100, "quadratic"),
     strength: float = 1.0,
     zeta: float = 0.3,
     eta_mode: EtaMode = "consistent",
@@ -41,9 +37,7 @@ def diffpir(
         problem: Noisy or not; ``operator.solve`` is used once a call.
         denoiser: Prior; only its unconditional estimate is used.
         noise: Random streams of the samples to draw.
-        steps: Network calls.
-        grid: Named grid of noise levels.
-        sigmas: Explicit noise levels instead, in network intensity.
+        schedule: Noise levels; ``steps``, ``grid`` or ``sigmas`` state one too.
         strength: :math:`\lambda`, with ``s`` and ``sigma`` in the same units: 1 takes
             :math:`x_0 \mid x_t` to be :math:`N(D, \sigma^2 I)`. The published code mixes units; its
             7 is 1.75 here.
@@ -61,7 +55,7 @@ def diffpir(
         Workshops 2023, Algorithm 1. arXiv:2305.08995
     """
     require_range("diffpir", zeta=(zeta, 0, 1), strength=(strength, 1e-9, 1e9))
-    levels = noise_levels(steps, grid, sigmas)
+    levels = schedule.levels()
     operator = problem.operator
 
     def prox(answer: Tensor, sigma: float, sigma_next: float) -> Tensor:

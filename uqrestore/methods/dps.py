@@ -1,6 +1,5 @@
 """DPS: an ancestral sampler guided by a likelihood gradient of fixed length."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from uqrestore.diffusion.ddim import unit_start
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._moments import linearise
@@ -23,9 +22,7 @@ def dps(
     denoiser: Denoiser,
     noise: SampleNoise,
     *,
-    steps: int = 200,
-    grid: Grid = "ddpm",
-    sigmas: Sequence[float] | None = None,
+    schedule: Schedule = Schedule(200),
     strength: float = 0.3,
     reference_measurements: int | None = None,
     clip: bool = False,
@@ -44,9 +41,7 @@ def dps(
         problem: Noisy or not; the noise level is not used.
         denoiser: Prior; differentiable.
         noise: Random streams of the samples to draw.
-        steps: Network calls.
-        grid: Named grid of noise levels.
-        sigmas: Explicit noise levels instead, in network intensity.
+        schedule: Noise levels; ``steps``, ``grid`` or ``sigmas`` state one too.
         strength: ``zeta``, the length of the guidance in variance-preserving units.
         reference_measurements: Number of measurements that ``strength`` was tuned for; if given,
             the guidance grows with the square root of their number, which keeps the guidance per
@@ -64,7 +59,7 @@ def dps(
         Algorithm 1, with the norm of its public code, taken per sample. arXiv:2209.14687
     """
     require_range("dps", strength=(strength, 0, 1e9))
-    levels = noise_levels(steps, grid, sigmas)
+    levels = schedule.levels()
     denoise, operator, y = Checked(denoiser, "dps"), problem.operator, problem.y
     if reference_measurements is not None:
         require_range("dps", reference_measurements=(reference_measurements, 1, 1e12))

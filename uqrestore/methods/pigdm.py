@@ -1,6 +1,5 @@
 """PiGDM: guidance by the pseudo-inverse, with an isotropic model of the denoiser's covariance."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from uqrestore.diffusion.ddim import EtaMode, effective_eta, move, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.samplers import Sampler, sample
-from uqrestore.diffusion.schedules import Grid, noise_levels
+from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._moments import linearise
@@ -33,9 +32,7 @@ def pigdm(
     denoiser: Denoiser,
     noise: SampleNoise,
     *,
-    steps: int = 100,
-    grid: Grid = "ddpm",
-    sigmas: Sequence[float] | None = None,
+    schedule: Schedule = Schedule(100),
     weight: Literal["consistent", "one"] = "consistent",
     sampler: Sampler = "dpmpp_2m",
     eta: float = 0.0,
@@ -61,9 +58,7 @@ def pigdm(
         problem: Noisy or not; ``operator.solve`` is used once a call.
         denoiser: Prior; differentiable.
         noise: Random streams of the samples to draw.
-        steps: Noise levels above 0.
-        grid: Named grid of noise levels.
-        sigmas: Explicit noise levels instead, in network intensity.
+        schedule: Noise levels; ``steps``, ``grid`` or ``sigmas`` state one too.
         weight: ``consistent`` adds :math:`(\sigma^2 / r^2) g` to ``D``, which is the conditional
             denoiser, exact for a white prior of variance ``v``; ``one`` adds ``g`` to the next
             state as released, which is over-confident.
@@ -84,7 +79,7 @@ def pigdm(
         eq. 7 and 8. https://openreview.net/forum?id=9_gsMA8MRKQ
     """
     require_range("pigdm", eta=(eta, 0, 1), data_std=(data_std, 1e-6, 1e6))
-    levels = noise_levels(steps, grid, sigmas)
+    levels = schedule.levels()
     denoise = Checked(denoiser, "pigdm")
     x = unit_start(noise, problem.in_shape, problem.y, levels[0])
     if weight == "consistent":

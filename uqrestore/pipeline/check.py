@@ -34,7 +34,7 @@ from uqrestore.pipeline.reading import (
 )
 
 # Arguments that the program supplies to each kind of thing; all others are options of a file.
-METHOD_INPUTS = frozenset({"problem", "denoiser", "noise"})
+METHOD_INPUTS = frozenset({"problem", "denoiser", "noise", "schedule"})
 OPERATOR_INPUTS = frozenset({"shape", "in_shape", "problems", "mask"})
 MASK_INPUTS = frozenset({"shape", "seed"})
 NETWORK_INPUTS = frozenset({"image_shape"})
