@@ -1,1 +1,1 @@
-"""Tests: laws over the registries, and exact oracles."""
+"""Tests: identities over the registries, and exact oracles."""

@@ -42,7 +42,7 @@ def smooth(count: int, seed: int) -> np.ndarray:
 
 
 def tiny_prior() -> LowRankGaussian:
-    """Return a Gaussian law of images like those of ``tiny_voxels``, in network intensity."""
+    """Return a Gaussian prior of images like those of ``tiny_voxels``, in network intensity."""
     factors = torch.as_tensor(0.3 * smooth(12, 1))[:, None]
     return LowRankGaussian(torch.full(SHAPE, -0.2), factors, tau=0.01)
 

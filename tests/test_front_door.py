@@ -418,7 +418,7 @@ def test_a_trained_prior_is_loaded_and_sampled(tmp_path: Path) -> None:
         for split in ("train", "val"):
             file[f"{split}/brain"] = rng.integers(0, 255, (12, 16, 12), dtype=np.uint8)
     network = {"name": "hdit", "widths": [8, 16], "depths": [1, 1], "patch": 2, "head_width": 8}
-    said = {
+    fields = {
         "kind": "train",
         "title": "tiny prior",
         "network": network | {"cond_width": 8, "attention": ["neighborhood:3", "global"]},
@@ -427,7 +427,7 @@ def test_a_trained_prior_is_loaded_and_sampled(tmp_path: Path) -> None:
         "samples": 8,
         "validate_every": 8,
     }
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(said))
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(fields))
 
     weights = assert_type(uq.train(tmp_path / "small.yaml", tmp_path, tmp_path / "run"), Path)
 

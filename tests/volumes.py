@@ -40,13 +40,13 @@ def prior(folder: Path, side: int) -> Path:
 def pipeline(folder: Path, side: int) -> RestorePipeline:
     """Return exact draws from one k-space line in four."""
     mask = {"law": "cartesian", "acceleration": 4, "center_lines": side // 12}
-    said = {
+    fields = {
         "kind": "restore", "title": "volume", "prior": str(prior(folder, side)),
         "operator": {"name": "masked_fourier", "channels": 1, "mask": mask},
         "method": {"name": "exact"}, "draws": DRAWS, "components": 3, "axial_mm": 1.0,
     }  # fmt: skip
     path = folder / "volume.yaml"
-    path.write_text(yaml.safe_dump(said))
+    path.write_text(yaml.safe_dump(fields))
     read = read_pipeline(path)
     assert isinstance(read, RestorePipeline)
     return read

@@ -106,8 +106,8 @@ def test_a_scan_that_failed_is_repeated_on_request_and_faults_of_the_machine_alw
         {"a": "skipped", "b": "done", "bad": "failed before"},
         {"a": "skipped", "b": "skipped", "bad": "failed"},
     ]
-    said = json.loads((work.out / "bad.error.json").read_text())
-    assert "bad.nii.gz" in said["error"]
+    content = json.loads((work.out / "bad.error.json").read_text())
+    assert "bad.nii.gz" in content["error"]
     assert not (work.out / "b.error.json").exists()
 
 

@@ -161,14 +161,14 @@ def test_every_good_scan_has_one_valid_file_whatever_dies(
     assert batch.errors() == {"z-poison": errors["z-poison"]}
     assert {name: third[name] for name in good} == second
 
-    code, shown = batch.run("--retry-failed")  # no worker here is told to die of it
+    code, shown = batch.run("--retry-failed")  # no worker here is set to die of it
     assert code == 0, shown
     assert (batch.errors(), batch.leftovers()) == ({}, [])
     rows = catalogue_rows(batch.out)
     assert [row["name"] for row in rows] == sorted([*good, "z-poison", "full"])
     assert {row["status"] for row in rows} == {"complete"}
 
-    # The numbers are those of a quiet run, for what was cut off as for the rest.
+    # The numbers are those of an undisturbed run, also for what was interrupted.
     lost_name = next(name for name in good if name.endswith(lost))
     for name in {lost_name, truncated}:
         path = open_posteriors(batch.out).paths[name]

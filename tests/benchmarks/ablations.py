@@ -174,8 +174,8 @@ def means(
 ) -> np.ndarray:
     """Return the PSNR of one call for every problem."""
     noise = SampleNoise(5, [0], slices=range(len(truth)))
-    told = denoiser if label is None else partial(denoiser, label=label)
-    return psnr(posterior_moments(told, problem, noise).mean, truth)  # type: ignore[arg-type]
+    moments = denoiser if label is None else partial(denoiser, label=label)
+    return psnr(posterior_moments(moments, problem, noise).mean, truth)  # type: ignore[arg-type]
 
 
 def drawn(denoiser: NetworkDenoiser, problem: Problem, **options: object) -> Images:
@@ -194,11 +194,11 @@ def label_rows(
     label = height_label(truth.height, HEIGHTS)
     yield "| measured by | given, dB | hidden, dB | difference |\n|---|---|---|---|"
     for family in FAMILIES:
-        told = means(denoiser, measured[family], truth.images, label)
+        moments = means(denoiser, measured[family], truth.images, label)
         hidden = means(denoiser, measured[family], truth.images)
-        gain, error = summary(told - hidden)
+        gain, error = summary(moments - hidden)
         yield (
-            f"| {family.replace('_', ' ')} | {told.mean():.2f} | {hidden.mean():.2f} "
+            f"| {family.replace('_', ' ')} | {moments.mean():.2f} | {hidden.mean():.2f} "
             f"| {gain:+.2f} +- {error:.2f} |"
         )
     many = Drawn.of(source(4000, step_generator(7)))
@@ -225,9 +225,9 @@ def ablations(data: Path, folder: Path, samples: int) -> Iterator[str]:
     truth = held_out(data)
     families = {**FAMILIES, **NEVER_SEEN}
     kinds = [k for k in families if k != "nothing"]
-    said = {**BRAINS, "problem": {"families": families}}
-    measured = problems(said, truth.images, 0.0)
-    measured["random_matrix, noise 0.1"] = problems(said, truth.images, NOISE)["random_matrix"]
+    fields = {**BRAINS, "problem": {"families": families}}
+    measured = problems(fields, truth.images, 0.0)
+    measured["random_matrix, noise 0.1"] = problems(fields, truth.images, NOISE)["random_matrix"]
     tables: dict[int, str] = {}
     labels = ""
     # Fewer samples than the smallest budget leave one table, of every network.
@@ -259,14 +259,14 @@ def cells(
     one: Mapping[str, np.ndarray], found: Mapping[str, Mapping[str, np.ndarray]]
 ) -> list[str]:
     """Return PSNR by family, with the paired difference from the base where that is trained."""
-    told = []
+    moments = []
     for family, values in one.items():
         cell = f"{values.mean():.2f}"
         if BASE in found and one is not found[BASE]:
             gain, error = summary(values - found[BASE][family])
             cell += f" ({gain:+.2f} +- {error:.2f})"
-        told.append(cell)
-    return told
+        moments.append(cell)
+    return moments
 
 
 def table(columns: list[str], rows: Mapping[str, list[str]]) -> str:

@@ -55,7 +55,7 @@ def draw(problem: Problem, folder: Path, finished: bool) -> tuple[Tensor, np.nda
     order = [at for first in range(len(FAMILIES)) for at in range(first, count, len(FAMILIES))]
     draws, done = torch.empty(DRAWS, count, *problem.in_shape), []
     folder = folder / weights_key(NETWORK)
-    # All families alike, however early it is stopped.
+    # The same number of every family, however early it is stopped.
     starts = sorted(range(0, count, AT_ONCE), key=lambda start: start % (count // len(FAMILIES)))
     for start in starts:
         path = folder / f"{start:03d}.npy"
@@ -157,10 +157,10 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--finished", action="store_true", help="draw nothing, take what is there")
-    said = parser.parse_args()
-    people = held_out_people(said.data)
+    arguments = parser.parse_args()
+    people = held_out_people(arguments.data)
     problem, families = measure(people.images), np.arange(len(people.images)) % len(FAMILIES)
-    draws, done = draw(problem, said.folder, said.finished)
+    draws, done = draw(problem, arguments.folder, arguments.finished)
     scenes = dataclasses.replace(
         scenes_of(people.images, draws, problem), groups=people.person
     ).pick(done)

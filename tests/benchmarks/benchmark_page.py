@@ -76,15 +76,15 @@ def _not_run(reports: Sequence[Report]) -> list[str]:
     cells = [(o, n) for report in reports for o in report["pipeline"]["operators"]
              for n in plan["noise_std"]]  # fmt: skip
     done = {(r["method"], r["operator"], r["noise_std"]) for t in reports for r in t["rows"]}
-    said = []
+    fields = []
     for method in plan["methods"]:
         left = [cell for cell in dict.fromkeys(cells) if (method, *cell) not in done]
         if len(left) == len(set(cells)):
-            said.append(f"`{method}`")
+            fields.append(f"`{method}`")
         elif left:
             where = ", ".join(f"{operator} at {noise:g}" for operator, noise in left)
-            said.append(f"`{method}` ({where})")
-    return [f"Not run yet: {'; '.join(said)}.", ""] if said else []
+            fields.append(f"`{method}` ({where})")
+    return [f"Not run yet: {'; '.join(fields)}.", ""] if fields else []
 
 
 def _number(value: float | None, form: str) -> str:

@@ -93,16 +93,16 @@ def measure(images: Images, families: tuple[str, ...] = tuple(FAMILIES)) -> Prob
     generator = step_generator(21, len(families))
     chosen = [families[index % len(families)] for index in range(len(images))]
     operators = [_operator(family, generator) for family in chosen]
-    loud = torch.rand(len(images), generator=generator) >= NOISE_FREE
-    std = LOUDEST * torch.rand(len(images), generator=generator) * loud
+    noisier = torch.rand(len(images), generator=generator) >= NOISE_FREE
+    std = LOUDEST * torch.rand(len(images), generator=generator) * noisier
     noise = SampleNoise(22, [0], slices=range(len(images)))
     return simulate(mix(operators), images, noise_std=std, noise=noise)
 
 
 def _operator(family: str, generator: torch.Generator) -> LinearOperator:
-    law = DISTRIBUTIONS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
+    distribution = DISTRIBUTIONS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
     while True:
-        one = law.draw_one(generator)
+        one = distribution.draw_one(generator)
         rank = one.rank()
         assert rank is not None
         if int(rank) < torch.Size(SHAPE).numel() - 8:

@@ -31,10 +31,10 @@ SLICE_SHAPE: Shape = (1, 28, 28)
 
 @dataclass(frozen=True, eq=False)
 class CalibrationSet:
-    """Scenes of a known law.
+    """Scenes of a known distribution.
 
     Attributes:
-        prior: Law of the images.
+        prior: Distribution of the images.
         truth: ``(scene, *in_shape)``.
         problem: One measurement of each scene.
     """
@@ -70,12 +70,12 @@ def overlapping_modes(
     pixels = torch.Size(shape).numel()
     weights = torch.rand(modes, generator=g, dtype=torch.float64) + 0.5
     power = 1 / torch.arange(1, pixels + 1, dtype=torch.float64)
-    laws = []
+    distributions = []
     for _ in range(modes):
         mean = spread * torch.randn(shape, generator=g, dtype=torch.float64)
         basis = torch.linalg.qr(torch.randn(pixels, pixels, generator=g, dtype=torch.float64)).Q
-        laws.append(GaussianPrior.from_covariance(mean, basis * power @ basis.mT))
-    return GaussianMixture(weights, laws)
+        distributions.append(GaussianPrior.from_covariance(mean, basis * power @ basis.mT))
+    return GaussianMixture(weights, distributions)
 
 
 def gmm_cal(
@@ -125,7 +125,7 @@ def gmm_slice(*, modes: int = 4, rank: int = 24, crops: int = 3000) -> GaussianM
     """Fit low-rank modes to 28 x 28 crops of the real scan that ships with the package.
 
     Crops of mostly brain are grouped by k-means, and each group is a mode: what EM would start
-    from. However well it fits, what is said of it is exact, for it is the truth.
+    from. However well it fits, statements about it are exact, for it is the truth.
 
     Args:
         modes: How many.
@@ -148,8 +148,10 @@ def gmm_slice(*, modes: int = 4, rank: int = 24, crops: int = 3000) -> GaussianM
             found.append(images[k, :, *where])
     x = np.array(found)
     _, label = kmeans2(x.reshape(len(x), -1), modes, minit="++", rng=0)
-    laws = [fit_low_rank(torch.from_numpy(x[label == k]).double(), rank) for k in range(modes)]
-    return GaussianMixture(torch.from_numpy(np.bincount(label).astype(float)), laws)
+    distributions = [
+        fit_low_rank(torch.from_numpy(x[label == k]).double(), rank) for k in range(modes)
+    ]
+    return GaussianMixture(torch.from_numpy(np.bincount(label).astype(float)), distributions)
 
 
 def gmm_slice_scenes(scenes: int = 400, *, noise_std: float = 0.1, seed: int = 0) -> CalibrationSet:

@@ -29,7 +29,7 @@ from uqrestore.training.data import step_generator
 
 PROBLEMS = 150
 ROUNDS = 2
-"""Of the search for the components of the law alone, as in the networks that start from it."""
+"""Iterations of the search for the components of the Gaussian model alone, as in the networks."""
 OPEN = 16
 """Least directions that a measurement must leave open to be counted here."""
 DRAWS = 64
@@ -65,10 +65,10 @@ class Fidelity:
 
 def operators(family: str, options: object) -> LinearOperator:
     """Draw operators that leave enough directions open, the same in every run."""
-    law = build_distribution(family, options, SHAPE)  # type: ignore[arg-type]
+    distribution = build_distribution(family, options, SHAPE)  # type: ignore[arg-type]
     generator, kept = step_generator(11, len(family)), []
     while len(kept) < PROBLEMS:
-        one = law.draw_one(generator)
+        one = distribution.draw_one(generator)
         rank = one.rank()
         assert rank is not None
         if int(np.prod(SHAPE)) - int(rank) >= OPEN:
@@ -77,30 +77,34 @@ def operators(family: str, options: object) -> LinearOperator:
 
 
 def measure(
-    denoiser: NetworkDenoiser, prior: GaussianPrior, operator: LinearOperator, *, law: bool = False
+    denoiser: NetworkDenoiser,
+    prior: GaussianPrior,
+    operator: LinearOperator,
+    *,
+    linear: bool = False,
 ) -> Fidelity:
-    """Ask the network, or its linear law alone, for every problem; compare with what is exact."""
+    """Ask the network, or its linear model alone, for every problem; compare with what is exact."""
     count = range(PROBLEMS)
     truth = prior.draw(SampleNoise(5, [0], slices=count))[0]
     problem = simulate(operator.to(torch.float64), truth)
     posterior = prior.posterior(problem)
     assert isinstance(posterior, GaussianPrior)
     single = Problem(operator.to(torch.float32), problem.y.float())
-    if law:
-        told = law_alone(denoiser, single)
+    if linear:
+        moments = linear_moments(denoiser, single)
     else:
-        told = posterior_moments(denoiser, single, SampleNoise(0, [0], slices=count))
-    rows = told.directions.double().flatten(2)
+        moments = posterior_moments(denoiser, single, SampleNoise(0, [0], slices=count))
+    rows = moments.directions.double().flatten(2)
     variance = _variance(posterior, rows)
     best = posterior.components(COMPONENTS)[1].square().sum(-1)
     captured = (variance.sum(-1) / best).numpy()
     draws = posterior.draw(SampleNoise(6, range(DRAWS), slices=count)).flatten(2)
     found = torch.linalg.svd((draws - draws.mean(0)).movedim(0, 1), full_matrices=False).Vh
     by_draws = _variance(posterior, found[:, :COMPONENTS]).sum(-1) / best
-    std = told.std.double()
+    std = moments.std.double()
     ratio = std / variance.sqrt()
     total = posterior.variances.sum(-1)
-    away = (told.mean.double() - posterior.mean).square().flatten(1).sum(1)
+    away = (moments.mean.double() - posterior.mean).square().flatten(1).sum(1)
     return Fidelity(
         captured=float(captured.mean()),
         captured_error=float(captured.std(ddof=1) / PROBLEMS**0.5),
@@ -114,8 +118,8 @@ def measure(
     )
 
 
-def law_alone(denoiser: NetworkDenoiser, problem: Problem) -> PosteriorMoments:
-    """What the network starts from: estimate and components of the law of the training images."""
+def linear_moments(denoiser: NetworkDenoiser, problem: Problem) -> PosteriorMoments:
+    """Starting point of the network: estimate and components of the model of its images."""
     network = denoiser.network
     assert isinstance(network, InvFussion)
     assert isinstance(network.linear_guess, SizedEstimator)
@@ -188,18 +192,18 @@ def main() -> None:
     """Measure every network of the folder."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     prior, found = field(), {}
     for name, run in RUNS.items():
-        if not (said.folder / name / "ema.safetensors").exists():
+        if not (arguments.folder / name / "ema.safetensors").exists():
             continue
-        denoiser = trained(name, said.folder)
+        denoiser = trained(name, arguments.folder)
         for family, options in FAMILIES[run.families].items():
             operator = operators(family, options)
             found[name, family] = measure(denoiser, prior, operator)
             if run.start is None and run.rounds:
-                alone = measure(denoiser, prior, operator, law=True)
-                found[f"the law that {name} starts from", family] = alone
+                alone = measure(denoiser, prior, operator, linear=True)
+                found[f"the Gaussian model that {name} starts from", family] = alone
     print(table(found))  # noqa: T201 - the command's answer
 
 

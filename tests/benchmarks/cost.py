@@ -100,8 +100,8 @@ def problems() -> dict[str, Problem]:
     truth = images()
     found = {}
     for number, (name, options) in enumerate(FAMILIES.items()):
-        law = DISTRIBUTIONS[name]((1, SIDE, SIDE), **options)  # type: ignore[arg-type]
-        found[name] = simulate(law.draw(step_generator(0, number), BATCH), truth)
+        distribution = DISTRIBUTIONS[name]((1, SIDE, SIDE), **options)  # type: ignore[arg-type]
+        found[name] = simulate(distribution.draw(step_generator(0, number), BATCH), truth)
     return found
 
 
@@ -145,13 +145,13 @@ def training_call(denoiser: NetworkDenoiser, problem: Problem, precision: str) -
 
 def networks(steps: int) -> dict[str, NetworkDenoiser]:
     """Build the networks; the linear estimate is the bundled one: an unfitted one ends early."""
-    made = {name: network("invfussion", **said) for name, said in NETWORKS.items()}
+    made = {name: network("invfussion", **arguments) for name, arguments in NETWORKS.items()}
     shipped = load_prior("brain64-invfussion")
     assert isinstance(shipped, NetworkDenoiser)
-    guess = shipped.network.linear_guess
-    assert isinstance(guess, ClasswiseEstimator)
-    guess.iterations = steps
-    made["projected, linear estimate"].network.linear_guess = guess
+    linear_estimate = shipped.network.linear_guess
+    assert isinstance(linear_estimate, ClasswiseEstimator)
+    linear_estimate.iterations = steps
+    made["projected, linear estimate"].network.linear_guess = linear_estimate
     return made
 
 
@@ -272,16 +272,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", choices=["forward", "training", "attention"])
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     tables = {
-        "forward": lambda: forward_table(said.rounds, said.precision),
-        "training": lambda: training_table(said.rounds, said.precision),
-        "attention": lambda: attention_table(said.rounds),
+        "forward": lambda: forward_table(arguments.rounds, arguments.precision),
+        "training": lambda: training_table(arguments.rounds, arguments.precision),
+        "attention": lambda: attention_table(arguments.rounds),
     }
     for name, table in tables.items():
-        if said.only in (None, name):
-            print(f"{name}, {said.precision}\n\n{table()}\n")  # noqa: T201 - the command's answer
+        if arguments.only in (None, name):
+            print(f"{name}, {arguments.precision}\n\n{table()}\n")  # noqa: T201 - the command's answer
 
 
 if __name__ == "__main__":

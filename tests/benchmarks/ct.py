@@ -118,5 +118,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--slices", type=int, default=8)
-    said = parser.parse_args()
-    sys.stdout.write(write(said.data, said.slices).read_text())
+    arguments = parser.parse_args()
+    sys.stdout.write(write(arguments.data, arguments.slices).read_text())

@@ -69,7 +69,7 @@ def main() -> None:
     """Draw and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     edges = " | ".join(f"{a:g} to {b:g}" for a, b in itertools.pairwise(BANDS))
     print(  # noqa: T201 - the command's answer
@@ -77,7 +77,7 @@ def main() -> None:
         f"|{'---|' * (len(BANDS) + 3)}",
         flush=True,
     )
-    truth, real = validation_slices(said.data, SLICES), real_validation_slices(said.data)
+    truth, real = validation_slices(arguments.data, SLICES), real_validation_slices(arguments.data)
     for line in rows(truth, real):
         print(line, flush=True)  # noqa: T201 - the command's answer
 

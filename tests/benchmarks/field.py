@@ -109,12 +109,12 @@ def field(folder: Path, samples: int) -> Iterator[str]:
 
 def blind_means(source: Source, problem: Problem) -> Tensor:
     """Best linear estimates from the pseudo-inverse alone, learnt from many other images."""
-    law, seen, wanted = RandomMatrix(SHAPE, rows=ROWS), [], []
+    model, seen, wanted = RandomMatrix(SHAPE, rows=ROWS), [], []
     for block in range(MANY // BLOCK):
         images = Drawn.of(source(BLOCK, step_generator(6, block))).images
         noise = SampleNoise(7, [block], slices=range(BLOCK))
         one = simulate(
-            law.draw(step_generator(7, block), BLOCK), images, noise_std=0.1, noise=noise
+            model.draw(step_generator(7, block), BLOCK), images, noise_std=0.1, noise=noise
         )
         seen.append(one.operator.pinv(one.y).flatten(1).double())
         wanted.append(images.flatten(1).double())

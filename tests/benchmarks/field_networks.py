@@ -50,7 +50,7 @@ class Run:
         loss: How it learns lengths and directions.
         samples: How many images it sees.
         start: Run whose weights it starts from.
-        rounds: Of the search for the components of the linear law, which it refines as it does the
+        rounds: Of the search for the components of the linear model, which it refines as the
             linear estimate; 0: it refines neither.
     """
 
@@ -115,7 +115,7 @@ def configure(run: Run, folder: Path) -> TrainConfig:
 
 
 def field() -> GaussianPrior:
-    """Return the law of the images."""
+    """Return the distribution of the images."""
     return gaussian_field(SHAPE)
 
 
@@ -161,10 +161,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("runs", nargs="*", default=list(RUNS))
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped run saves
-    for name in said.runs:
-        learn(name, said.folder)
+    for name in arguments.runs:
+        learn(name, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def write_gaussian(
     flip: bool = True,
     facts: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Fit a law to the ``train`` slices of files and write ``out``.safetensors and ``out``.json.
+    """Fit a Gaussian to the ``train`` slices of files; write ``out``.safetensors and ``out``.json.
 
     Args:
         files: HDF5 files of slices.
@@ -92,20 +92,20 @@ def write_gaussian(
         The card.
     """
     train = read_slices(files, "train")
-    law = fit_low_rank(torch.cat([train, train.flip(-1)]) if flip else train, rank)
+    model = fit_low_rank(torch.cat([train, train.flip(-1)]) if flip else train, rank)
     weights = out.with_suffix(".safetensors")
-    law.save(weights)
-    law = LowRankGaussian.load(weights)
+    model.save(weights)
+    model = LowRankGaussian.load(weights)
     card = {
         "name": out.name,
         "kind": "low_rank_gaussian",
-        "in_shape": list(law.in_shape),
+        "in_shape": list(model.in_shape),
         "rank": rank,
-        "tau": law.tau,
+        "tau": model.tau,
         "training_slices": len(train),
         "mirrored": flip,
         **(facts or {}),
-        "validation": denoising_errors(law, read_slices(files, "val")),
+        "validation": denoising_errors(model, read_slices(files, "val")),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
     write_text(out.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
@@ -118,8 +118,8 @@ def write_brain64_gaussian(data: Path, folder: Path) -> dict[str, Any]:
     return write_gaussian(files, folder / "brain64-gaussian", facts=BRAIN64_FACTS)
 
 
-def denoising_errors(law: LowRankGaussian, images: Slices, *, seed: int = 0) -> dict[str, Any]:
-    r"""Return the mean squared error per voxel of a law's denoiser at some noise levels.
+def denoising_errors(model: LowRankGaussian, images: Slices, *, seed: int = 0) -> dict[str, Any]:
+    r"""Return the mean squared error per voxel of a model's denoiser at some noise levels.
 
     Beside it stands that of :math:`D = c_\mathrm{skip} x_t`, which knows nothing of images but
     their scale :math:`\sigma_d = 0.5`.
@@ -129,7 +129,7 @@ def denoising_errors(law: LowRankGaussian, images: Slices, *, seed: int = 0) -> 
     rows = []
     for sigma in LEVELS:
         x_t = images + sigma * noise
-        error = (law.denoise(x_t, sigma) - images).square().mean()
+        error = (model.denoise(x_t, sigma) - images).square().mean()
         trivial = (0.25 / (0.25 + sigma**2) * x_t - images).square().mean()
         rows.append({"sigma": sigma, "mse": float(error), "mse_c_skip": float(trivial)})
     return {"slices": len(images), "denoising": rows}

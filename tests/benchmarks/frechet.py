@@ -28,7 +28,7 @@ from uqrestore.zoo import load_prior
 
 IMAGES, COUNT, BATCH = 512, 10, 32
 SHOWN: Mapping[str, Mapping[str, Any]] = {**FAMILIES, "nothing": {}}
-"""Operators by law; no training saw the last but one, and the last measures nothing."""
+"""Operators by family; no training saw the last but one, and the last measures nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def slices(data: Path, split: str, count: int, seed: int) -> Images:
 
 def measured(family: str, truth: Images) -> Problem:
     """Measure every slice by an operator of its own, without noise, the same in every run."""
-    law, number = DISTRIBUTIONS[family](SHAPE, **SHOWN[family]), list(SHOWN).index(family)  # type: ignore[arg-type]
-    return simulate(law.draw(step_generator(31, number), len(truth)), truth)
+    gaussian, number = DISTRIBUTIONS[family](SHAPE, **SHOWN[family]), list(SHOWN).index(family)  # type: ignore[arg-type]
+    return simulate(gaussian.draw(step_generator(31, number), len(truth)), truth)
 
 
 def draw(sampler: Sampler, problem: Problem, family: str, folder: Path) -> Images:
@@ -111,16 +111,16 @@ def rows(
     """Yield a row for true slices and one for every sampler."""
     problem, blank = measured(family, truth), family == "nothing"
 
-    def seen(said: Problem) -> Features:
-        return phi(said.operator.pinv(said.y).numpy())
+    def seen(arguments: Problem) -> Features:
+        return phi(arguments.operator.pinv(arguments.y).numpy())
 
     reference = phi(others.numpy())
-    both, told = joint(reference, seen(measured(family, others))), seen(problem)
+    both, estimate = joint(reference, seen(measured(family, others))), seen(problem)
 
     def row(name: str, calls: str, images: Images, quality: str) -> str:
         found = phi(images.numpy())
         plain = frechet_distance(found, reference).value
-        beside = "" if blank else f"{frechet_distance(joint(found, told), both).value:.2f}"
+        beside = "" if blank else f"{frechet_distance(joint(found, estimate), both).value:.2f}"
         kernel = 1000 * kernel_distance(found, reference, permutations=1).value
         return f"| {name} | {calls} | {plain:.2f} | {beside} | {kernel:.0f} | {quality} |"
 
@@ -136,16 +136,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
-    said = parser.parse_args()
-    truth, others = slices(said.data, "test", 2 * IMAGES, 33).split(IMAGES)
-    phi = ScatteringFeatures.fit(slices(said.data, "val", 2 * IMAGES, 34).numpy(), COUNT)
+    arguments = parser.parse_args()
+    truth, others = slices(arguments.data, "test", 2 * IMAGES, 33).split(IMAGES)
+    phi = ScatteringFeatures.fit(slices(arguments.data, "val", 2 * IMAGES, 34).numpy(), COUNT)
     head = (
         "| draws of | calls | frechet | with A^+ y | kernel | PSNR of a draw, dB |\n"
         "|---|---|---|---|---|---|\n"
     )
     tables = []
     for family in SHOWN:
-        table = "\n".join(rows(family, truth, others, phi, said.folder))
+        table = "\n".join(rows(family, truth, others, phi, arguments.folder))
         tables.append(f"## {family.replace('_', ' ')}\n\n{head}{table}")
         print(tables[-1], flush=True)  # noqa: T201 - progress
     keys = ", ".join(f"{s.weights} {weights_key(s.weights)}" for s in SAMPLERS.values())

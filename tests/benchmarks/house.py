@@ -57,8 +57,8 @@ def floors(files: list[Path]) -> list[str]:
 
 def layers() -> list[list[str]]:
     """Return the layers of the import contract, the highest first."""
-    said = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    contract = next(c for c in said["contracts"] if c["type"] == "layers")
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    contract = next(c for c in content["contracts"] if c["type"] == "layers")
     split = (line.replace(":", "|").split("|") for line in contract["layers"])
     return [[room(name.strip()) for name in names] for names in split]
 

@@ -34,7 +34,7 @@ FAMILIES: Mapping[str, Mapping[str, object]] = {
     "cartesian_kspace": {},
     "box_outpainting": {},
 }
-"""Problems by law; no training saw the last."""
+"""Problems by family; no training saw the last."""
 FEW = 8
 """Slices for what needs many calls."""
 DRAWS = 8
@@ -58,9 +58,9 @@ def psnr(estimate: Images, truth: Images) -> np.ndarray:
 def measure(family: str, truth: Images, noise_std: float = 0.0) -> Problem:
     """Measure every image by an operator of its own, the same in every run."""
     generator = step_generator(7, sorted(FAMILIES).index(family))
-    law = DISTRIBUTIONS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
+    distribution = DISTRIBUTIONS[family](SHAPE, **FAMILIES[family])  # type: ignore[arg-type]
     noise = SampleNoise(1, [0], slices=range(len(truth)))
-    operator = law.draw(generator, len(truth))
+    operator = distribution.draw(generator, len(truth))
     return simulate(operator, truth, noise_std=noise_std, noise=noise)
 
 
@@ -93,13 +93,13 @@ def summary(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def component_scores(told: PosteriorMoments, truth: Images) -> dict[str, np.ndarray]:
+def component_scores(moments: PosteriorMoments, truth: Images) -> dict[str, np.ndarray]:
     """Return ``z^2`` along each component over slices, and the share of squared error captured."""
-    error = truth - told.mean
-    along = torch.einsum("bkchw,bchw->bk", told.directions, error)
+    error = truth - moments.mean
+    along = torch.einsum("bkchw,bchw->bk", moments.directions, error)
     energy = error.flatten(1).square().sum(1)
     seen = energy > 1e-6 * energy.mean()
-    z = (along / told.std)[seen]
+    z = (along / moments.std)[seen]
     captured = along.square()[seen].sum(0).cumsum(0) / energy[seen].sum()
     return {"z2": z.square().mean(0).numpy(), "captured": captured.numpy()}
 
@@ -109,11 +109,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--slices", type=int, default=128)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     config = DataConfig(files=("brain_synth_64.h5",), shape=SHAPE)
-    test = to_network(load_slices(said.data, config, "test"))
-    truth = test[torch.linspace(0, len(test) - 1, said.slices).long()]
-    text = report(truth, real_validation_slices(said.data))
+    test = to_network(load_slices(arguments.data, config, "test"))
+    truth = test[torch.linspace(0, len(test) - 1, arguments.slices).long()]
+    text = report(truth, real_validation_slices(arguments.data))
     PAGE.write_text(text)
     print(text)  # noqa: T201 - the command's answer
 
@@ -131,15 +131,15 @@ def report(images: Images, real: Images) -> str:
         found: dict[str, tuple[str, np.ndarray]] = {
             "linear MMSE": ("0", psnr(linear_means(linear, problem, count), truth))
         }
-        told = {name: ask(net, problem, count) for name, net in networks.items()}
-        for name, one in told.items():
+        moments = {name: ask(net, problem, count) for name, net in networks.items()}
+        for name, one in moments.items():
             found[f"{name}, one call"] = ("1", psnr(one.mean, truth))
-        scores = component_scores(told["brain64-nppc"], truth)
+        scores = component_scores(moments["brain64-nppc"], truth)
         component_lines.append(
             f"| {family} | {' '.join(f'{v:.2f}' for v in scores['z2'])} "
             f"| {' '.join(f'{v:.2f}' for v in scores['captured'])} |"
         )
-        ours, blind = (told[f"brain64-{name}"].mean for name in ("invfussion", "palette"))
+        ours, blind = (moments[f"brain64-{name}"].mean for name in ("invfussion", "palette"))
         paired.append(_paired_row(family, psnr(ours, truth), psnr(blind, truth)))
         few, chosen = truth[pick], problem.select(pick)
         samples = {"brain64-invfussion, one call": ours[pick][None]}

@@ -1,7 +1,7 @@
 """Where the error of every method comes from: draws, steps, guidance, or what was learnt.
 
 ``python -m tests.benchmarks.levels`` prints the table of a Gaussian field;
-``python -m tests.benchmarks.levels --data DATA`` also says what can be said of the network of
+``python -m tests.benchmarks.levels --data DATA`` also measures what it can of the network of
 brains, whose posterior nobody knows: how far its draws move when it makes four times the steps.
 """
 
@@ -39,7 +39,7 @@ FEW, FINE, COARSE = 8, 80, 20
 
 
 def fitted(prior: GaussianPrior) -> GaussianPrior:
-    """Learn a law from a thousand images: what a linear denoiser could be trained to."""
+    """Fit a Gaussian model to a thousand images: what a linear denoiser could be trained to."""
     images = prior.draw(SampleNoise(77, range(IMAGES))).flatten(1)
     away = images - images.mean(0)
     return GaussianPrior.from_covariance(images.mean(0).reshape(SHAPE), away.T @ away / IMAGES)
@@ -106,20 +106,20 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     names = "monte carlo | discretisation | guidance | learning | all | chance | prior draws"
     more = "variance ratio | 90 % intervals hold"
     print(f"| operator | method | {names} | {more} |\n|{'---|' * 11}")  # noqa: T201
     for operator in ("inpainting", "matrix"):
         for row in rows(operator):
             print(row, flush=True)  # noqa: T201
-    if said.data is not None:
+    if arguments.data is not None:
         print(  # noqa: T201
             f"\n| family | Monte Carlo error of a mean of {FEW}, std | a draw moves from {COARSE} "
             f"to {FINE} calls, std | variance at {COARSE} over {FINE} | variance over squared "
             f"error at {FINE} |\n|---|---|---|---|---|"
         )
-        for row in brain_rows(said.data):
+        for row in brain_rows(arguments.data):
             print(row, flush=True)  # noqa: T201
 
 

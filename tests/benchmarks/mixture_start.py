@@ -71,18 +71,25 @@ def main(sizes: list[int]) -> None:
     """Print a line for every problem: what chance leaves, and two starts of the sampler."""
     print("| d, m, seed | floor, 500 draws | floor, 4000 | from 10 std | from 100 std |")  # noqa: T201
     for size, rows, seed in [(s, m, i) for s in sizes for m in (1, 2) for i in (0, 1, 2)]:
-        law = OperatorDistribution(size, rows, seed)
+        distribution = OperatorDistribution(size, rows, seed)
         floors = []
         for count in (500, DRAWS):
-            pairs = [(law.draw(count, 2 * i), law.draw(count, 2 * i + 1)) for i in range(PAIRS)]
+            pairs = [
+                (distribution.draw(count, 2 * i), distribution.draw(count, 2 * i + 1))
+                for i in range(PAIRS)
+            ]
             floors.append(torch.tensor([sliced(*pair) for pair in pairs]))
         white = SampleNoise(seed, range(DRAWS)).normal((size,), torch.zeros(0).double())
         cells = [f"{floor.mean():.3f} ± {floor.std():.3f}" for floor in floors]
         for reach, low in ((10.0, 0.02), (100.0, 0.1)):
             levels = mixture_levels(size, STEPS, low, reach)
-            x = sample(law.denoise, levels[0] * white, levels, SampleNoise(0, [0]), sampler="heun")
-            found = torch.tensor([sliced(x, law.draw(DRAWS, 100 + i)) for i in range(PAIRS)])
-            cells.append(f"{found.mean():.3f} ({law.misplaced(x):.3f})")
+            x = sample(
+                distribution.denoise, levels[0] * white, levels, SampleNoise(0, [0]), sampler="heun"
+            )
+            found = torch.tensor(
+                [sliced(x, distribution.draw(DRAWS, 100 + i)) for i in range(PAIRS)]
+            )
+            cells.append(f"{found.mean():.3f} ({distribution.misplaced(x):.3f})")
         print(f"| {size}, {rows}, {seed} | {' | '.join(cells)} |", flush=True)  # noqa: T201
 
 

@@ -1,4 +1,4 @@
-"""Components of brains in one call: are they as wide as said, and what are draws worth instead?
+"""Components of brains in one call: are they as wide as predicted, and what are draws worth?
 
 ``python -m tests.benchmarks.one_call_components DATA FOLDER`` prints what goes into
 ``docs/benchmarks-uncertainty.md`` and draws ``docs/images/components.png``; of DATA, the folder of
@@ -23,7 +23,7 @@ from tests.benchmarks.brains import (
     validation_slices,
     weights_key,
 )
-from tests.benchmarks.components import law_alone
+from tests.benchmarks.components import linear_moments
 from uqrestore.conformal.component_box import ComponentPredictions, box_widths
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.posterior_mean import PosteriorMoments, posterior_moments
@@ -48,29 +48,29 @@ def ask(problem: Problem) -> PosteriorMoments:
 
 
 def predictions(
-    truth: Images, told: PosteriorMoments, families: np.ndarray, residual: dict[int, float]
+    truth: Images, moments: PosteriorMoments, families: np.ndarray, residual: dict[int, float]
 ) -> ComponentPredictions:
-    """Put what the network said beside the truth.
+    """Compare the network's moments with the truth.
 
     Args:
         truth: True slices.
-        told: What the network said of them.
+        moments: The network's answer for them.
         families: Which kind of measurement each is of.
         residual: Error that the components of each kind leave out, as seen on other people.
     """
     return ComponentPredictions(
         truth.numpy().astype(np.float64),
-        told.mean.numpy().astype(np.float64),
-        told.directions.numpy().astype(np.float64),
-        told.std.numpy().astype(np.float64),
+        moments.mean.numpy().astype(np.float64),
+        moments.directions.numpy().astype(np.float64),
+        moments.std.numpy().astype(np.float64),
         np.array([residual[family] for family in families]),
     )
 
 
-def left_out(truth: Images, told: PosteriorMoments, families: np.ndarray) -> dict[int, float]:
+def left_out(truth: Images, moments: PosteriorMoments, families: np.ndarray) -> dict[int, float]:
     """Root mean square norm of the error outside of the components, for each kind."""
-    error = truth - told.mean
-    along = torch.einsum("bkchw,bchw->bk", told.directions, error)
+    error = truth - moments.mean
+    along = torch.einsum("bkchw,bchw->bk", moments.directions, error)
     rest = error.flatten(1).square().sum(1) - along.square().sum(1)
     return {f: float(rest[torch.from_numpy(families == f)].mean()) ** 0.5 for f in set(families)}
 
@@ -150,11 +150,11 @@ def captured(directions: Tensor, error: Tensor) -> np.ndarray:
     return (along.cumsum(0) / error.double().square().sum()).numpy()
 
 
-def curves(truth: Images, told: PosteriorMoments, draws: Tensor) -> dict[int, np.ndarray]:
+def curves(truth: Images, moments: PosteriorMoments, draws: Tensor) -> dict[int, np.ndarray]:
     """Return, by number of draws, the captured shares ``(slice, component)``; 0 is one call."""
-    error = truth - told.mean
+    error = truth - moments.mean
     rows = range(len(truth))
-    found = {0: np.stack([captured(told.directions[i], error[i]) for i in rows])}
+    found = {0: np.stack([captured(moments.directions[i], error[i]) for i in rows])}
     for count in (c for c in COUNTS if c <= len(draws)):
         found[count] = np.stack(
             [
@@ -210,17 +210,19 @@ def _error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def law_row(truth: Images, problem: Problem, told: PosteriorMoments) -> str:
+def linear_row(truth: Images, problem: Problem, moments: PosteriorMoments) -> str:
     """Return the share of the error in five components of the model of the linear estimate."""
     network = load_prior(PREDICTOR)
     assert isinstance(network, NetworkDenoiser)
-    law = law_alone(network, problem).directions
-    error = truth - told.mean
+    prior = linear_moments(network, problem).directions
+    error = truth - moments.mean
     ours, alone = (
         np.mean([captured(rows[i], error[i])[-1] for i in range(len(truth))])
-        for rows in (told.directions, law)
+        for rows in (moments.directions, prior)
     )
-    return f"validation slices, captured by five: {ours:.3f}, by those of the law alone {alone:.3f}"
+    return (
+        f"validation slices, captured by five: {ours:.3f}, by those of the model alone {alone:.3f}"
+    )
 
 
 def table(found: dict[int, np.ndarray]) -> str:
@@ -247,28 +249,28 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--no-draws", action="store_true")
     parser.add_argument("--most", type=int, default=MOST, help="draws of a slice")
-    said = parser.parse_args()
-    people = held_out_people(said.data)
+    arguments = parser.parse_args()
+    people = held_out_people(arguments.data)
     problem, families = measure(people.images), np.arange(len(people.images)) % len(FAMILIES)
-    others = validation_slices(said.data)
+    others = validation_slices(arguments.data)
     kinds = np.arange(len(others)) % len(FAMILIES)
     watched = measure(others)
-    told_others = ask(watched)
-    residual = left_out(others, told_others, kinds)
-    told = ask(problem)
-    components = predictions(people.images, told, families, residual)
+    other_moments = ask(watched)
+    residual = left_out(others, other_moments, kinds)
+    moments = ask(problem)
+    components = predictions(people.images, moments, families, residual)
     numbers = " | ".join(str(k + 1) for k in range(COMPONENTS))
     print(f"weights {weights_key(PREDICTOR)}, {weights_key(SAMPLER)}\n")  # noqa: T201
     print(f"| slices of | slices | {numbers} | all |\n|{'---|' * (COMPONENTS + 3)}")  # noqa: T201
     print("\n".join(z_rows(components, people, families)))  # noqa: T201
     print("\n| box | slices inside | 5 to 95 % |\n|---|---|---|")  # noqa: T201
     print("\n".join(box_rows(components, people)))  # noqa: T201
-    print(f"\n{law_row(others, watched, told_others)}")  # noqa: T201
-    if said.no_draws:
+    print(f"\n{linear_row(others, watched, other_moments)}")  # noqa: T201
+    if arguments.no_draws:
         return
     pick = torch.linspace(0, len(people.images) - 1, FIGURE_SLICES).round().long()
-    chosen = PosteriorMoments(told.mean[pick], told.directions[pick], told.std[pick])
-    draws = draw(problem.select(pick), said.folder, said.most)
+    chosen = PosteriorMoments(moments.mean[pick], moments.directions[pick], moments.std[pick])
+    draws = draw(problem.select(pick), arguments.folder, arguments.most)
     found = curves(people.images[pick], chosen, draws)
     picture(found)
     print(f"\n{table(found)}")  # noqa: T201

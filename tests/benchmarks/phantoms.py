@@ -132,9 +132,9 @@ def phantoms(folder: Path, samples: int) -> Iterator[str]:
     many = torch.cat(drawn).flatten(1).double()
     measured = problems(PHANTOMS, truth, 0.0)
     rows = known_rows(truth, many.mean(0), torch.cov(many.T), measured["random_matrix"])
-    guess = LowRankEstimator((1, 32, 32), GUESS["guess"], GUESS["guess_rank"])
-    guess.fit(many[: guess.images].float().reshape(-1, 1, 32, 32))
-    errors = [(p.project(guess(p)) - truth).square() for p in measured.values()]
+    linear_estimate = LowRankEstimator((1, 32, 32), GUESS["guess"], GUESS["guess_rank"])
+    linear_estimate.fit(many[: linear_estimate.images].float().reshape(-1, 1, 32, 32))
+    errors = [(p.project(linear_estimate(p)) - truth).square() for p in measured.values()]
     rows.append(["the linear estimate", *(f"{decibels(error):.2f}" for error in errors)])
     of_field: list[list[str]] = []
 
@@ -177,8 +177,8 @@ def trained_row(
     samples: int,
 ) -> list[str]:  # fmt: skip
     """Train a network and measure its one-call means."""
-    said = PHANTOMS | {"network": VARIANTS[name], "samples": samples}
-    denoiser = trained(said, source, folder / name.replace(", ", "-").replace(" ", "-"))
+    stated = PHANTOMS | {"network": VARIANTS[name], "samples": samples}
+    denoiser = trained(stated, source, folder / name.replace(", ", "-").replace(" ", "-"))
     found = [decibels((mean_of(denoiser, p) - truth) ** 2) for p in measured.values()]
     return [name, *(f"{value:.2f}" for value in found)]
 

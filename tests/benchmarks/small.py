@@ -1,4 +1,4 @@
-"""Trainings small enough for one core, on images whose law is known."""
+"""Trainings small enough for one core, on images whose distribution is known."""
 
 import argparse
 import signal
@@ -22,9 +22,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 NETWORK = {"name": "invfussion", "attention": ["global"], "measurement_noise": False}
 
 
-def trained(said: dict, source: Source, folder: Path) -> NetworkDenoiser:
+def trained(arguments: dict, source: Source, folder: Path) -> NetworkDenoiser:
     """Train a network, or go on with it, and return its average."""
-    config = TrainConfig.model_validate(said)
+    config = TrainConfig.model_validate(arguments)
     assert config.problem is not None
 
     def tell(progress: Progress) -> None:
@@ -43,14 +43,14 @@ def trained(said: dict, source: Source, folder: Path) -> NetworkDenoiser:
     return denoiser.eval()
 
 
-def problems(said: dict, truth: Images, noise_std: float) -> dict[str, Problem]:
+def problems(arguments: dict, truth: Images, noise_std: float) -> dict[str, Problem]:
     """Measure the held-out images by every family, the same in every run."""
-    config = TrainConfig.model_validate(said)
+    config = TrainConfig.model_validate(arguments)
     assert config.problem is not None
     found = {}
     for number, (name, family) in enumerate(config.problem.families.items()):
-        law = build_distribution(name, family, config.data.shape)
-        operator = law.draw(step_generator(3, number), len(truth))
+        distribution = build_distribution(name, family, config.data.shape)
+        operator = distribution.draw(step_generator(3, number), len(truth))
         noise = SampleNoise(4, [0], slices=range(len(truth)))
         found[name] = simulate(operator, truth, noise_std=noise_std, noise=noise)
     return found
@@ -81,9 +81,9 @@ def run(
     for path in paths:
         parser.add_argument(path, type=Path)
     parser.add_argument("--samples", type=int, default=samples)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped run saves
-    for page in experiment(*(vars(said)[path] for path in paths), said.samples):
+    for page in experiment(*(vars(arguments)[path] for path in paths), arguments.samples):
         (DOCS / f"benchmarks-{name}.md").write_text(page)
         print(page)  # noqa: T201 - the command's answer

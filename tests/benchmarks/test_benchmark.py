@@ -68,10 +68,10 @@ def test_a_part_of_a_benchmark_and_its_page(tmp_path: Path) -> None:
         tables.append(tmp_path / f"{operator}.json")
         result = run("run", path, "--slices", 2, "--draws", 3, "--only", operator, "-o", tables[-1])
         assert result.exit_code == 0, result.output
-    said = json.loads(tables[0].read_text())
-    assert (said["pipeline"]["slices"], said["pipeline"]["draws"]) == (2, 3)
-    assert {row["operator"] for row in said["rows"]} == {"pixels"}
-    drawn = said["rows"][1]
+    content = json.loads(tables[0].read_text())
+    assert (content["pipeline"]["slices"], content["pipeline"]["draws"]) == (2, 3)
+    assert {row["operator"] for row in content["rows"]} == {"pixels"}
+    drawn = content["rows"][1]
     assert (drawn["nfe"], drawn["products"]) == (3, 3)
 
     result = tool(page, *tables, "-o", tmp_path / "bench.md")
@@ -104,8 +104,8 @@ def test_the_picture_of_a_sweep_has_a_panel_for_its_first_option(tmp_path: Path)
 
 def without_seconds(path: Path) -> list[dict[str, object]]:
     pieces = json.loads(path.read_text())["pieces"]
-    told = [{k: v for k, v in piece.items() if k != "seconds"} for piece in pieces]
-    return sorted(told, key=lambda piece: json.dumps(piece, sort_keys=True))
+    lines = [{k: v for k, v in piece.items() if k != "seconds"} for piece in pieces]
+    return sorted(lines, key=lambda piece: json.dumps(piece, sort_keys=True))
 
 
 def test_a_run_that_is_stopped_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

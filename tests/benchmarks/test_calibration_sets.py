@@ -25,9 +25,9 @@ WIDTHS = np.geomspace(0.7, 30, 25)
 STUDIES, SCENES, ALPHA, DELTA = 30, 40, 0.2, 0.2
 
 
-def draws(made: CalibrationSet, law: str, count: int = 19) -> torch.Tensor:
+def draws(made: CalibrationSet, model: str, count: int = 19) -> torch.Tensor:
     streams = SampleNoise(9, range(count), slices=range(len(made.truth)))
-    return (made.posterior if law == "posterior" else made.prior).draw(streams)
+    return (made.posterior if model == "posterior" else made.prior).draw(streams)
 
 
 @pytest.mark.parametrize("pixels", [16, 64])

@@ -64,13 +64,13 @@ def test_the_modes_of_a_mixture_are_counted() -> None:
 @pytest.mark.parametrize(("rows", "seed"), [(1, 0), (1, 1), (2, 0), (2, 1)])
 def test_the_ideal_conditional_denoiser_finds_the_modes(rows: int, seed: int) -> None:
     """At 63 calls, from a hundred times the widest standard deviation of the prior."""
-    law, levels = OperatorDistribution(80, rows, seed), mixture_levels(80, 32, 0.1, 100.0)
+    gaussian, levels = OperatorDistribution(80, rows, seed), mixture_levels(80, 32, 0.1, 100.0)
     white = SampleNoise(seed, range(1500)).normal((80,), torch.zeros(0).double())
-    x = sample(law.denoise, levels[0] * white, levels, SampleNoise(0, [0]), sampler="heun")
-    exact = [law.draw(1500, i) for i in range(6)]
+    x = sample(gaussian.denoise, levels[0] * white, levels, SampleNoise(0, [0]), sampler="heun")
+    exact = [gaussian.draw(1500, i) for i in range(6)]
     floor = sum(sliced(*pair) for pair in itertools.combinations(exact, 2)) / 15
     assert sum(sliced(x, one) for one in exact) / 6 < floor + 0.15
-    assert law.misplaced(x) < 0.05
+    assert gaussian.misplaced(x) < 0.05
 
 
 def test_a_mixture_of_an_odd_size_is_refused() -> None:

@@ -490,13 +490,13 @@ def test_a_real_ctrl_c_is_one_line_too(tmp_path: Path) -> None:
         try:
             wait_for_writes(part, process)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+            _, fields = process.communicate(timeout=60)
         finally:
             process.kill()
 
-    assert process.returncode == FAILURE, said
-    assert said.strip().startswith("Stopped.")
-    assert len(said.strip().splitlines()) == 1
+    assert process.returncode == FAILURE, fields
+    assert fields.strip().startswith("Stopped.")
+    assert len(fields.strip().splitlines()) == 1
     assert part.exists()
     assert not out.exists()
 
@@ -610,7 +610,7 @@ def test_training_writes_weights_that_a_pipeline_can_name(tmp_path: Path) -> Non
     with h5py.File(tmp_path / "slices.h5", "w") as file:
         for split in ("train", "val"):
             file[f"{split}/brain"] = rng.integers(0, 255, (12, 16, 12), dtype=np.uint8)
-    said = {
+    fields = {
         "kind": "train",
         "title": "tiny prior",
         "network": {"name": "hdit", "widths": [8, 16], "depths": [1, 1], "patch": 2}
@@ -620,7 +620,7 @@ def test_training_writes_weights_that_a_pipeline_can_name(tmp_path: Path) -> Non
         "samples": 8,
         "validate_every": 8,
     }
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(said))
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(fields))
     arguments = ("train", tmp_path / "small.yaml", "--data", tmp_path, "-o", tmp_path / "run")
 
     result = run(*arguments)
@@ -629,7 +629,7 @@ def test_training_writes_weights_that_a_pipeline_can_name(tmp_path: Path) -> Non
     weights = tmp_path / "run" / "small.safetensors"
     assert str(weights) in result.stdout
     assert load_prior(str(weights)).in_shape == (1, 16, 12)
-    longer = said | {"samples": 16, "seed": 1}
+    longer = fields | {"samples": 16, "seed": 1}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(longer))
     assert_one_line(run(*arguments), MISTAKE, "run", "seed")
 

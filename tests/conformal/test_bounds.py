@@ -1,4 +1,4 @@
-"""Bounds equal independent computations and fail no more often than said."""
+"""Bounds equal independent computations and fail no more often than stated."""
 
 import math
 

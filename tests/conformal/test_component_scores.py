@@ -78,17 +78,17 @@ def test_the_log_score_is_that_of_scoringrules_and_best_for_the_right_std() -> N
 def test_right_components_lie_where_the_data_are_weak() -> None:
     g = torch.Generator().manual_seed(0)
     spread = torch.randn(20, 20, generator=g, dtype=torch.float64)
-    law = GaussianPrior.from_covariance(
+    gaussian = GaussianPrior.from_covariance(
         torch.zeros(1, 5, 4, dtype=torch.float64), spread @ spread.mT
     )
     operator = Matrix(torch.randn(9, 20, generator=g, dtype=torch.float64), (1, 5, 4))
     problem = Problem(operator, torch.zeros(3, 9, dtype=torch.float64), 0.2)
-    directions, std = law.posterior(problem).components(4)
+    directions, std = gaussian.posterior(problem).components(4)
     energy = measured_energy(directions.numpy(), std.numpy(), problem)
 
     assert energy.shape == (3, 4)
     assert (energy <= 1 + 1e-9).all()
-    prior, prior_std = law.components(4)
+    prior, prior_std = gaussian.components(4)
     wrong = np.broadcast_to(prior.numpy(), (3, 4, 1, 5, 4))
     assert measured_energy(wrong, np.tile(prior_std.numpy(), (3, 1)), problem).min() > 10
     with pytest.raises(ValueError, match="noise_std is 0"):

@@ -49,16 +49,16 @@ def test_split_conformal_covers_and_follows_the_beta_distribution(share: float) 
         ]
     )
     error = found.std() / np.sqrt(STUDIES)
-    law = stats.kstest(found, "beta", coverage_distribution(SCENES, ALPHA))
+    model = stats.kstest(found, "beta", coverage_distribution(SCENES, ALPHA))
     LOG.info(
-        "split conformal, share %g: mean coverage %.4f, Beta law p = %.2f, 5 to 95 %%: %s",
+        "split conformal, share %g: mean coverage %.4f, Beta distribution p = %.2f, 5 to 95 %%: %s",
         share,
         found.mean(),
-        law.pvalue,
+        model.pvalue,
         np.quantile(found, [0.05, 0.95]),
     )
     assert found.mean() >= 1 - ALPHA - 2 * error
-    assert law.pvalue > 0.01
+    assert model.pvalue > 0.01
 
 
 @pytest.mark.slow

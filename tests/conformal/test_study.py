@@ -225,9 +225,9 @@ def test_a_box_along_the_components_is_guaranteed_and_kept_in_the_file(
     left = np.square(read(out, "estimate/std")).sum((1, 2)) - np.square(std).sum(0)
     radius = read(out, "interval/radius")
     np.testing.assert_allclose(radius, widths["residual"] * np.sqrt(left), rtol=1e-3)
-    said = find(out).guarantee
-    assert said is not None
-    assert "along each of 2 components at once" in said
+    fields = find(out).guarantee
+    assert fields is not None
+    assert "along each of 2 components at once" in fields
 
 
 def test_learn_then_test_certifies_what_rcps_does(cohort: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Widths are the smallest that each method allows; too few scenes are told how many it takes."""
+"""Widths are the smallest that each method allows; too few scenes are refused."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ COMPONENTS = 5
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Very many scenes, which *are* the law that calibrations are drawn from.
+    """Very many scenes, which *are* the distribution that calibrations are drawn from.
 
     Attributes:
         predictions: Exact posterior means, with standard deviations that are 0.6 of the exact, on
@@ -33,11 +33,11 @@ class Population:
 def population(count: int = 6000) -> Population:
     """Restore many slices of the mixture from half of their pixels, too confidently."""
     made = gmm_slice_scenes(count, seed=1)
-    law, truth, problem, posterior = made.prior, made.truth, made.problem, made.posterior
+    gaussian, truth, problem, posterior = made.prior, made.truth, made.problem, made.posterior
     g = torch.Generator().manual_seed(3)
     short = 0.6 * torch.exp(0.4 * torch.randn(count, 1, 1, 1, generator=g, dtype=torch.float64))
     centre, std = posterior.mean, short * posterior.std
-    directions, along = zip(*(_components(mode, problem) for mode in law.modes), strict=True)
+    directions, along = zip(*(_components(mode, problem) for mode in gaussian.modes), strict=True)
     likely = posterior.weights.argmax(0)
     v, sigma = torch.stack(directions)[likely], short[:, 0, 0] * torch.stack(along)[likely]
     rest = std.square().flatten(1).sum(1) - sigma.square().sum(1)

@@ -24,12 +24,12 @@ def study(draws: int = 8) -> Scenes:
     row, column = torch.meshgrid(torch.arange(12.0), torch.arange(13.0), indexing="ij")
     at = torch.stack([row.flatten(), column.flatten()], dim=1).double()
     covariance = 0.25 * torch.exp(-torch.cdist(at, at) / 2)
-    law = GaussianPrior.from_covariance(torch.zeros(SHAPE, dtype=torch.float64), covariance)
-    truth = law.draw(SampleNoise(1, range(60)))
+    prior = GaussianPrior.from_covariance(torch.zeros(SHAPE, dtype=torch.float64), covariance)
+    truth = prior.draw(SampleNoise(1, range(60)))
     operator = Inpainting(torch.rand(SHAPE, generator=g) < 0.5)
     noise = SampleNoise(2, [0], slices=range(60))
     problem = simulate(operator, truth, noise_std=0.1, noise=noise)
-    images = law.posterior(problem).draw(SampleNoise(3, range(draws), slices=range(60)))
+    images = prior.posterior(problem).draw(SampleNoise(3, range(draws), slices=range(60)))
     return Scenes(truth.numpy(), images.numpy(), problem)
 
 

@@ -1,4 +1,4 @@
-"""Every statistic treats truth and draws alike: the one condition of exact ranks."""
+"""Every statistic is symmetric in truth and draws: the one condition of exact ranks."""
 
 import dataclasses
 

@@ -54,13 +54,13 @@ def world(n: int, *, seed: int = 0, measured: int = 4, noise_std: float = 0.3) -
     return World(prior, truth, problem, posterior)
 
 
-def draw_fast(law: GaussianMixture, count: int, n: int, seed: int) -> Tensor:
+def draw_fast(gaussian: GaussianMixture, count: int, n: int, seed: int) -> Tensor:
     """Draw without a stream per image, which a thousand simulated studies cannot afford."""
     g = torch.Generator().manual_seed(seed)
-    weights = law.weights.reshape(len(law.modes), -1).expand(-1, n)
+    weights = gaussian.weights.reshape(len(gaussian.modes), -1).expand(-1, n)
     chosen = torch.multinomial(weights.T, count, replacement=True, generator=g).T
     out = torch.zeros(count, n, 16, dtype=torch.float64)
-    for k, mode in enumerate(law.modes):
+    for k, mode in enumerate(gaussian.modes):
         assert isinstance(mode, GaussianPrior)
         white = torch.randn(count, n, 16, generator=g, dtype=torch.float64)
         root = mode.directions * mode.variances.sqrt()[..., None, :]
@@ -89,7 +89,7 @@ def chequered(w: World, draws: Tensor) -> Tensor:
 
 
 def marginals_only(w: World, draws: Tensor) -> Tensor:
-    """Keep the law of every pixel, and nothing of how pixels go together."""
+    """Keep the marginal distribution of every pixel, and no correlation between pixels."""
     del w
     g = torch.Generator().manual_seed(5)
     order = torch.rand(draws.shape, generator=g).argsort(0)

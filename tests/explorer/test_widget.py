@@ -109,10 +109,10 @@ def test_a_click_asks_about_a_pixel(page: Any, posterior: OpenPosterior) -> None
     page.locator(".uq-explorer canvas").first.click(position={"x": 90, "y": 120})
     row, column = page.evaluate("model.get('pixel')")
     low, high = posterior.interval(posterior.pixel(1, row, column))
-    said = re.search(r"draws ([\d.]+) to ([\d.]+)", page.inner_text(".uq-explorer"))
-    assert said is not None
-    assert float(said[1]) == pytest.approx(low, rel=0.01)
-    assert float(said[2]) == pytest.approx(high, rel=0.01)
+    fields = re.search(r"draws ([\d.]+) to ([\d.]+)", page.inner_text(".uq-explorer"))
+    assert fields is not None
+    assert float(fields[1]) == pytest.approx(low, rel=0.01)
+    assert float(fields[2]) == pytest.approx(high, rel=0.01)
     page.get_by_label("map on the right").select_option("correlation with the pixel")
     assert "correlation with the pixel, -1 to 1" in page.inner_text(".uq-explorer")
 

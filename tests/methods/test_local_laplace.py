@@ -188,7 +188,7 @@ def test_a_draw_depends_on_its_own_stream_alone() -> None:
     torch.testing.assert_close(part[0, 0], whole[2, 1], rtol=1e-4, atol=1e-4)
 
 
-def test_solves_that_stop_early_and_trajectories_that_fail_are_said() -> None:
+def test_solves_that_stop_early_and_trajectories_that_fail_are_reported() -> None:
     problem = GeneralProblem(*CASES["counts"])
     noise = SampleNoise(0, range(20))
     with pytest.warns(UserWarning, match="give more data_products"):

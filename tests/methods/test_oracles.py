@@ -37,7 +37,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def law_of_images(seed: int = 1, *, white: bool = False) -> GaussianPrior:
+def gaussian_prior(seed: int = 1, *, white: bool = False) -> GaussianPrior:
     root = torch.eye(PIXELS).double() if white else randn(PIXELS, PIXELS, seed=seed) / 2
     return GaussianPrior.from_covariance(randn(*SHAPE, seed=seed + 1), root @ root.T)
 
@@ -51,7 +51,7 @@ def half_seen() -> Inpainting:
 
 
 def problem_of(operator: LinearOperator, noise_std: float = 0.0) -> Problem:
-    truth = law_of_images().draw(SampleNoise(3, [0]))[0]
+    truth = gaussian_prior().draw(SampleNoise(3, [0]))[0]
     return simulate(operator, truth, noise_std=noise_std, noise=SampleNoise(4, [0]))
 
 
@@ -61,7 +61,7 @@ def flat(x: Tensor) -> Tensor:
 
 def test_dps_without_pull_is_the_ancestral_sampler() -> None:
     """Unconditional sampling of a white prior, with the variance loss of 100 DDPM steps."""
-    known, prior = problem_of(half_seen()), law_of_images(white=True)
+    known, prior = problem_of(half_seen()), gaussian_prior(white=True)
     _, covariance = moments(lambda n: METHODS["dps"](known, prior, n, steps=100, strength=0.0))
     expected = 0.9216 * torch.eye(PIXELS).double()
     torch.testing.assert_close(covariance, expected, atol=1e-4, rtol=0)
@@ -69,7 +69,7 @@ def test_dps_without_pull_is_the_ancestral_sampler() -> None:
 
 def test_what_was_not_seen_moves_as_without_a_measurement() -> None:
     """DDNM and DDRM share the step, hence the noise, outside the data."""
-    prior, known = law_of_images(white=True), problem_of(half_seen())
+    prior, known = gaussian_prior(white=True), problem_of(half_seen())
     noise = randn(7 * PIXELS, seed=2)
     unseen = known.operator.mask == 0  # type: ignore[attr-defined]
     options = {"sigmas": GRID, "eta": 0.6, "eta_mode": "fixed"}
@@ -83,7 +83,7 @@ def test_what_was_not_seen_moves_as_without_a_measurement() -> None:
 
 def test_heun_multiplies_as_predicted() -> None:
     """The product of its matrices, for a linear denoiser."""
-    prior, levels = law_of_images(), [3.0, 1.0, 0.4]
+    prior, levels = gaussian_prior(), [3.0, 1.0, 0.4]
     x = randn(1, *SHAPE, seed=5) * 3
     out = sample(lambda u, s: prior(u, s), x, levels, Zeros(), sampler="heun")
     gain = torch.eye(PIXELS).double()
@@ -132,7 +132,7 @@ def ssd_recursion(
 
 @pytest.mark.parametrize("eta_inversion", [0.0, 0.4, 1.0])
 def test_ssd_is_the_matrix_recursion(eta_inversion: float) -> None:
-    prior, known = law_of_images(), problem_of(dense())
+    prior, known = gaussian_prior(), problem_of(dense())
     options = {"inversion_points": 5, "steps": 6, "eta": 0.8, "eta_mode": "fixed"}
     got = moments(lambda n: METHODS["ssd"](known, prior, n, eta_inversion=eta_inversion, **options))
     want = ssd_recursion(prior, known, eta_inversion, 0.8)
@@ -142,7 +142,7 @@ def test_ssd_is_the_matrix_recursion(eta_inversion: float) -> None:
 
 def test_ssd_plus_between_always_and_never() -> None:
     """Full weight is plain SSD, no weight is unconditional sampling."""
-    prior, known = law_of_images(), problem_of(dense())
+    prior, known = gaussian_prior(), problem_of(dense())
     options: dict[str, Any] = {"inversion_points": 4, "steps": 6}
     noise = randn(20 * PIXELS)
     always = METHODS["ssd_plus"](known, prior, Given(noise), weight="stop", t_stop=0, **options)
@@ -158,7 +158,7 @@ def test_equal_singular_values_need_no_decomposition(noise_std: float) -> None:
     """The form with A and A^+ only, against the spectral form of the same map."""
     mask = half_seen()
     rows = torch.eye(PIXELS).double()[mask.mask.flatten() > 0]
-    seen, prior = problem_of(mask, noise_std), law_of_images()
+    seen, prior = problem_of(mask, noise_std), gaussian_prior()
     same = Problem(Matrix(rows, SHAPE), seen.y.flatten()[mask.mask.flatten() > 0], noise_std)
     for name in ("ddrm", "ddnm_plus", "ssd_plus"):
         options = {"steps": 7} if name == "ssd_plus" else {"sigmas": GRID}
@@ -172,14 +172,14 @@ def test_equal_singular_values_need_no_decomposition(noise_std: float) -> None:
 @pytest.mark.parametrize("name", ["ddnm", "ddrm", "ssd", "moment_matching", "local_gaussian"])
 def test_without_noise_the_data_are_met(name: str) -> None:
     """A x = y to rounding, for an operator with many singular values."""
-    prior, known = law_of_images(), problem_of(dense())
+    prior, known = gaussian_prior(), problem_of(dense())
     images = METHODS[name](known, prior, SampleNoise(0, range(3)))
     torch.testing.assert_close(known.operator(images), known.y.expand(3, 3))
 
 
 def test_pigdm_is_exact_for_a_white_prior() -> None:
     """The guided estimate is then the exact conditional denoiser."""
-    prior, known = law_of_images(white=True), problem_of(dense(), 0.3)
+    prior, known = gaussian_prior(white=True), problem_of(dense(), 0.3)
     for sigma in (0.1, 1.0, 20.0):
         x = sigma * randn(2, *SHAPE)
         answer, guidance, variance = guide(Checked(prior, "pigdm"), known, x, sigma, 1.0)
@@ -190,7 +190,7 @@ def test_pigdm_is_exact_for_a_white_prior() -> None:
 
 def test_the_covariance_makes_every_gaussian_prior_exact() -> None:
     """The exact conditional denoiser with C in place of r^2 I, and its noise-free limit."""
-    prior = law_of_images()
+    prior = gaussian_prior()
     for noise_std in (0.3, 0.0):
         known = problem_of(dense(), noise_std)
         for sigma in (0.1, 1.0, 20.0):
@@ -217,7 +217,7 @@ def test_a_covariance_that_is_none_never_makes_the_residual_grow() -> None:
 
 def test_the_spread_has_the_covariance_of_the_denoiser() -> None:
     """Full Krylov spaces give the symmetric root, whatever direction they start from."""
-    prior, sigma = law_of_images(), 0.7
+    prior, sigma = gaussian_prior(), 0.7
     eye = torch.eye(PIXELS).double().reshape(PIXELS, *SHAPE)
     local = Moments.at(Checked(prior, "x"), torch.zeros_like(eye), sigma, 3, 0.5)
     root = flat(local.spread(eye, PIXELS))
@@ -229,7 +229,7 @@ def test_the_spread_has_the_covariance_of_the_denoiser() -> None:
 
 def test_local_gaussian_is_exact_from_one_level() -> None:
     """With full products one level, far up, draws from the posterior itself."""
-    prior, known = law_of_images(), problem_of(dense(), 0.3)
+    prior, known = gaussian_prior(), problem_of(dense(), 0.3)
     noise = SampleNoise(0, range(4000))
     options = {"sigmas": [3000.0, 0.0], "spread_products": PIXELS, "data_products": 3}
     images = flat(METHODS["local_gaussian"](known, prior, noise, **options))
@@ -243,7 +243,7 @@ def test_local_gaussian_is_exact_from_one_level() -> None:
 
 def test_the_pull_of_dps_is_the_gradient_and_goes_down() -> None:
     """Against finite differences, with the factor from variance-preserving units."""
-    prior, known, (sigma, below) = law_of_images(), problem_of(dense(), 0.3), (2.0, 1.0)
+    prior, known, (sigma, below) = gaussian_prior(), problem_of(dense(), 0.3), (2.0, 1.0)
     white = randn(2 * PIXELS)
     plain, pulled = (
         METHODS["dps"](known, prior, Given(white), sigmas=[sigma, below], strength=strength)
@@ -264,7 +264,7 @@ def test_the_pull_of_dps_is_the_gradient_and_goes_down() -> None:
 
 def test_the_prox_of_diffpir() -> None:
     """The normal equations, both limits, and the strength that is exact."""
-    known, prior = problem_of(dense(), 0.3), law_of_images(white=True)
+    known, prior = problem_of(dense(), 0.3), gaussian_prior(white=True)
     answer, sigma = randn(1, *SHAPE, seed=9), 0.8
     rho, op = known.noise_std**2 / sigma**2, known.operator
     clean = answer + fit(known, known.y - op(answer), sigma**2)
@@ -282,7 +282,7 @@ def test_the_prox_of_diffpir() -> None:
 @pytest.mark.parametrize("name", ["conditional", "diffpir", "moment_matching", "local_gaussian"])
 def test_units_do_not_matter(name: str) -> None:
     """Prior, data and levels all in other units."""
-    k, known, prior = 7.0, problem_of(dense(), 0.3), law_of_images()
+    k, known, prior = 7.0, problem_of(dense(), 0.3), gaussian_prior()
     other = GaussianPrior.from_covariance(k * prior.mean, k**2 * prior.covariance)
     scaled = Problem(known.operator, k * known.y, k * 0.3)
     options = {} if name in {"conditional", "diffpir"} else {"data_std": 0.5 * k}
@@ -298,7 +298,7 @@ def test_rotation_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) ->
     # Probes of an affine map are no draws, and miss the measurement by far.
     monkeypatch.setattr(sys.modules["uqrestore.methods.pigdm"], "MISFIT", math.inf)
     turn = torch.linalg.qr(randn(PIXELS, PIXELS, seed=21))[0]
-    prior, known = law_of_images(), problem_of(dense(), 0.3)
+    prior, known = gaussian_prior(), problem_of(dense(), 0.3)
     mean = (turn @ prior.mean.flatten()).reshape(SHAPE)
     other = GaussianPrior.from_covariance(mean, turn @ prior.covariance @ turn.T)
     matrix = flat(known.operator(torch.eye(PIXELS).double().reshape(PIXELS, *SHAPE))).T
@@ -312,7 +312,7 @@ def test_rotation_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_shift_is_followed() -> None:
     """The start, which is not shifted, is forgotten."""
-    shift, prior, known = 3.0, law_of_images(), problem_of(dense(), 0.3)
+    shift, prior, known = 3.0, gaussian_prior(), problem_of(dense(), 0.3)
     other = GaussianPrior(prior.mean + shift, prior.directions, prior.variances, SHAPE)
     moved = Problem(
         known.operator, known.y + known.operator(torch.full(SHAPE, shift).double()), 0.3
@@ -338,7 +338,7 @@ def test_a_shift_is_followed() -> None:
 def test_without_fresh_noise_only_the_start_is_random(name: str, options: dict[str, Any]) -> None:
     """Deterministic samplers draw the starting noise and nothing else."""
     tape = Zeros()
-    METHODS[name](problem_of(dense()), law_of_images(), tape, **options)
+    METHODS[name](problem_of(dense()), gaussian_prior(), tape, **options)
     assert tape.drawn == (0 if name == "ssd" else PIXELS)
 
 
@@ -375,13 +375,13 @@ def test_noise_is_in_the_units_of_the_measurement() -> None:
 def test_calls_and_products_are_as_documented(
     name: str, options: dict[str, Any], want: tuple[int, int]
 ) -> None:
-    known, denoiser, counts = count(problem_of(dense(), 0.3), law_of_images())
+    known, denoiser, counts = count(problem_of(dense(), 0.3), gaussian_prior())
     METHODS[name](known, denoiser, SampleNoise(0, range(2)), **options)
     assert (counts.network, counts.products) == want
 
 
 def test_langevin_chains_are_walked_where_there_is_no_spectral_form() -> None:
-    prior, known = law_of_images(), problem_of(dense(), 0.3)
+    prior, known = gaussian_prior(), problem_of(dense(), 0.3)
     walked = Problem(Walled(randn(3, PIXELS, seed=7), SHAPE), known.y, known.noise_std)
     options = {"levels": 3, "langevin_steps": 4}
     counted, denoiser, counts = count(walked, prior)
@@ -395,7 +395,7 @@ def test_langevin_chains_are_walked_where_there_is_no_spectral_form() -> None:
 
 
 def test_a_product_is_counted_when_it_is_made() -> None:
-    _, denoiser, counts = count(problem_of(dense()), law_of_images())
+    _, denoiser, counts = count(problem_of(dense()), gaussian_prior())
     _, product = linearise(Checked(denoiser, "x"), randn(2, *SHAPE), 1.0)
     for _ in range(3):
         product(randn(2, *SHAPE))

@@ -1,4 +1,4 @@
-"""Laws of every backbone."""
+"""Properties of every backbone."""
 
 import pytest
 import torch

@@ -14,7 +14,7 @@ def decibels(error: float) -> float:
     return 10 * math.log10(4 / error)
 
 
-def law(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def gaussian(generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return a mean that is not zero, and a covariance of falling variances."""
     basis = torch.linalg.qr(torch.randn(PIXELS, PIXELS, generator=generator).double())[0]
     variances = 1 / (1 + torch.arange(PIXELS).double()) ** 2
@@ -25,7 +25,7 @@ def law(generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def test_it_is_the_error_of_the_best_linear_estimate_from_the_pseudo_inverse() -> None:
     """Over many random projectors ``P``, the moments of ``P x`` give the best linear estimate."""
     generator = torch.Generator().manual_seed(0)
-    mean, covariance = law(generator)
+    mean, covariance = gaussian(generator)
     power = covariance + torch.outer(mean, mean)
     for rows in (3, 9):
         a = torch.randn(20_000, PIXELS, rows, generator=generator).double()

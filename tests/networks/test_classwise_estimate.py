@@ -1,4 +1,4 @@
-"""The guess of several classes: its law, its shares, and that it is worth having."""
+"""The estimate of several classes: its model, its shares, and its gain."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def fitted(iterations: int = 200) -> ClasswiseEstimator:
 
 
 def of_truth(made: ClasswiseEstimator) -> list[int]:
-    """Which class of the guess each true class is."""
+    """Class of the estimate for each true class."""
     return [
         int(torch.cdist(part.mean(0).flatten()[None], made.class_means.flatten(1)).argmin())
         for part in images().split(EACH)
@@ -42,8 +42,8 @@ def of_truth(made: ClasswiseEstimator) -> list[int]:
 
 
 def covariance_of(made: ClasswiseEstimator, shares: Tensor) -> Tensor:
-    law = made.model_of(shares)
-    return law.synthesise(law.analyse(eye())).flatten(1)
+    model = made.model_of(shares)
+    return model.synthesise(model.analyse(eye())).flatten(1)
 
 
 def test_it_finds_the_classes_and_their_moments() -> None:
@@ -87,18 +87,18 @@ def test_where_the_class_shows_it_is_the_linear_estimate_of_that_class(std: floa
 def test_it_beats_a_single_gaussian_where_little_is_measured() -> None:
     made, operator = fitted(), matrix()
     truth = images(seed=50)[EACH - 100 :][: 99 * 2].unflatten(0, (-1, BATCH))
-    left: dict[str, list[float]] = {"classes": [], "one law": []}
+    left: dict[str, list[float]] = {"classes": [], "one model": []}
     for some in truth:
         problem = Problem(operator, operator.forward(some))
         left["classes"].append(float((made(problem) - some).square().mean()))
-        left["one law"].append(float((made.first(problem) - some).square().mean()))
-    assert sum(left["classes"]) < 0.9 * sum(left["one law"])
+        left["one model"].append(float((made.first(problem) - some).square().mean()))
+    assert sum(left["classes"]) < 0.9 * sum(left["one model"])
 
 
 def test_classes_share_what_the_measurement_does_not_distinguish() -> None:
     made = fitted()
     mask = torch.zeros(SHAPE)
-    mask[:, 3, 5] = 1  # the middle, where the classes look alike
+    mask[:, 3, 5] = 1  # the middle, where the classes look the same
     truth = images(seed=60)[0]
     operator = Inpainting(mask.double())
     shares = made.shares(Problem(operator, operator.forward(truth)))
@@ -161,20 +161,20 @@ def test_few_different_images_leave_it_regular() -> None:
     made = ClasswiseEstimator(SHAPE, 20, 8, 5)
     made.fit(images()[[0, 1, EACH]].float().repeat(40, 1, 1, 1))
     problem = Problem(matrix().to(torch.float32), matrix().forward(images()[:BATCH]).float())
-    for guess in (made, made.half().float()):
-        assert torch.isfinite(guess(problem)).all()
+    for estimate in (made, made.half().float()):
+        assert torch.isfinite(estimate(problem)).all()
 
 
-def network(guess: int = 0, guess_rank: int = 0, guess_classes: int = 0) -> InvFussion:
+def network(estimate: int = 0, guess_rank: int = 0, guess_classes: int = 0) -> InvFussion:
     return InvFussion(
         SHAPE, patch=2, widths=(16,), depths=(1,), attention=("global",), joint=(True,),
         fdl_input="projected", head_width=8, cond_width=16,
-        guess=guess, guess_rank=guess_rank, guess_classes=guess_classes,
+        guess=estimate, guess_rank=guess_rank, guess_classes=guess_classes,
     )  # fmt: skip
 
 
 def test_a_network_may_be_given_it() -> None:
-    made = network(guess=4, guess_rank=RANK, guess_classes=3)
+    made = network(estimate=4, guess_rank=RANK, guess_classes=3)
     assert isinstance(made.linear_guess, ClasswiseEstimator)
     assert made.state_dict()["linear_guess.class_means"].shape == (3, *SHAPE)
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="guess_classes is 1; give at least 2"):
         ClasswiseEstimator(SHAPE, 3, RANK, 1)
     with pytest.raises(ValueError, match="guess_classes is 3 but guess_rank is 0"):
-        network(guess=4, guess_classes=3)
+        network(estimate=4, guess_classes=3)
     with pytest.raises(ValueError, match="guess is 0 but guess_rank is 0 and guess_classes 3"):
         network(guess_classes=3)
     with pytest.raises(ValueError, match="30 images cannot make 31 classes"):

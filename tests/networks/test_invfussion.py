@@ -174,7 +174,7 @@ def test_no_measurement_equals_the_zero_operator_bit_for_bit(network: Backbone) 
 
 
 def test_the_network_sees_the_operator_and_the_blind_one_does_not(network: Backbone) -> None:
-    """Two operators with the same A^+ y: one network answers differently, its blind twin alike."""
+    """Two operators with the same A^+ y: one network answers differently, the blind not."""
     truth = randn(*SHAPE, seed=3)
     full, half = torch.ones(SHAPE), torch.ones(SHAPE)
     half[:, :6] = 0
@@ -259,11 +259,11 @@ def test_the_noise_of_the_measurement_is_an_input(network: Backbone) -> None:
     denoiser, operator = NetworkDenoiser(network), fourier()
     y = simulate(operator, randn(BATCH, *SHAPE, seed=5)).y
     x, sigma = randn(BATCH, *SHAPE), torch.tensor(0.5, dtype=torch.float64)
-    quiet, loud = (denoiser(x, sigma, Problem(operator, y, s)) for s in (0.01, 0.2))
-    assert (quiet - loud).abs().max() > 1e-6
+    noise_free, noisier = (denoiser(x, sigma, Problem(operator, y, s)) for s in (0.01, 0.2))
+    assert (noise_free - noisier).abs().max() > 1e-6
     each = denoiser(x, sigma, Problem(operator, y, torch.tensor([0.01, 0.2, 0.01])))
-    torch.testing.assert_close(each[1], loud[1])
-    torch.testing.assert_close(each[2], quiet[2])
+    torch.testing.assert_close(each[1], noisier[1])
+    torch.testing.assert_close(each[2], noise_free[2])
 
 
 def test_a_batch_that_does_not_end_in_the_problems_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Components of a linear law are the eigenvectors of what it leaves open; networks start there."""
+"""Components of a linear model are eigenvectors of its posterior covariance; networks refine them."""
 
 import pytest
 import torch
@@ -85,8 +85,10 @@ def test_they_end_where_the_measurement_ends() -> None:
 def test_noise_leaves_the_measured_directions_some_width() -> None:
     operator = Inpainting(torch.ones(BATCH, *SHAPE, dtype=torch.float64))
     y = operator.forward(randn(BATCH, *SHAPE, seed=6))
-    quiet, loud = (linear_components(fitted(), Problem(operator, y, s), 3, 2) for s in (0.1, 0.5))
-    assert 0 < float(quiet.square().sum()) < float(loud.square().sum())
+    noise_free, noisier = (
+        linear_components(fitted(), Problem(operator, y, s), 3, 2) for s in (0.1, 0.5)
+    )
+    assert 0 < float(noise_free.square().sum()) < float(noisier.square().sum())
 
 
 def network(rounds: int = 2) -> NetworkDenoiser:

@@ -1,4 +1,4 @@
-"""The estimate under widest directions and a spectrum is the linear MMSE estimate of its law."""
+"""The estimate under widest directions and a spectrum is the linear MMSE estimate of its model."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ RANK = 4
 
 
 def images(count: int = 400) -> Tensor:
-    """A law that no spectrum tells: a few patterns, and smooth images that vary by place."""
+    """A few patterns, and smooth images that vary by place: no spectrum describes them."""
     patterns = 3 * randn(RANK, PIXELS, seed=11)
     smooth = torch.fft.irfft2(torch.fft.rfft2(randn(count, *SHAPE, seed=1)) * 0.5, s=SHAPE[1:])
     smooth = smooth.cumsum(-1) * 0.2
@@ -85,9 +85,9 @@ def test_it_is_the_linear_estimate_and_leaves_its_covariance(kind: str, std: flo
     left = covariance - gain @ a @ covariance
     open_ = problem.project_null(eye()[:, None].expand(PIXELS, BATCH, *SHAPE))
     open_ = open_.flatten(2).movedim(0, 1)
-    told = made.posterior_covariance(problem, eye()[:, None].expand(PIXELS, BATCH, *SHAPE))
+    answer = made.posterior_covariance(problem, eye()[:, None].expand(PIXELS, BATCH, *SHAPE))
     torch.testing.assert_close(
-        told.flatten(2).movedim(0, 1), open_ @ left @ open_, rtol=1e-4, atol=1e-5
+        answer.flatten(2).movedim(0, 1), open_ @ left @ open_, rtol=1e-4, atol=1e-5
     )
 
 
@@ -146,8 +146,8 @@ def test_a_network_may_be_given_it() -> None:
     assert made.state_dict()["linear_guess.basis"].shape == (RANK, PIXELS)
 
 
-@pytest.mark.parametrize("said", [{"guess_rank": RANK}, {"pass_guess": True}])
-def test_what_needs_an_estimate_is_refused_without(said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{"guess_rank": RANK}, {"pass_guess": True}])
+def test_what_needs_an_estimate_is_refused_without(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="guess is 0 but"):
         InvFussion(SHAPE, patch=2, widths=(16,), depths=(1,), attention=("global",), joint=(True,),
-                   **said)  # fmt: skip
+                   **fields)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The linear guess is the linear MMSE estimate of the law it was given."""
+"""The linear estimate is the linear MMSE estimate of the model it was given."""
 
 import pytest
 import torch

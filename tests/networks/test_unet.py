@@ -112,8 +112,8 @@ def test_options_that_do_not_fit_are_named(options: dict[str, Any], message: str
 
 @pytest.mark.parametrize("switch", [{"joint": [False, True]}, {"conditional": True}])
 def test_both_are_one_switch_away_in_training(switch: dict[str, object], tmp_path: Path) -> None:
-    said = {"name": "unet", "attention": [False, True], **SMALL, **switch}
-    network = NetworkConfig.model_validate(said)
+    fields = {"name": "unet", "attention": [False, True], **SMALL, **switch}
+    network = NetworkConfig.model_validate(fields)
     draw = operators_of(PROBLEM, TRAINED)
     trainer = Trainer.open(
         config(network=network, problem=PROBLEM), source(), VAL, tmp_path, draw_operator=draw

@@ -11,13 +11,13 @@ SHAPE = (1, 12, 10)
 
 
 def cartesian(*, seed: int = 0, per_slice: bool = False, acceleration: float = 3) -> OperatorPart:
-    law = MaskPart(
+    pattern = MaskPart(
         law="cartesian",
         options={"acceleration": acceleration, "center_lines": 2},
         seed=seed,
         per_slice=per_slice,
     )
-    return OperatorPart(name="masked_fourier", options={"channels": 1}, mask=law)
+    return OperatorPart(name="masked_fourier", options={"channels": 1}, mask=pattern)
 
 
 def test_one_mask_serves_all_slices() -> None:

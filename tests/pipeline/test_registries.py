@@ -68,7 +68,7 @@ def test_only_what_the_program_supplies_to_this_kind_is_no_option() -> None:
 
 def test_an_option_that_must_be_given_is_named() -> None:
     def law(shape: tuple[int, int], keep: float, generator: object) -> None:
-        """Stand in for a mask law."""
+        """Stand in for a mask pattern."""
 
     with pytest.raises(NameFault, match="law needs keep"):
         typed_options(("operator", "mask"), "law", {}, law, MASK_INPUTS)

@@ -72,8 +72,8 @@ def conclude(writer: PosteriorWriter, storage: Storage | None = None, *, box: bo
     of = writer.plan
     image = (len(of.slices), of.channels, of.rows, of.columns)
     nothing = np.zeros((0, *image), np.float32)
-    told = Predicted(np.full(image, 49, np.float32), nothing, np.zeros((0, image[0])))
-    summary = writer.summarise(components=2, predicted=told)
+    given_moments = Predicted(np.full(image, 49, np.float32), nothing, np.zeros((0, image[0])))
+    summary = writer.summarise(components=2, predicted=given_moments)
     text = '{"alpha": 0.1}'
     interval = Interval(summary.mean - 9, summary.mean + 9, text)
     region = ComponentBox(2 * summary.pc_std, np.ones(image[0]), text)

@@ -88,10 +88,10 @@ def fuzz(folder: Path, seeds: range) -> None:
         fault = outcome(lambda where, _: validate(where), path, out)
         assert fault is None, f"seed {seed}, {done}: validate raised {fault!r}"
         for name, reader in READERS.items():
-            said = outcome(reader, path, out)
-            assert said is None or (isinstance(said, PosteriorError) and "\n" not in str(said)), (
-                f"seed {seed}, {done}: {name} raised {said!r}"
-            )
+            error = outcome(reader, path, out)
+            assert error is None or (
+                isinstance(error, PosteriorError) and "\n" not in str(error)
+            ), f"seed {seed}, {done}: {name} raised {error!r}"
         shutil.rmtree(out)
         path.unlink()
 

@@ -67,13 +67,13 @@ def test_a_mean_from_the_network_is_kept_and_named_and_the_draws_say_how_far_off
 def test_components_from_the_network_are_weighed_by_the_draws(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = predicted(2)
+    given_moments = predicted(2)
     monkeypatch.setattr(summaries, "BAND_BYTES", 9 * 2 * 5 * 8 * 2)
-    result = summarise(read, SHAPE, components=5, levels=(), predicted=told)
+    result = summarise(read, SHAPE, components=5, levels=(), predicted=given_moments)
     assert result.pc_source == "nppc"
-    np.testing.assert_array_equal(result.pc_std, told.pc_std)
-    np.testing.assert_allclose(np.abs((result.pc * told.pc).sum((2, 3, 4))), 1, rtol=1e-5)
-    scores = np.einsum("dscij,kscij->dks", DRAWS - DRAWS.mean(axis=0), told.pc)
+    np.testing.assert_array_equal(result.pc_std, given_moments.pc_std)
+    np.testing.assert_allclose(np.abs((result.pc * given_moments.pc).sum((2, 3, 4))), 1, rtol=1e-5)
+    scores = np.einsum("dscij,kscij->dks", DRAWS - DRAWS.mean(axis=0), given_moments.pc)
     share = scores.var(axis=0, ddof=1).sum(1) / DRAWS.var(axis=0, ddof=1).sum()
     np.testing.assert_allclose(result.explained, share, rtol=1e-4)
 

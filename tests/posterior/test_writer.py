@@ -30,10 +30,10 @@ from uqrestore.posterior import (
     validate,
 )
 
-LAW = {"max_examples": 6, "deadline": None, "derandomize": True}
+SETTINGS = {"max_examples": 6, "deadline": None, "derandomize": True}
 
 
-@settings(**LAW)
+@settings(**SETTINGS)
 @given(data=st.data(), channels=st.sampled_from([1, 2]))
 def test_any_order_and_any_interruption_give_the_same_file(
     data: st.DataObject, channels: int
@@ -251,11 +251,13 @@ def test_what_a_network_predicts_and_what_is_guaranteed_are_kept(tmp_path: Path)
     of = plan()
     image = (len(of.slices), of.channels, of.rows, of.columns)
     pc = np.ones((1, *image), np.float32) / np.sqrt(np.prod(image[1:]))
-    told = Predicted(np.full(image, 49, np.float32), pc, np.full((1, image[0]), 2, np.float32))
-    path = tmp_path / "told.h5"
+    given_moments = Predicted(
+        np.full(image, 49, np.float32), pc, np.full((1, image[0]), 2, np.float32)
+    )
+    path = tmp_path / "moments.h5"
     with PosteriorWriter(path, of) as writer:
         write_rest(writer)
-        summary = writer.summarise(predicted=told)
+        summary = writer.summarise(predicted=given_moments)
         interval = Interval(summary.mean - 3, summary.mean + 3, '{"alpha": 0.1}')
         writer.finish(dataclasses.replace(summary, guaranteed=interval))
     assert validate(path) == []

@@ -81,8 +81,8 @@ def test_without_noise_the_image_is_known_and_in_pure_noise_it_is_the_mean(
     """At small noise the denoised image lies in the affine space that supports the distribution."""
     x = prior.draw(SampleNoise(0, range(2)))
     torch.testing.assert_close(prior(x, torch.tensor(1e-6)), x, atol=1e-6, rtol=1e-5)
-    drowned = prior(1e6 * randn(2, *SHAPE, seed=1), torch.tensor(1e9))
-    torch.testing.assert_close(drowned, prior.mean.expand_as(drowned), atol=1e-5, rtol=1e-5)
+    pure_noise = prior(1e6 * randn(2, *SHAPE, seed=1), torch.tensor(1e9))
+    torch.testing.assert_close(pure_noise, prior.mean.expand_as(pure_noise), atol=1e-5, rtol=1e-5)
 
 
 def test_the_posterior_is_bayes_rule(prior: ClosedForm, operator: LinearOperator) -> None:

@@ -43,11 +43,11 @@ def test_one_operator_and_one_noise_level_serve_every_problem_that_is_picked() -
 def test_only_images_of_problems_without_noise_are_projected() -> None:
     problem, x = batch(), randn(2, BATCH, *SHAPE, seed=3)
     near, null = problem.project(x), problem.project_null(x)
-    quiet = NOISE_STD == 0
+    noise_free = NOISE_STD == 0
     torch.testing.assert_close(
-        problem.operator(near)[:, quiet], problem.y[quiet].expand(2, 2, *SHAPE)
+        problem.operator(near)[:, noise_free], problem.y[noise_free].expand(2, 2, *SHAPE)
     )
-    assert problem.operator(null)[:, quiet].abs().max() < 1e-12
-    assert torch.equal(near[:, ~quiet], x[:, ~quiet])
-    assert torch.equal(null[:, ~quiet], x[:, ~quiet])
+    assert problem.operator(null)[:, noise_free].abs().max() < 1e-12
+    assert torch.equal(near[:, ~noise_free], x[:, ~noise_free])
+    assert torch.equal(null[:, ~noise_free], x[:, ~noise_free])
     assert batch(0.1).project(x) is x

@@ -38,7 +38,10 @@ def seen(browser: Any, report: Path) -> Iterator[tuple[Any, list[str], list[str]
     requests: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(report.as_uri())
     page.wait_for_selector("html[data-ready=yes]")
@@ -137,8 +140,8 @@ def test_arrow_keys_read_values(seen: tuple[Any, list[str], list[str]]) -> None:
     page = seen[0]
     page.locator("#map-mean").focus()
     page.keyboard.press("ArrowUp")
-    said = page.inner_text("#readout")
-    assert re.search(r"x \S+, y \S+, z \S+ mm: +mean \S+, std \S+, 88.2 % interval", said)
+    readout = page.inner_text("#readout")
+    assert re.search(r"x \S+, y \S+, z \S+ mm: +mean \S+, std \S+, 88.2 % interval", readout)
 
 
 def test_the_widest_spot_is_one_click_away(seen: tuple[Any, list[str], list[str]]) -> None:

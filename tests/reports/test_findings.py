@@ -162,15 +162,15 @@ def test_scores_put_a_draw_where_it_lies(contents: Contents) -> None:
 
 def test_a_card_is_a_name_and_never_a_path(contents: Contents) -> None:
     for name in ("../cards/exact", "/etc/passwd", "exact.json", ""):
-        said = {"pipeline": {"method": {"name": name, "options": {}}}}
-        found = find_calibration(dataclasses.replace(contents, provenance=said))
+        fields = {"pipeline": {"method": {"name": name, "options": {}}}}
+        found = find_calibration(dataclasses.replace(contents, provenance=fields))
         assert found.rows == ()
         assert found.grade == "unknown"
 
 
 def test_settings_that_were_not_calibrated_are_no_clean_bill(contents: Contents) -> None:
-    said = {"pipeline": {"method": {"name": "ssd", "options": {"preset": "17"}}}}
-    found = find_calibration(dataclasses.replace(contents, provenance=said))
+    fields = {"pipeline": {"method": {"name": "ssd", "options": {"preset": "17"}}}}
+    found = find_calibration(dataclasses.replace(contents, provenance=fields))
     assert not found.exact_settings
     assert "not calibrated" in found.note
 

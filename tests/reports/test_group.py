@@ -36,9 +36,9 @@ def test_a_bad_file_stops_no_other(folder: Path, tmp_path: Path) -> None:
     assert "broken.h5" in text
     assert 'href="s0.report.html"' in text
     assert HOSTILE not in text
-    said = json.loads((tmp_path / "group.report.json").read_text())
-    assert len(said["reports"]) == 3
-    assert said["failures"][0]["file"] == "broken.h5"
+    content = json.loads((tmp_path / "group.report.json").read_text())
+    assert len(content["reports"]) == 3
+    assert content["failures"][0]["file"] == "broken.h5"
 
 
 def test_two_files_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def test_a_guarantee_in_scope_is_printed_with_its_intervals(tmp_path: Path) -> N
 def test_out_of_scope_it_is_refused_with_the_reason(
     tmp_path: Path, change: dict[str, Any], why: str
 ) -> None:
-    said = {**PROVENANCE, "pipeline": {**PROVENANCE["pipeline"], **change}}
-    findings = find(write(tmp_path / "a.h5", said, promise().to_json()))
+    fields = {**PROVENANCE, "pipeline": {**PROVENANCE["pipeline"], **change}}
+    findings = find(write(tmp_path / "a.h5", fields, promise().to_json()))
     assert findings.guarantee is None
     assert why in " ".join(findings.warnings)
     assert findings.half_width is not None

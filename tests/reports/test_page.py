@@ -93,10 +93,10 @@ def test_exact_draws_get_a_clean_verdict(written: Written) -> None:
 
 
 def test_machines_get_plain_finite_numbers(written: Written) -> None:
-    said = json.loads(written.machine.read_text(), parse_constant=pytest.fail)
-    assert said["format"] == "uqrestore-report-1"
-    assert said["numbers"]["draws"] == 16
-    assert said["regions"][0]["interval"][0] < said["regions"][0]["mean"]
+    fields = json.loads(written.machine.read_text(), parse_constant=pytest.fail)
+    assert fields["format"] == "uqrestore-report-1"
+    assert fields["numbers"]["draws"] == 16
+    assert fields["regions"][0]["interval"][0] < fields["regions"][0]["mean"]
 
 
 def test_the_same_file_gives_the_same_page(written: Written, tmp_path: Path) -> None:

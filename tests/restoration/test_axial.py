@@ -56,14 +56,14 @@ def test_the_length_and_the_share_found_are_those_of_the_volume(
 ) -> None:
     use_prior(monkeypatch, tiny_prior())
     pipeline = exact_inpainting(tmp_path, 0.004, per_slice=False)
-    told: list[str] = []
+    lines: list[str] = []
 
     found = fit_axial(
         pipeline,
         [coherent_scan(length_mm, share)],
         lengths_mm=(0.0, 4.0, 8.0, 12.0, 16.0),
         draws=1,
-        tell=told.append,
+        tell=lines.append,
     )
 
     assert found.reached
@@ -74,8 +74,8 @@ def test_the_length_and_the_share_found_are_those_of_the_volume(
     assert found.ratio[0, 0] > 1.2, "slices by themselves are too rough"
     assert (found.axial_share < 0.9) == (share < 1)
     np.testing.assert_allclose(found.ratio_found, 1, atol=0.1)
-    assert len(told) == 6
-    assert "axial_mm 8: variogram / truth's" in told[2]
+    assert len(lines) == 6
+    assert "axial_mm 8: variogram / truth's" in lines[2]
 
 
 def test_what_cannot_be_fitted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

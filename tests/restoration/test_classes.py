@@ -31,8 +31,8 @@ class Classes:
 
 
 def pipeline(folder: Path, **method: Any) -> Any:  # noqa: ANN401
-    said = {"name": "conditional", "steps": 2, "sampler": "euler", "project": False, **method}
-    return tiny_pipeline(folder, method=said, baseline=None, components=0)
+    fields = {"name": "conditional", "steps": 2, "sampler": "euler", "project": False, **method}
+    return tiny_pipeline(folder, method=fields, baseline=None, components=0)
 
 
 def test_heights_run_from_the_lowest_to_the_highest_slice_that_shows_much() -> None:

@@ -1,4 +1,4 @@
-"""Draws of a volume hang together along the axis, and each slice keeps its own law."""
+"""Draws of a volume are coherent along the axis, and each slice keeps its own distribution."""
 
 from pathlib import Path
 

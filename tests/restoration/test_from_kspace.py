@@ -179,7 +179,7 @@ def complex_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_complex_prior_restores_k_space_undersampled_by_a_pipeline(
     complex_prior: Path, tmp_path: Path
 ) -> None:
-    said = {
+    fields = {
         "kind": "restore", "title": "complex", "prior": str(complex_prior), "draws": 8,
         "operator": {
             "name": "masked_fourier", "channels": 2,
@@ -189,7 +189,7 @@ def test_a_complex_prior_restores_k_space_undersampled_by_a_pipeline(
         "method": {"name": "exact"}, "components": 2,
     }  # fmt: skip
     path = tmp_path / "p.yaml"
-    path.write_text(yaml.safe_dump(said))
+    path.write_text(yaml.safe_dump(fields))
     pipeline = read_pipeline(path)
     assert isinstance(pipeline, RestorePipeline)
 

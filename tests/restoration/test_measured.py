@@ -53,17 +53,19 @@ def lines() -> np.ndarray:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> RestorePipeline:
     folder = tmp_path_factory.mktemp("pipeline")
     path, weights = folder / "raw.yaml", folder / "small.safetensors"
-    law = load_prior("brain64-gaussian")
-    assert isinstance(law, LowRankGaussian)
-    left_out = float(law.factors[FACTORS:].square().sum() / law.mean.numel())
-    LowRankGaussian(law.mean, law.factors[:FACTORS], law.tau + left_out).save(weights)
+    gaussian = load_prior("brain64-gaussian")
+    assert isinstance(gaussian, LowRankGaussian)
+    left_out = float(gaussian.factors[FACTORS:].square().sum() / gaussian.mean.numel())
+    LowRankGaussian(gaussian.mean, gaussian.factors[:FACTORS], gaussian.tau + left_out).save(
+        weights
+    )
     card = load_card("brain64-gaussian").model_dump(by_alias=True) | {"sha256": sha256(weights)}
     weights.with_suffix(".json").write_text(json.dumps(card))
-    said = {
+    fields = {
         "kind": "restore", "title": "raw", "prior": str(weights),
         "method": {"name": "exact"}, "draws": 8, "components": 2,
     }  # fmt: skip
-    path.write_text(yaml.safe_dump(said))
+    path.write_text(yaml.safe_dump(fields))
     made = read_pipeline(path)
     assert isinstance(made, RestorePipeline)
     return made
@@ -133,9 +135,11 @@ def test_a_field_of_view_that_is_not_the_priors_is_part_of_the_operator(
     assert operator.out_shape == (2, 8, 62, 84)
     assert acquisition.axes == ("z", "ri", "coil", "ky", "kx")
     problem = acquisition.problem([0])
-    law = prepared.denoiser
-    assert isinstance(law, LowRankGaussian)
-    short = LowRankGaussian(law.mean, law.factors[:6], law.tau + 0.03)  # quick, and enough
+    gaussian = prepared.denoiser
+    assert isinstance(gaussian, LowRankGaussian)
+    short = LowRankGaussian(
+        gaussian.mean, gaussian.factors[:6], gaussian.tau + 0.03
+    )  # quick, and enough
     mean = short.posterior(problem).mean.float()
     truth = prepared.model.placement.to_model(field.transpose(2, 1, 0), fill=0.0).transpose(2, 1, 0)
     tissue = truth > 0.1 * brain.max()

@@ -46,17 +46,17 @@ def store(path: Path, seed: int = 0, **facts: object) -> str:
 @pytest.fixture
 def predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A small conditional network in a file, and the tiny prior in the zoo."""
-    path = tmp_path / "told.safetensors"
+    path = tmp_path / "network.safetensors"
     store(path)
     use_prior(monkeypatch, tiny_prior())
     plain, plain_card = tiny_prior(), PriorCard.model_validate(CARD)
     monkeypatch.setattr(
         "uqrestore.restoration.prior_cache.load_prior",
-        lambda name: load_prior(name) if name.endswith("told.safetensors") else plain,
+        lambda name: load_prior(name) if name.endswith("network.safetensors") else plain,
     )
     monkeypatch.setattr(
         "uqrestore.restoration.prior_cache.load_card",
-        lambda name: load_card(name) if name.endswith("told.safetensors") else plain_card,
+        lambda name: load_card(name) if name.endswith("network.safetensors") else plain_card,
     )
     return str(path)
 
@@ -80,27 +80,27 @@ def test_the_files_mean_and_components_are_the_networks(predictor: str, tmp_path
 
 def test_components_of_a_frozen_base_come_with_its_mean(predictor: str, tmp_path: Path) -> None:
     frozen = {"training": {"loss": {"components": {"base": "frozen"}}}}
-    other = store(tmp_path / "other-told.safetensors", 1, **frozen)
+    other = store(tmp_path / "other-network.safetensors", 1, **frozen)
     outs = {}
-    for key, said in {
+    for key, fields in {
         "base": {"predictor": predictor},
         "both": {"predictor": other, "predictor_base": predictor},
     }.items():
         out = tmp_path / f"{key}.posterior.h5"
-        outs[key] = restore(tiny_pipeline(tmp_path, **said), tiny_scan(), out)
+        outs[key] = restore(tiny_pipeline(tmp_path, **fields), tiny_scan(), out)
     mean, both = (read(outs[key], "estimate/mmse") for key in ("base", "both"))
     np.testing.assert_array_equal(mean, both)
     directions, others = (read(outs[key], "estimate/pc") for key in ("base", "both"))
     assert np.abs(directions - others).max() > 0.1
     with open_posterior(outs["both"]) as tree:
         weights = json.loads(tree.attrs["provenance"])["predictor_base"]
-    assert weights["name"] == "told.safetensors"
-    for said, message in (
+    assert weights["name"] == "network.safetensors"
+    for fields, message in (
         ({"predictor": other}, "frozen network; name that network by predictor_base"),
         ({"predictor": predictor, "predictor_base": other}, "its own mean; leave predictor_base"),
     ):
         with pytest.raises(ValueError, match=message):
-            restore(tiny_pipeline(tmp_path, **said), tiny_scan(), tmp_path / "x.posterior.h5")
+            restore(tiny_pipeline(tmp_path, **fields), tiny_scan(), tmp_path / "x.posterior.h5")
 
 
 def test_a_prior_that_knows_no_measurement_cannot_predict(predictor: str, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ WINDOW = (12, 10)
 
 
 def windows_of_the_tiny_prior() -> LowRankGaussian:
-    """Return the law of the windows in the middle of the tiny prior's images."""
+    """Return the prior of the windows in the middle of the tiny prior's images."""
     whole = tiny_prior()
     cut = (..., slice(3, 3 + WINDOW[0]), slice(2, 2 + WINDOW[1]))
     return LowRankGaussian(whole.mean[cut], whole.factors[cut].contiguous(), tau=0.01)
@@ -125,7 +125,7 @@ def test_a_scan_smaller_than_a_window_is_padded(
 
 
 def bigger() -> LowRankGaussian:
-    """Return a law of windows with more rows than the tiny scan, and fewer columns."""
+    """Return a prior of windows with more rows than the tiny scan, and fewer columns."""
     factors = tiny_prior().factors
     grown = torch.nn.functional.pad(factors, (0, 0, 1, 2))[..., :10].contiguous()
     return LowRankGaussian(torch.full((1, 20, 10), -0.2), grown, tau=0.01)

@@ -68,10 +68,10 @@ OF_COILS = float(np.sqrt(np.trace(MIXING @ MIXING.conj().T).real / COILS))
 def write(
     path: Path, samples: np.ndarray, mask: np.ndarray | None = None, **header: object
 ) -> Path:
-    said = {"enc": samples.shape[-2], "enc_mm": 3 * samples.shape[-2]} | header
+    fields = {"enc": samples.shape[-2], "enc_mm": 3 * samples.shape[-2]} | header
     with h5py.File(path, "w") as file:
         file["kspace"] = samples.astype(np.complex64)
-        file["ismrmrd_header"] = xml(ROWS, COLUMNS, (3, 3, 3), **said)
+        file["ismrmrd_header"] = xml(ROWS, COLUMNS, (3, 3, 3), **fields)
         if mask is not None:
             file["mask"] = mask
     return path

@@ -1,4 +1,4 @@
-"""Changes of training images that the network is told."""
+"""Changes of training images that are inputs of the network."""
 
 import math
 from pathlib import Path
@@ -30,23 +30,23 @@ def moved(images: Tensor, **changes: float) -> Tensor:
 
 def test_unchanged_images_have_labels_of_zero() -> None:
     images = smooth(40)
-    changed, told = augment_conditioned(images, step_generator(0), share=0.0)
-    plain = told[:, 0] == 0
+    changed, flags = augment_conditioned(images, step_generator(0), share=0.0)
+    plain = flags[:, 0] == 0
     assert 10 < plain.sum() < 30, "half are mirrored"
     assert torch.equal(changed[plain], images[plain])
     assert torch.equal(changed[~plain], images[~plain].flip(-1))
-    assert (told[:, 1:] == 0).all()
+    assert (flags[:, 1:] == 0).all()
 
 
 def test_every_change_is_labelled_at_its_share() -> None:
-    _, told = augment_conditioned(smooth(4000, (4, 4)), step_generator(1), share=0.2)
-    share = (told != 0).float().mean(0)
+    _, flags = augment_conditioned(smooth(4000, (4, 4)), step_generator(1), share=0.2)
+    share = (flags != 0).float().mean(0)
     wanted = torch.tensor([0.5, 0.1, *[0.2] * 7])
     wanted[6] = 0.1  # the frame of a stretch is turned for half of them
     torch.testing.assert_close(share, wanted, atol=0.03, rtol=0)
-    turned = told[:, 3] != 0
+    turned = flags[:, 3] != 0
     torch.testing.assert_close(
-        (told[turned, 3] + 1) ** 2 + told[turned, 4] ** 2, torch.ones(int(turned.sum()))
+        (flags[turned, 3] + 1) ** 2 + flags[turned, 4] ** 2, torch.ones(int(turned.sum()))
     )
 
 
@@ -81,11 +81,11 @@ def test_a_network_takes_labels_and_draws_unchanged_images(tmp_path: Path) -> No
     for _ in range(3):
         trainer.step()
     x, sigma = VAL[:3], torch.tensor(0.5)
-    told = torch.zeros(3, 9)
+    flags = torch.zeros(3, 9)
     plain = trainer.denoiser.with_components(x, sigma)[0]
-    assert torch.equal(trainer.denoiser.with_components(x, sigma, augment=told)[0], plain)
-    told[:, 1] = 1
-    assert not torch.equal(trainer.denoiser.with_components(x, sigma, augment=told)[0], plain)
+    assert torch.equal(trainer.denoiser.with_components(x, sigma, augment=flags)[0], plain)
+    flags[:, 1] = 1
+    assert not torch.equal(trainer.denoiser.with_components(x, sigma, augment=flags)[0], plain)
 
 
 def test_a_network_without_the_parameters_that_it_takes_is_refused(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_components_of_a_frozen_base_describe_its_error_and_leave_it_alone(tmp_p
 def test_the_kinds_of_a_mixed_batch_are_found() -> None:
     g = torch.Generator().manual_seed(0)
     inpainting, nothing = PatchInpainting(SHAPE), Nothing(SHAPE)
-    laws = (inpainting, nothing, inpainting)
-    operator = mix([law.draw_one(g) for law in laws])
+    distributions = (inpainting, nothing, inpainting)
+    operator = mix([model.draw_one(g) for model in distributions])
     found = kinds(simulate(operator, VAL[:3]))
     assert {name: at.tolist() for name, at in found.items()} == {"inpainting": [0, 2], "zero": [1]}

@@ -108,10 +108,10 @@ def test_a_run_keeps_snapshots_and_an_average_is_a_model(tmp_path: Path) -> None
     assert recipe.residual < 1e-6
     for name, value in kept.items():
         torch.testing.assert_close(made[name], value.float(), rtol=0, atol=1e-5)
-    told = run_averaging(tmp_path / "whole", 0.15, tmp_path / "out", at=96)
-    prior = load_prior(str(told.weights))
+    estimate = run_averaging(tmp_path / "whole", 0.15, tmp_path / "out", at=96)
+    prior = load_prior(str(estimate.weights))
     assert prior.in_shape == VAL.shape[1:]
-    assert told.residual < 0.2
+    assert estimate.residual < 0.2
     arguments = ["average", str(tmp_path / "whole"), "--width", "0.07", "-o", str(tmp_path / "cli")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -135,12 +135,12 @@ def test_a_run_without_snapshots_says_so(tmp_path: Path) -> None:
 def test_the_mean_of_runs_is_that_of_their_weights(tmp_path: Path) -> None:
     runs = [tmp_path / name for name in "abc"]
     for k, run in enumerate(runs):
-        law = torch.tensor([float(k)])
-        weights = {"w": torch.tensor([1.0, k, k * k]), "network.linear_guess.mean": law}
+        gaussian = torch.tensor([float(k)])
+        weights = {"w": torch.tensor([1.0, k, k * k]), "network.linear_guess.mean": gaussian}
         save_tensors(run / "ema.safetensors", weights)
     found = mean_weights(runs)
     torch.testing.assert_close(found["w"], torch.tensor([1.0, 1.0, 5 / 3]))
-    # Fitted, not trained: classes and directions of two laws have no common order.
+    # Fitted, not trained: classes and directions of two models have no common order.
     assert found["network.linear_guess.mean"] == 2
     save_tensors(runs[1] / "ema.safetensors", {"w": torch.ones(2)})
     with pytest.raises(WeightsError, match=r"b: its network differs from that of .*a"):

@@ -46,7 +46,7 @@ def test_slices_from_label_maps_are_centred_bright_inside_and_dark_outside(tmp_p
     assert images.max() <= 1
     assert (images[:, 0, 7:9, 7:9] > 0.3).all(), "white matter in the centre"
     assert (images[:, 0, 0] < -0.9).all(), "background at the rim"
-    assert images.std(dim=0).max() > 0.05, "no two alike"
+    assert images.std(dim=0).max() > 0.05, "no two are the same"
 
 
 def test_the_same_seed_draws_the_same_slices(tmp_path: Path) -> None:

@@ -95,9 +95,9 @@ def test_the_model_of_an_estimate_comes_with_the_weights(tmp_path: Path) -> None
     start = str(tmp_path / "first" / "ema.safetensors")
     fields = fields.model_copy(update={"start": start, "seed": 5})
     then = Trainer.open(fields, source(), VAL, tmp_path / "then", draw_operator=draw)
-    law = [trainer.denoiser.get_buffer(LAW) for trainer in (first, then)]
-    assert float(law[0].std()) > 0
-    assert torch.equal(*law)
+    model = [trainer.denoiser.get_buffer(MEANS) for trainer in (first, then)]
+    assert float(model[0].std()) > 0
+    assert torch.equal(*model)
 
 
 def test_an_estimate_of_large_images_is_fitted_to_fewer(
@@ -116,7 +116,7 @@ def test_an_estimate_of_large_images_is_fitted_to_fewer(
     assert asked == [500, 200]
 
 
-LAW = "network.linear_guess.class_means"
+MEANS = "network.linear_guess.class_means"
 
 
 def test_a_run_starts_once_and_then_resumes_from_its_own_state(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_run_starts_once_and_then_resumes_from_its_own_state(tmp_path: Path) -
     draw = operators_of(PROBLEM, SHAPE)
     trainer = Trainer.open(fields, source(), VAL, tmp_path, draw_operator=draw)
     std = trainer.denoiser.get_buffer("network.linear_guess.std")
-    assert float(std.std()) > 0, "the law of the guess is that of the images"
+    assert float(std.std()) > 0, "the model of the estimate is that of the images"
     trainer.step()
     trainer.save()
     path.unlink()

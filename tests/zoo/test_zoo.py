@@ -28,8 +28,8 @@ def weights(tmp_path: Path) -> Path:
     """A small model as a training leaves it."""
     path = tmp_path / "small.safetensors"
     save_tensors(path, network().state_dict())
-    said = {"name": "invfussion", **OPTIONS, "attention": ["global", "global"]}
-    card = {"name": "small", "kind": "network", "schema": 1, "in_shape": SHAPE, "network": said}
+    stated = {"name": "invfussion", **OPTIONS, "attention": ["global", "global"]}
+    card = {"name": "small", "kind": "network", "schema": 1, "in_shape": SHAPE, "network": stated}
     save_json(path.with_suffix(".json"), {**card, "sigma_data": 0.5, "sha256": sha256(path)})
     return path
 
@@ -70,8 +70,13 @@ def test_truncated_weights_are_refused_with_or_without_a_checksum(weights: Path)
 
 
 def test_weights_of_another_network_are_refused(weights: Path) -> None:
-    said = {"name": "invfussion", **OPTIONS, "attention": ["global", "global"], "widths": [16, 32]}
-    change(weights, network=said)
+    stated = {
+        "name": "invfussion",
+        **OPTIONS,
+        "attention": ["global", "global"],
+        "widths": [16, 32],
+    }
+    change(weights, network=stated)
     with pytest.raises(WeightsError, match="does not fit the network of its card"):
         zoo.load_prior(str(weights))
 

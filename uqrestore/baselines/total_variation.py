@@ -13,9 +13,9 @@ from uqrestore.baselines.weights import Weight, chosen_weight
 from uqrestore.problem import Problem
 
 DATA_STEP, GRADIENT_STEP = 0.1, 0.01
-"""Dual steps for images of about 1 and operators of norm 1: found to converge fast for k-space and
-projections alike. At 1.0 for both, the default of sigpy, a hundred iterations end far from the
-minimum."""
+"""Dual steps for images of about 1 and operators of norm 1: found to converge fast for both
+k-space and projections. At 1.0 for both, the default of sigpy, a hundred iterations end far from
+the minimum."""
 GRADIENT_NORM = 8.0
 """Bound of the largest eigenvalue of ``G^T G``."""
 

@@ -49,8 +49,8 @@ def rank_test(values: Values, generator: np.random.Generator) -> RankTest:
     r"""Test that the truth could be any of the draws.
 
     If the draws come from the posterior then, given the measurement, truth and draws are
-    exchangeable. So the rank of the truth by *any* statistic that treats the candidates alike is
-    uniform on :math:`\{0, \dots, L\}`: no Gaussian assumption, no asymptotics.
+    exchangeable. So the rank of the truth by *any* statistic that is symmetric in the candidates
+    is uniform on :math:`\{0, \dots, L\}`: no Gaussian assumption, no asymptotics.
 
     Args:
         values: The statistic of each candidate, the truth first.

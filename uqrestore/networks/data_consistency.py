@@ -123,10 +123,12 @@ class FinalStep(nn.Module):
         variance = c_out[:, 0, 0, 0].square() * factor
         strength = (noise.square() + 1e-6) / variance
         image = (skipped + c_out * out).to(measurement.pinv_y.dtype)
-        guess = measurement.estimate
-        if guess is not None:
-            guess = guess if measurement.order is None else guess[measurement.order]
-            image = image - guess
+        linear_estimate = measurement.estimate
+        if linear_estimate is not None:
+            linear_estimate = (
+                linear_estimate if measurement.order is None else linear_estimate[measurement.order]
+            )
+            image = image - linear_estimate
         moved = consistent(image, strength.clamp(1e-4, 1e3), measurement, self.steps)[0]
         return out + (moved - image) / c_out
 

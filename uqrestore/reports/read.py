@@ -1,4 +1,4 @@
-"""Reading a posterior file for a report; what is missing is stated, never guessed."""
+"""Reading a posterior file for a report; missing values are reported as missing."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -196,8 +196,8 @@ def _mask(part: OperatorPart, raw: RawScan) -> Bool[np.ndarray, "row column"]:
     """Return the sampling mask of a pipeline on the field of view of k-space."""
     if part.mask is not None and part.mask.per_slice:
         raise ScanError(
-            f"{raw.source.name}: raw k-space is undersampled alike in all slices; set per_slice: "
-            "false in the mask."
+            f"{raw.source.name}: raw k-space has one sampling mask for all slices; set "
+            "per_slice: false in the mask."
         )
     channels = int(part.options.get("channels", 2))
     operator = build_operator(part, (channels, *raw.shape), ())
