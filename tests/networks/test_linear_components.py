@@ -1,4 +1,4 @@
-"""Components of a linear model are eigenvectors of its posterior covariance; networks refine them."""
+"""Components of a linear model: eigenvectors of its posterior covariance, refined by networks."""
 
 import pytest
 import torch

@@ -3,6 +3,7 @@
 A step of its own, since the registries need torch and reading a file does not.
 """
 
+import functools
 import inspect
 import os
 import reprlib
@@ -121,7 +122,7 @@ def typed_options(
     Raises:
         NameFault: If an option is unknown, of the wrong type, or missing.
     """
-    accepted = _options_of(function, supplied)
+    accepted = _options_of(function, frozenset(supplied))
     typed = {}
     for option, value in options.items():
         if option not in accepted:
@@ -152,7 +153,8 @@ class _Option:
     required: bool
 
 
-def _options_of(function: Callable[..., Any], supplied: Collection[str]) -> dict[str, _Option]:
+@functools.cache  # schemas take longer to build than a step of a small prior
+def _options_of(function: Callable[..., Any], supplied: frozenset[str]) -> dict[str, _Option]:
     options = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name in supplied:
