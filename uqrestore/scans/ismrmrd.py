@@ -70,7 +70,7 @@ def _cartesian(
         kspace, counts = _gather(lines, slices, header, counter)
         if counter == "slice":
             return kspace, np.asarray(counts.any(axis=0))
-        return decode_readout(kspace, counts > 0, header.readout, name), counts.any(axis=-1)
+        return decode_readout(kspace, counts > 0, header.readout, name), counts.sum(-1) > 0
 
     kspace, claimed = gathered(lines[chosen])
     measured = sampled_by_zeros(kspace, name)
