@@ -99,6 +99,7 @@ def fuzz(folder: Path, seeds: range) -> None:
 @pytest.mark.timeout(300)
 def test_malformed_files_are_refused_or_read(tmp_path: Path) -> None:
     fuzz(tmp_path, range(8))
+    fuzz(tmp_path, range(199, 200))  # a variable without named dimensions, once a warning
 
 
 @pytest.mark.slow

@@ -47,11 +47,13 @@ def _tree(path: Path, *, locked: bool) -> "xr.DataTree":
     """
     import xarray as xr
 
+    # Stated, for variables without named dimensions are warned of otherwise.
+    options: dict[str, Any] = {"engine": "h5netcdf", "phony_dims": "access"}
     if locked:
         with suppress(*UNREADABLE):
-            return xr.open_datatree(path, engine="h5netcdf")
+            return xr.open_datatree(path, **options)
     try:
-        return xr.open_datatree(path, engine="h5netcdf", driver_kwds={"locking": False})
+        return xr.open_datatree(path, driver_kwds={"locking": False}, **options)
     except UNREADABLE as error:
         raise PosteriorError(f"{path}: cannot be read ({short(error)}).") from error
 
