@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import h5py
@@ -73,7 +73,7 @@ def outcome(reader: Reader, path: Path, out: Path) -> Exception | None:
     return None
 
 
-def fuzz(folder: Path, seeds: range) -> None:
+def fuzz(folder: Path, seeds: Iterable[int]) -> None:
     """Mutate a file in many ways; whatever a reader says it says as ``PosteriorError``."""
     sound = forge(folder / "sound", lambda *_: None)
     assert validate(sound) == []
@@ -98,8 +98,7 @@ def fuzz(folder: Path, seeds: range) -> None:
 
 @pytest.mark.timeout(300)
 def test_malformed_files_are_refused_or_read(tmp_path: Path) -> None:
-    fuzz(tmp_path, range(8))
-    fuzz(tmp_path, range(199, 200))  # a variable without named dimensions, once a warning
+    fuzz(tmp_path, (*range(8), 199))  # 199: a variable without named dimensions, once a warning
 
 
 @pytest.mark.slow
