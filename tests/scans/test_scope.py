@@ -91,6 +91,14 @@ def test_the_plane_of_the_slices_is_judged_where_they_stay_whole(demo: Scan) -> 
         assert "slices are" not in str(check_scope(turned, three))
 
 
+def test_a_prior_of_many_pixel_sizes_and_any_contrast_judges_by_its_range(demo: Scan) -> None:
+    inverted = like(demo, demo.voxels.max() - demo.voxels, demo.affine)  # of 3 mm
+    for span, state in (((0.9, 3.0), True), ((0.9, 2.0), False), ((3.5, 4.0), False)):
+        verdict = check_scope(inverted, TrainingDomain(contrast="any", voxel_range=span))
+        assert verdict.in_scope is state
+        assert state or f"pixels are 3 x 3 mm, the model's {span[0]:g} to" in str(verdict)
+
+
 @pytest.mark.parametrize(
     ("domain", "missing"),
     [

@@ -15,6 +15,8 @@ STRIPPED_BACKGROUND = 0.2  # a stripped scan is background over far more of its 
 FEWEST_PIXELS = 8  # across what a scan shows, on both axes of a slice
 THICKEST_MM, THICKEST = 6.0, 2.0  # of a slice: in mm, or in pixels of the prior
 TILT_DEGREES = 20.0  # above, "axial" slices are another anatomy
+ANY = "any"
+"""Contrast of a prior that was trained with random grey scales."""
 PLANES = {side: plane for plane, sides in
           (("sagittal", "RL"), ("coronal", "AP"), ("axial", "SI")) for side in sides}  # fmt: skip
 """Plane of slices that follow one another towards a side of the patient."""
@@ -28,20 +30,23 @@ class TrainingDomain:
     Attributes:
         voxel_size: Size of a pixel in mm, one number or one a side; a third number is the
             distance of slices.
-        contrast: Such as ``T1w``.
+        contrast: Such as ``T1w``; ``any`` where grey scales were random.
         skull_stripped: Whether the training scans hold the brain alone.
         planes: Planes of the slices; axial where a card says nothing.
+        voxel_range: Smallest and largest size of a pixel in mm, for a prior of many sizes.
     """
 
     voxel_size: float | tuple[float, ...] | None = None
     contrast: str | None = None
     skull_stripped: bool | None = None
     planes: tuple[str, ...] = ("axial",)
+    voxel_range: tuple[float, float] | None = None
 
     @property
     def unknown(self) -> str:
         """Fields that a verdict of in scope needs and that are not known, as text."""
-        missing = {"pixel size": self.voxel_size, "contrast": self.contrast}
+        size = self.voxel_range if self.voxel_size is None else self.voxel_size
+        missing = {"pixel size": size, "contrast": self.contrast}
         return " and ".join(name for name, value in missing.items() if value is None)
 
 
@@ -115,9 +120,10 @@ def check_scope(
         known = {name: domain[name] for name in names if domain.get(name) is not None}
         domain = TrainingDomain(**known)
     findings = [*_size_findings(scan, domain.voxel_size, resampled), *_extent_findings(scan)]
+    findings += _range_findings(scan, domain.voxel_range)
     if domain.skull_stripped is not None:
         findings += _head_findings(scan, stripped=domain.skull_stripped)
-    if domain.contrast:
+    if domain.contrast and domain.contrast != ANY:
         findings += _contrast_findings(scan, domain.contrast)
     plane = PLANES[scan.grid.directions[2]]
     if scan.grid.tilt > TILT_DEGREES:
@@ -154,6 +160,18 @@ def _size_findings(
             "model's training data"
         )
     return findings
+
+
+def _range_findings(scan: Scan, span: tuple[float, float] | None) -> list[str]:
+    if (
+        span is None
+        or 0.95 * span[0] <= min(scan.spacing[:2]) <= max(scan.spacing[:2]) <= 1.05 * span[1]
+    ):
+        return []
+    return [
+        f"pixels are {scan.spacing[0]:.3g} x {scan.spacing[1]:.3g} mm, the model's {span[0]:g} to "
+        f"{span[1]:g} mm"
+    ]
 
 
 def _extent_findings(scan: Scan) -> list[str]:

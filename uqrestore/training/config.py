@@ -153,7 +153,9 @@ class CardConfig(Part):
     """Facts for the card of the prior that the run cannot know.
 
     Args:
-        contrast: Such as ``T1w``; scans of another contrast are then out of scope.
+        contrast: Such as ``T1w``, and scans of another contrast are out of scope; ``any`` where
+            grey scales are random.
+        voxel_range: Smallest and largest size of a pixel in mm, where data are of many sizes.
         skull_stripped: Whether the images hold the brain alone.
         planes: Planes of the slices: ``axial``, ``sagittal``, ``coronal``; axial where not given.
         units: What the numbers of an image mean.
@@ -164,6 +166,7 @@ class CardConfig(Part):
     """
 
     contrast: str | None = None
+    voxel_range: tuple[float, float] | None = None
     skull_stripped: bool | None = None
     planes: tuple[Literal["axial", "sagittal", "coronal"], ...] | None = None
     units: str | None = None

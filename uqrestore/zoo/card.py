@@ -1,6 +1,7 @@
 """Card of a prior: its network, the images it was trained on, and how it was trained."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,11 +76,13 @@ class PriorCard(_Part):
         network: Backbone and its options; None for a Gaussian prior.
         sigma_data: Data scale of the preconditioning, in network units.
         voxel_size: In-plane size of a pixel in mm, one number or one a side.
+        voxel_range: Smallest and largest in-plane size of a pixel in mm, for a prior of many sizes.
         range: Calibrated units of the images, such as HU; None scales every scan by itself.
         windows_of: ``(row, column)`` of the slices that the training windows were cut from; None
             for a prior of whole slices.
         classes: Classes by the height of a slice, for networks that have them.
-        contrast: Such as ``T1w``; None where the card does not say.
+        contrast: Such as ``T1w``; ``any`` where grey scales were random; None where the card does
+            not say.
         skull_stripped: Whether the training images hold the brain alone; None where the card does
             not say.
         planes: Planes of the slices; None, as for images cut by the package, are axial ones.
@@ -101,6 +104,7 @@ class PriorCard(_Part):
     network: NetworkCard | None = None
     sigma_data: Length | None = None
     voxel_size: Length | tuple[Length, ...] | None = None
+    voxel_range: tuple[Length, Length] | None = None
     range: FixedScale | None = None
     windows_of: tuple[Count, Count] | None = None
     classes: HeightClasses | None = None
@@ -137,8 +141,10 @@ class PriorCard(_Part):
     @property
     def domain(self) -> TrainingDomain:
         """Kind of scan that the prior was trained on."""
-        known = self.voxel_size, self.contrast, self.skull_stripped
-        return TrainingDomain(*known, *() if self.planes is None else (self.planes,))
+        known = TrainingDomain(
+            self.voxel_size, self.contrast, self.skull_stripped, voxel_range=self.voxel_range
+        )
+        return known if self.planes is None else replace(known, planes=self.planes)
 
     @property
     def operator_families(self) -> tuple[str, ...]:
