@@ -182,8 +182,8 @@ def fit_error_model(
 
 
 def _fit_level(estimate: Images, error: Images) -> dict[str, Tensor]:
-    """Return one row of each table."""
-    estimate, error = estimate.double(), error.double()
+    """Return one row of each table, on the CPU."""
+    estimate, error = estimate.cpu().double(), error.cpu().double()
     seen = local_variance(estimate)
     order = seen.flatten().argsort()
     parts = order.tensor_split(BINS)

@@ -97,7 +97,9 @@ def daps(
         require_range("daps", levels=(levels, 1, 100_000))
         sigmas = [*karras_sigmas(levels + 1, 0.1, 100.0)[:levels].tolist(), 0.0]
     grid = noise_levels(levels, sigmas=sigmas)
-    assumed = torch.as_tensor(problem.noise_std if tau is None else tau, dtype=problem.y.dtype)
+    assumed = torch.as_tensor(
+        problem.noise_std if tau is None else tau, dtype=problem.y.dtype, device=problem.y.device
+    )
     chain = Langevin(problem, torch.where(assumed > 0, assumed, NOISE_FREE_TAU), misfit)
     variances = [
         sigma**2 * data_std**2 / (sigma**2 + data_std**2) if width == "posterior" else sigma**2
@@ -109,7 +111,7 @@ def daps(
         step = step_fraction / curvature
         if step_size is not None:
             fall = 1 + level / len(grid) * (step_decay - 1)
-            step = torch.as_tensor(step_size * fall)
+            step = torch.as_tensor(step_size * fall, device=problem.y.device)
             _require_stable(step, curvature, grid[level])
         steps.append(step)
     denoise = Checked(denoiser, "daps")

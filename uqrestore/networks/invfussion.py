@@ -183,7 +183,7 @@ class InvFussion(Backbone):
         if measurement is None:
             pinv_y, noise_std, estimate = torch.zeros_like(x), None, None
         else:
-            pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std
+            pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std.to(x.dtype)
             estimate = measurement.estimate
         cond = self.conditioning(c_noise, label, noise_std, augment)
         inputs = [x, pinv_y]

@@ -206,8 +206,9 @@ def _transform(name: str, points: Tensor, values: Tensor, **options: Any) -> Ten
     run = getattr(library(points), name)
     if values.is_cuda:
         return run(row.contiguous(), column.contiguous(), values.contiguous(), modeord=0, **options)
-    arrays = [value.detach().contiguous().numpy() for value in (row, column, values)]
-    return torch.from_numpy(run(*arrays, modeord=0, nthreads=torch.get_num_threads(), **options))
+    arrays = [value.detach().cpu().contiguous().numpy() for value in (row, column, values)]
+    found = run(*arrays, modeord=0, nthreads=torch.get_num_threads(), **options)
+    return torch.from_numpy(found).to(values.device)
 
 
 def library(like: Tensor) -> Any:  # noqa: ANN401 - a module

@@ -1,8 +1,10 @@
 """Image priors with exact posteriors, which follow the protocol of a trained denoiser."""
 
 import abc
+import dataclasses
 import functools
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -112,9 +114,25 @@ class ClosedForm(abc.ABC):
         r"""Exact :math:`\nabla \log p(y \mid x_t)`, which zero-shot methods approximate."""
         return self.score(x_t, sigma, problem) - self.score(x_t, sigma)
 
+    def to(self, device: torch.device | str) -> "ClosedForm":
+        """Return the same distribution with its moments on another device."""
+        return _moved(self, device)
+
     @functools.cached_property
     def _posteriors(self) -> "weakref.WeakKeyDictionary[Problem, ClosedForm]":
         return weakref.WeakKeyDictionary()
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:  # noqa: ANN401 - what fields hold
+    """Return a field of a distribution, or all of it, on another device."""
+    if isinstance(value, Tensor | Problem):
+        return value.to(device)
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(item, device) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        return dataclasses.replace(value, **{k: _moved(v, device) for k, v in found.items()})
+    return value
 
 
 def expand_sigma(sigma: Tensor | float, like: Tensor, ndim: int) -> Tensor:

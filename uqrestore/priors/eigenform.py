@@ -38,7 +38,9 @@ class Eigenform:
 
     def product(self, v: Tensor) -> Tensor:
         """Multiply images by the covariance."""
-        return self._apply(v, self.excess.to(v.dtype), torch.as_tensor(self.tau, dtype=v.dtype))
+        return self._apply(
+            v, self.excess.to(v.dtype), torch.as_tensor(self.tau, dtype=v.dtype, device=v.device)
+        )
 
     def shrink(self, v: Tensor, sigma: Tensor | float) -> Tensor:
         r"""Multiply images by :math:`C (C + \sigma^2 I)^{-1}`."""

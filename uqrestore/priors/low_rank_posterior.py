@@ -85,7 +85,7 @@ class LowRankPosterior(ClosedForm):
     def evidence(self) -> Tensor:
         """Log density of the measurement of this posterior, ``(*batch, *problem)``."""
         tau, operator = self.prior.tau, self.problem.operator
-        noise = torch.as_tensor(self.problem.noise_std, dtype=torch.float64) ** 2
+        noise = torch.as_tensor(self.problem.noise_std).to(self._residual) ** 2
         if self.problem.is_noisy:
             dims = len(operator.out_shape)
             left = self._residual - operator.forward(self._seen)
@@ -103,7 +103,7 @@ class LowRankPosterior(ClosedForm):
 
     def jacobian_product(self, x_t: Tensor, sigma: Tensor | float, v: Tensor) -> Tensor:
         product = self._at_noise(x_t, sigma).covariance_product(v.double())
-        return (product / torch.as_tensor(sigma, dtype=torch.float64) ** 2).to(v.dtype)
+        return (product / float(sigma) ** 2).to(v.dtype)
 
     def covariance_product(self, v: Tensor) -> Tensor:
         wide = v.double()
@@ -174,7 +174,10 @@ class LowRankPosterior(ClosedForm):
         operator = self.problem.operator
         if not self.problem.is_noisy:
             return operator.pinv(y)
-        noise_std = torch.as_tensor(self.problem.noise_std, dtype=y.dtype) / self.prior.tau**0.5
+        noise_std = (
+            torch.as_tensor(self.problem.noise_std, dtype=y.dtype, device=y.device)
+            / self.prior.tau**0.5
+        )
         return operator.solve(y, noise_std=noise_std, tol=1e-10, max_iter=2000)[0]
 
     @functools.cached_property
@@ -206,7 +209,7 @@ class LowRankPosterior(ClosedForm):
         prior = self.prior
         root = prior.basis * prior.excess.sqrt()[:, None]
         gram = (root - self._unseen_factors) @ root.mT / prior.tau
-        eye = torch.eye(len(prior.excess), dtype=gram.dtype)
+        eye = torch.eye(len(prior.excess), dtype=gram.dtype, device=gram.device)
         return torch.linalg.cholesky(eye + (gram + gram.mT) / 2)
 
     @functools.cached_property
@@ -234,11 +237,11 @@ class LowRankPosterior(ClosedForm):
         """Diagonal of ``I - B A`` as images, from unit images."""
         operator, lead = self.problem.operator, self.problem.operator.problem_shape
         pixels = int(torch.Size(self.in_shape).numel())
-        parts = []
+        parts, device = [], self.problem.y.device
         for start in range(0, pixels, CHUNK):
-            index = torch.arange(start, min(start + CHUNK, pixels))
-            unit = torch.zeros(len(index), pixels, dtype=torch.float64)
-            unit[torch.arange(len(index)), index] = 1
+            index = torch.arange(start, min(start + CHUNK, pixels), device=device)
+            unit = torch.zeros(len(index), pixels, dtype=torch.float64, device=device)
+            unit[torch.arange(len(index), device=device), index] = 1
             unit = self.prior.image(unit).reshape(-1, *[1] * len(lead), *self.in_shape)
             unit = unit.expand(-1, *lead, *self.in_shape)
             seen = self.prior.flat(self._filter(operator.forward(unit)))
@@ -248,7 +251,7 @@ class LowRankPosterior(ClosedForm):
 
     def _log_likelihood(self, x: Tensor) -> Tensor:
         rows, dims = self.problem.operator.measured_rows(), len(self.problem.operator.out_shape)
-        noise = torch.as_tensor(self.problem.noise_std, dtype=torch.float64) ** 2
+        noise = torch.as_tensor(self.problem.noise_std).to(self._residual) ** 2
         r = self.problem.y - self.problem.operator.forward(x)
         power = r.square().flatten(r.ndim - dims).sum(-1) / noise
         return -0.5 * (power + rows * torch.log(2 * torch.pi * noise))

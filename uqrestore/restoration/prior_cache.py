@@ -15,6 +15,7 @@ from uqrestore.diffusion.denoiser import Denoiser, FunctionDenoiser
 from uqrestore.networks.weights import sha256
 from uqrestore.pipeline import PriorPart, RestorePipeline
 from uqrestore.pipeline.check import typed_options
+from uqrestore.priors import ClosedForm
 from uqrestore.restoration.arrays import identity_of
 from uqrestore.zoo import load_card, load_prior, locate
 from uqrestore.zoo.card import PriorCard
@@ -43,6 +44,8 @@ def load_denoiser(prior: str | PriorPart, device: str = "cpu") -> tuple[Denoiser
         denoiser, card = load_prior(prior), load_card(prior)
     if isinstance(denoiser, torch.nn.Module):
         denoiser = denoiser.eval().requires_grad_(False).to(device)
+    elif isinstance(denoiser, ClosedForm):
+        denoiser = denoiser.to(device)
     return denoiser, card
 
 

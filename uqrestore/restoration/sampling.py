@@ -24,6 +24,7 @@ from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.check import check_method
 from uqrestore.posterior import PosteriorWriter
 from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.priors import ClosedForm
 from uqrestore.problem import GeneralProblem, Problem, as_measurement
 from uqrestore.restoration.arrays import Spacing, plan_of_array
 from uqrestore.restoration.draw import chunks, draw
@@ -191,6 +192,8 @@ def _ready(
     else:
         if isinstance(prior, torch.nn.Module) and _elsewhere(prior, device):
             prior = copy.deepcopy(prior).to(device)  # the caller's stays where it is
+        elif isinstance(prior, ClosedForm):
+            prior = prior.to(device)
         denoiser = as_denoiser(prior, problem.in_shape)
     return denoiser, precision(denoiser) or problem.y.dtype
 

@@ -205,7 +205,7 @@ def strength(operator: LinearOperator, like: Tensor) -> Float[Tensor, " *problem
     dims = tuple(range(-len(operator.out_shape), 0))
     rank = operator.rank()
     if rank is None:
-        rank = torch.full(operator.problem_shape, probe.numel())
+        rank = torch.full(operator.problem_shape, probe.numel(), device=probe.device)
     measured = operator.forward(probe.expand(*operator.problem_shape, *operator.in_shape))
     return measured.abs().square().sum(dims) / rank.to(probe.device).clamp(min=1)
 
