@@ -104,29 +104,32 @@ BUDGETS: Mapping[int, Sequence[Variant]] = {250_000: VARIANTS[:9], 32_000: VARIA
 PAGE = """# What each part is worth: small networks that differ in one thing
 
 T1 brains of 32 x 32 at 6 mm. Patches of 4, widths 64 and 128, one and four layers; MONAI's U-Net
-has widths 16, 32, 64. After 32 000 slices networks are far from done, and what is compared is how
-fast each learns; after 250 000 they still improve, but slowly. PSNR (dB, peak 2) of the one-call
-mean on {count} fresh slices of two people whom no training saw, each with an operator of its own,
-noise-free but for the last column; in brackets the paired difference from *{base}* with its
-standard error over slices. Box out-painting was never shown. Then one draw of {drawn} of these
+has widths 16, 32, 64. After 32 000 slices the networks are far from converged, and the comparison
+is of how fast each learns; after 250 000 they still improve, but slowly. PSNR (dB, peak 2) of the
+one-call mean on {count} fresh slices of two people whom no training saw, each with an operator of
+its own, noise-free but for the last column; in brackets the paired difference from *{base}* with
+its standard error over slices. Box out-painting was never shown. Then one draw of {drawn} of these
 slices in 14 calls (`dpmpp_3m`); a network trained for the mean alone has seen no other noise level,
 and cannot draw.
 
 {tables}
 
-What the tables say: after 250 000 slices the operator inside is worth 2.7 dB on dense matrices,
-0.9 on patches, 0.8 on blur and 1.2 on boxes, more than after 32 000 (2.3, 0.9, 0.6, 0.7). The
-fine level alone learns fastest, the inner one ends ahead of it, 0.1 dB behind both. A stack
-chosen by a learned map (`fdl_input: projected`) is 0.7 dB ahead of the published one on matrices
-(1.1 after 32 000), a linear estimate in the input 0.8 dB more (1.7): what both give is mostly
-time. A network for the mean alone is 0.1 to 0.3 dB better at it, and cannot draw.
+The tables show: after 250 000 slices the operator inside the network is worth 2.7 dB on dense
+matrices, 0.9 on patches, 0.8 on blur and 1.2 on boxes (after 32 000 slices 2.3, 0.9, 0.6 and 0.7).
+Of the networks with one level alone, the outer level is ahead after 32 000 slices, but for blur;
+after 250 000 the inner level is ahead, 0.1 dB behind both levels on matrices and blur and equal to
+them on patches and boxes. A stack chosen by a learned map (`fdl_input: projected`) is 0.7 dB ahead
+of the published one on matrices (1.1 after 32 000), a linear estimate in the input 0.8 dB more
+(1.7): both gains shrink with training. A network trained for the mean alone is 0.1 to 0.3 dB better
+at it wherever something is measured, and cannot draw.
 
-A network given the noise level, trained half on noisy data, is 0.2 dB behind on matrices and blur,
-at noise 0.1 too: rows so few lose little to it, and one that never saw noise does as well. One that
-may be given the height of the slice is 0.1 to 0.6 dB behind without it; with it, it is ahead
-by 0.5 on patches and 1.4 where nothing is measured, level on blur and 0.1 behind on matrices. In
-MONAI's U-Net, trained on 32 000 alone, the operator, in the two coarser levels as published, is
-worth 0.2 dB.
+A network that is given the noise level, and trained half on noisy data, is 0.2 dB behind on
+matrices and blur, and also on matrices with noise 0.1, which costs a network that never saw noise
+0.2 dB only. A network that can be given the height of the slice is 0.1 to 0.6 dB behind where it is
+not given. Where it is, the network is 0.5 dB ahead on patches and 1.4 where nothing is measured,
+equal on blur and 0.1 behind on matrices. In MONAI's U-Net, trained on 32 000 slices only, the
+operator (in the two coarser levels, as published) is worth 0.2 dB on matrices and blur, 0.1 on
+patches, and nothing on boxes.
 
 ## Class labels and guidance
 

@@ -40,11 +40,11 @@ def as_page(reports: Sequence[Report], picture: str) -> str:
         f"Scan {plan['scan']}, prior {plan['prior']} ({plan['precision']}), {plan['slices']} "
         f"slices x {plan['draws']} draws unless fewer are stated, seed {plan['seed']}, "
         f"{reports[0]['threads']} thread. PSNR and SSIM are of the mean of the draws, inside the "
-        "mask, over the range -1 to 1. Gain is of that PSNR over the minimum-norm images of the "
-        "same slices; rows of fewer slices, hollow in the picture, still differ by what is easy in "
-        "those. Coverage is of 90 % intervals on pixels that were not measured; with "
+        "mask, over the range -1 to 1. Gain is that PSNR minus the PSNR of the minimum-norm images "
+        "of the same slices; rows of fewer slices (hollow in the picture) are not comparable with "
+        "rows of all. Coverage is of 90 % intervals on pixels that were not measured; with "
         f"{plan['draws']} draws an ideal sampler "
-        f"covers {covered:.0%}. Seconds are of work on the processor, for all draws of a slice. A "
+        f"covers {covered:.0%}. Seconds are CPU time, for all draws of a slice. A "
         "product is a vector-Jacobian product, as costly as two calls.",
         "",
         "| operator | noise | method | slices | PSNR dB | gain dB | SSIM | coverage "

@@ -155,13 +155,12 @@ def page(record: dict[str, dict]) -> str:
         "",
         "`python -m tests.benchmarks.coils`: the network of `train-coils-invfussion` after "
         f"**{samples['seen']:,} of 400,000 training samples** (started from a network without the "
-        f"last step after {samples['before']:,}), against methods with the plain complex prior "
-        "`mr-windows`. Its weights do not ship yet. Eight slices of one person (ROBEX) whom no "
-        "training saw, 64 x 64 at 3 mm; 8 coils, a smooth phase that no method knows, noise of "
+        f"last step after {samples['before']:,}), against methods with the unconditional complex "
+        "prior `mr-windows`. Its weights are not bundled. Eight slices of one person (ROBEX) whom "
+        "no training saw, 64 x 64 at 3 mm; 8 coils, a smooth phase that no method knows, noise of "
         f"{NOISE:g} of the brightest tissue for each real component; {DRAWS} draws. PSNR is of "
         "the complex image (peak 1); *real part* is that of the real part once the true phase is "
-        "taken off. Eight slices of one person are few. The goal is to be ahead of "
-        "`moment_matching` here.",
+        "taken off. Eight slices of one person are few.",
         "",
     ]
     for case in CASES:

@@ -96,7 +96,7 @@ def write(folder: Path, slices: int) -> Path:
                 f"no training saw), simulated parallel-beam projections from {len(radon.angles)} "
                 f"directions without noise, {DRAWS} draws by `{PIPELINE}`. The prior, "
                 f"`ct64-prior`, has seen {training.samples:,} windows of 216 slices of "
-                "two people and a slab of a third: it shows that the way works, not that it is "
+                "two people and a slab of a third: it shows that the method works, not that it is "
                 "fit for patients.",
                 "",
                 *rows,
@@ -105,7 +105,7 @@ def write(folder: Path, slices: int) -> Path:
                 "",
                 "makes this page. A prior of calibrated units (`range` in its card) keeps them: "
                 "scans are not stretched to their own brightest tissue, values beyond "
-                "-1000 ... 1000 HU are cut, and the terminal says how many. The mask is the body "
+                "-1000 ... 1000 HU are cut, and the command prints how many. The mask is the body "
                 "without the table. File and report are in HU.",
                 "",
             ]

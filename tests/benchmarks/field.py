@@ -57,21 +57,21 @@ FIELD = {
 }
 PAGE = """# Trained draws against the exact posterior: a Gaussian field
 
-A field of 16x16 pixels, std 0.5, power (1 + f^2)^-1.75, measured by patches, lines of k-space or
-8 to 32 dense rows, with noise 0.1. A small InvFussion (four layers of width 64, {samples}
-training samples) never sees the distribution of the field, only draws of it; its linear estimate
-(`guess_rank: 32`) is fitted to 3000 of them, and is nearly right here by itself, which for real
-images it is not. Every posterior is known in closed form. {problems} problems of each kind,
-{draws} draws each (`conditional`, 63 calls). In order: variance of the draws over the exact one;
-the same along the five widest directions of the exact posterior; squared error of the mean of the
-draws over its floor; squared error of the mean of one call over the variance of the posterior.
+A field of 16x16 pixels, std 0.5, power (1 + f^2)^-1.75, measured by patches, lines of k-space or 8
+to 32 dense rows, with noise 0.1. A small InvFussion (four layers of width 64, {samples} training
+samples) is trained on draws of the field; its linear estimate (`guess_rank: 32`) is fitted to 3000
+of them, and is nearly exact here by itself; for real images it is not. Every posterior is known in
+closed form. {problems} problems of each kind, {draws} draws each (`conditional`, 63 calls). In
+order: variance of the draws over the exact one; the same along the five widest directions of the
+exact posterior; squared error of the mean of the draws over its floor; squared error of the mean of
+one call over the variance of the posterior.
 
 | measured by | variance | along the five widest | mean of draws | one call |
 |---|---|---|---|---|
 {rows}
 
-How far the network's denoised images are from the exact ones, as a share of the least possible
-mean square error, by noise level:
+Squared distance of the network's denoised images from the exact ones, as a share of the least
+possible mean square error, by noise level:
 
 | sigma | patches | k-space | dense matrix |
 |---|---|---|---|

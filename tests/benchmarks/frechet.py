@@ -54,14 +54,15 @@ saw, noise-free; compared with {count} other such slices through {features} scat
 (`ScatteringFeatures`, fitted to slices of three other people; textures of eight pixels and below,
 not anatomy). `frechet` is the Frechet distance of the features, `with A^+ y` that of image and
 measurement side by side, and `kernel` a thousand times the squared kernel distance. Every sampler
-ends exactly on its measurement, so these are the distances that the paper calls consistent. The row
-*other slices* compares {count} true slices with {count} others: what is not above it is nothing.
-Distances say nothing of spread; the battery does. They are not FID: no Inception network is behind
-them.
+ends exactly on its measurement, so these are the distances that the paper reports as consistent.
+The row *other slices* compares {count} true slices with {count} others: a distance that is not
+above it shows no difference. The distances do not measure spread; the rank battery does. They are
+not FID: no Inception network is behind them.
 
-What the tables say: draws of InvFussion are the nearest on every operator, on dense matrices, blur
-and k-space at a quarter to two fifths of Palette's distance. None is near chance, so draws can be
-distinguished from slices by their texture, as the battery says too.
+The tables show: draws of InvFussion are the nearest on every operator, on dense matrices, blur and
+k-space at a quarter to two fifths of Palette's distance. None is as near as other true slices are,
+so draws can be distinguished from slices by their texture, as the battery finds too. A single draw
+of InvFussion also has the highest PSNR, but for blur.
 
 {tables}
 

@@ -236,39 +236,40 @@ HEAD = """# InvFussion, measured
 
 Made by `python -m tests.benchmarks.invfussion DATA` with the weights that ship, on {count} slices
 of two people whom no training saw (synthetic T1 contrast, 64 x 64 at 3 mm, noise-free). Slices of
-one person are not independent: standard errors are over slices, and say nothing about new people.
+one person are not independent: standard errors are over slices, and do not extend to new people.
 Every estimate meets the same operators, another for each slice; masks of patches that hide
 nothing, one in seven, are left out. Box out-painting was never shown to any network. Samples are
 of {few} slices, {draws} draws each.
 
 `brain64-palette` is the same network without the operator, blind to all but `A^+ y`, trained on
 the same slices and operators from the same prior ({blind} slices; `brain64-invfussion` {ours}).
-Ours has a linear estimate in its input and output, which the paper has not, so the gap is that of
-the whole design and not of the attention alone. One call each:
+InvFussion here has a linear estimate in its input and output, which the paper's has not, so the
+difference is due to the whole design and not to the attention alone. One call each:
 
 | measured by | Palette, dB | InvFussion, dB | paired difference |
 |---|---|---|---|
 {paired}
 
-What the tables say: InvFussion is ahead of Palette by 3.9 dB on dense matrices, 2.9 on k-space,
-1.3 on patches, 1.0 on blur, and by 1.7 on boxes, which neither ever saw; one call beats the
-linear MMSE on all five, by 0.4 to 3.0 dB. Beside the zero-shot methods, on the same 8 slices: one
-call is above the mean of 8 draws of every one on matrices (by 0.3 dB or more) and on blur (by
-0.03 over *local_gaussian*, of some hundred calls, by 0.3 or more over the others), and on k-space
-0.3 dB under DDNM. The mean of its draws is ahead of DDNM's on every operator in fewer calls: 4.8,
-0.4, 0.9, 1.4 and 2.1 dB. Its draws are as wide as they should be to 8 % in variance; on patches
-and boxes they are a fifth and a quarter too narrow. The strongest rivals, `local_gaussian` and
-`moment_matching`, stand in the tables of matrices and blur; on the bundled scan `local_gaussian`
-is ahead of InvFussion on every operator but super-resolution ([below](#the-strongest-rivals)).
-`brain64-nppc` began from the weights after 224 320.
+The tables show: InvFussion is ahead of Palette by 3.9 dB on dense matrices, 2.9 on k-space, 1.3 on
+patches, 1.0 on blur, and by 1.7 on boxes, which no training showed to either; one call is above the
+linear MMSE on all five, by 0.4 to 3.0 dB. Beside the zero-shot methods, on the same slices: one
+call is above the mean of 8 draws of each of them on matrices (by 0.3 dB or more) and on blur (by
+0.3 or more, but equal to `local_gaussian`, which takes some hundred calls), and on k-space 0.3 dB
+below DDNM. The mean of its draws is ahead of DDNM's on every operator in fewer calls: by 4.8, 0.4,
+0.9, 1.4 and 2.1 dB. The variance of its draws is right to 8 % on matrices, blur and k-space; on
+patches and boxes it is 21 and 28 % too small. The strongest methods without training for the
+operator, `local_gaussian` and `moment_matching`, are in the tables of matrices and blur; on the
+bundled scan `local_gaussian` is ahead of InvFussion on every operator but super-resolution
+([below](#the-strongest-rivals)). `brain64-nppc` began from the weights after 224 320 slices.
 
-Since 355 072 slices the output of the network is compared after projection (`loss: {{project:
-true}}`), as it is used; Palette was trained without. The last 65 152 slices, in two runs whose
-weights are averaged, have an estimate whose model depends on the classes of images that the
-measurement leaves possible, iterated until it is nearer to the linear estimate under it: one call
-gained 0.62 dB on k-space, 0.31 on blur, 0.2 on matrices and boxes and 0.08 on patches. [On a real
-scan](#a-real-scan) one call is ahead of the linear MMSE by 0.1 to 2.3 dB, of Palette by 0.8 to
-4.1; the last step gained it 0.1 to 0.3 dB, and cost it 0.1 on boxes."""
+For the slices after the first 355 072 the output of the network is compared after projection
+(`loss: {{project: true}}`), as it is used; Palette was trained without. For the last 65 152 slices,
+in two runs whose weights are averaged, the linear estimate has a model that depends on the classes
+of images that the measurement leaves possible, and is iterated until it is nearer to the linear
+estimate under that model: one call gained 0.62 dB on k-space, 0.31 on blur, 0.2 on matrices and
+boxes and 0.08 on patches. [On a real scan](#a-real-scan) one call is ahead of the linear MMSE by
+0.3 to 2.3 dB (boxes: 0.1 +- 0.2, no difference), of Palette by 0.8 to 4.1; the last step gained 0.1
+to 0.3 dB there, and lost 0.1 on boxes."""
 
 RIVALS = """## The strongest rivals
 
@@ -290,11 +291,11 @@ unconditional prior serves the others, at 195 and 198 calls.
 | matrix 25 % | 0 | 3 | 25.32 | **28.14** | 27.54 | 26.03 |
 | matrix 25 % | 0.05 | 2 | 22.90 | **24.81** | 24.21 | |
 
-`local_gaussian` is ahead of InvFussion by 0.2 to 2.8 dB in all but super-resolution, at ten times
-the calls; `moment_matching` is behind it in k-space. On synthetic slices, which are like its
-training data, InvFussion is 0.15 dB ahead of `local_gaussian` on matrices and level on blur
-(tables above). Choose
-`local_gaussian` where its calls are affordable."""
+`local_gaussian` is ahead of InvFussion by 0.2 to 2.8 dB on all but super-resolution, at ten times
+the calls; `moment_matching` is behind InvFussion in k-space and super-resolution. On synthetic
+slices, which resemble its training data, InvFussion is 0.15 dB ahead of `local_gaussian` on
+matrices and equal on blur (tables above). Choose `local_gaussian` where its calls are
+affordable."""
 
 REAL = """## A real scan
 

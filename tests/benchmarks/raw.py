@@ -254,19 +254,21 @@ def page(record: Mapping[str, Any]) -> str:
         "# Raw k-space of several coils",
         "",
         f"`python -m tests.benchmarks.raw`: the prior `{record['prior']}` "
-        f"({record['windows']:,} windows) with `fitted_gaussian` at its defaults against what a "
-        "user would pick. The regularisation weight of every rival is the best of a list on the "
+        f"({record['windows']:,} windows) with `fitted_gaussian` at its defaults against common "
+        "reconstructions. The regularisation weight of each of these is the best of a list by the "
         "reference, and its scale is fitted to the reference; ours sees no reference. PSNR and "
-        "SSIM are of the magnitude inside the head. Seconds were taken beside other work.",
+        "SSIM are of the magnitude inside the head. Seconds are of a machine that also did other "
+        "work.",
         "",
         "## A real scan",
         "",
         "Four coils, 256 x 256, T2, fully sampled (gpuNUFFT, TU Graz, MIT); lines taken out "
         "afterwards, 24 in the centre kept. The contrast is not among those of the training. "
         "Coils are whitened; maps come from the centre by ESPIRiT, and ours are then refined with "
-        "all samples, as in the pipeline `raw-head`. This scan was looked at "
+        "all samples, as in the pipeline `raw-head`. This scan was used "
         "while the method was developed (tolerance of the solves, first trials of the gain of the "
-        "error model), so it is no test; the gain that ships was chosen on other people.",
+        "error model), so it is not an independent test; the bundled gain was chosen on other "
+        "people.",
         "",
         *table(real),
         "",
