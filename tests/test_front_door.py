@@ -465,21 +465,21 @@ y = A(x)
 prior, ddnm = uq.load_prior("brain64-prior"), uq.methods.METHODS["ddnm"]
 noise, batch = uq.SampleNoise(0, range(2)), uq.SampleNoise(0, range(2), slices=[0])
 problem = uq.Problem(A, y)
-said = {}
+results = {}
 
 def attempt(name, call):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            said[name] = ["works", list(call().shape)]
+            results[name] = ["works", list(call().shape)]
     except Exception as error:
-        said[name] = [type(error).__name__, str(error)]
+        results[name] = [type(error).__name__, str(error)]
 """
 
 
 def attempts(*lines: str) -> dict[str, list[str]]:
     calls = [f"attempt({line!r}, lambda: {line})" for line in lines]
-    return json.loads(run("\n".join([MISTAKES, *calls, "print(json.dumps(said))"])))
+    return json.loads(run("\n".join([MISTAKES, *calls, "print(json.dumps(results))"])))
 
 
 def test_the_first_mistakes_work_or_say_what_to_write() -> None:

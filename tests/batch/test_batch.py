@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 from tests.batch.poison import Poison
 from tests.batch.scene import pipeline, write_pipeline, write_scans
 from tests.front import read, tiny_voxels, write_scan
-from tests.scans.rawfiles import write_ismrmrd
 from tests.scans.series import write_series
 from uqrestore.batch import (
     BatchError,
@@ -33,7 +32,6 @@ from uqrestore.batch import (
 )
 from uqrestore.batch.tasks import safe_name
 from uqrestore.cli.app import app
-from uqrestore.pipeline import RestorePipeline, change, load_pipeline
 from uqrestore.posterior import PosteriorFile, Storage, export_dicom
 from uqrestore.reports.page import write_report
 from uqrestore.restoration.options import RunOptions
@@ -459,35 +457,6 @@ def test_masks_beside_the_scans_are_found_and_are_no_scans(work: Job, tmp_path: 
         with PosteriorFile(work.posterior(name)) as file:
             assert file.provenance["pipeline"]["kind"] == "restore"
     assert run_batch(tasks, work).count("skipped") == 2
-
-
-def test_references_beside_raw_files_are_the_truth_of_the_restored_images(tmp_path: Path) -> None:
-    rows, columns = 24, 20
-    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
-    image = np.where(x**2 + y**2 < 0.6, 100 + 30 * np.cos(5 * x) * np.cos(4 * y), 0)
-    lines, affine = np.arange(columns) % 5 != 0, np.diag([1.5, 1.5, 3.0, 1.0])
-    lines[6:14] = True
-    folder = tmp_path / "scans"
-    folder.mkdir()
-    for name, sampled in (("a", lines), ("a_full", np.ones(columns, bool))):
-        write_ismrmrd(folder / f"{name}.mrd", image[..., None], affine, sampled, 0.5, 4)
-    [task] = find_tasks(str(folder), reference="{}_full.mrd")
-    assert (task.name, task.reference) == ("a", folder / "a_full.mrd")
-    (tmp_path / "list.csv").write_text("scan,reference\nscans/a.mrd,scans/a_full.mrd\n")
-    assert find_tasks(str(tmp_path / "list.csv")) == [task]
-    with pytest.raises(BatchError, match=r"2 scans have no such reference, .*a\.mrd; add it"):
-        find_tasks(str(folder), reference="{}_none.mrd")
-
-    plan = load_pipeline("raw-brain", RestorePipeline)
-    fast = change(plan, draws=2, components=0, method={"name": plan.method.name, "levels": 3})
-    work = Job(pipeline=fast, out=tmp_path / "out", options=RunOptions(slices=1))
-    assert run_batch([task], work).is_done
-    with PosteriorFile(work.posterior("a")) as file:
-        truth = file["reference/truth"].values
-    assert truth.max() > 100, "magnitudes of the fully sampled file"
-    assert run_batch([task], work).records[0].status == "skipped"
-    refused = run_batch([replace(task, reference=None)], work)
-    assert "finished file of other settings" in refused.records[0].error
 
 
 def test_a_mask_that_is_missing_or_one_for_many_is_refused(tmp_path: Path) -> None:

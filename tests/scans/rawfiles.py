@@ -29,12 +29,12 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 def xml(readout: int, phase: int, mm: tuple[float, float, float], **changes: object) -> str:
     """Return a header for pixels of ``mm``, its readout sampled twice as wide as the image."""
-    said = {
+    fields = {
         "enc": 2 * readout, "enc_mm": 2 * readout * mm[0], "x": readout, "x_mm": readout * mm[0],
         "y": phase, "y_mm": phase * mm[1], "z_mm": mm[2], "last": phase - 1,
         "center": phase // 2, "trajectory": "cartesian", "z": 1,
     }  # fmt: skip
-    return XML.format(**(said | changes))
+    return XML.format(**(fields | changes))
 
 
 def coils(shape: tuple[int, int], count: int) -> np.ndarray:

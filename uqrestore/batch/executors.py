@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uqrestore.batch.job import Job, Record, record_failure, restore_one
-from uqrestore.batch.tasks import Task
+from uqrestore.batch.tasks import BatchError, Task
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -24,14 +24,27 @@ if TYPE_CHECKING:
 DEATHS = 3  # processes that one scan may take with it before it is given up
 ANSWER_SECONDS = 10.0
 POLL_SECONDS = 1.0  # how soon workers that join later get work
+NO_WORKERS = (
+    "the worker processes cannot start. They import the script that started them: in a script, "
+    "call the batch below a line: if __name__ == '__main__':"
+)
 
 Started = Callable[[Task], None]
+
+
+def refuse_imported_script() -> None:
+    """Raise ``BatchError`` in a worker that imports a script which would start workers again."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise BatchError(NO_WORKERS)
 
 
 def run_here(tasks: Sequence[Task], job: Job, started: Started) -> Iterator[Record]:
     """Restore scans one after another in a child process, without dask.
 
     A scan that crashes its process ends the child, which is then replaced.
+
+    Raises:
+        BatchError: If the first child ends before it has a scan.
     """
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
@@ -39,6 +52,10 @@ def run_here(tasks: Sequence[Task], job: Job, started: Started) -> Iterator[Reco
     context = _context()
     pool = ProcessPoolExecutor(1, context, _start_worker)
     try:
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise BatchError(NO_WORKERS) from error
         for task in tasks:
             started(task)
             for death in range(1, DEATHS + 1):
@@ -106,7 +123,7 @@ def local_cluster(workers: int) -> Iterator["Client"]:
     """Start worker processes of one thread each on this machine, for as long as it takes.
 
     Raises:
-        ModuleNotFoundError: Without the extra ``batch``.
+        BatchError: Without the extra ``batch``, or if the workers cannot start.
     """
     _need_distributed()
     from dask import config
@@ -122,8 +139,8 @@ def local_cluster(workers: int) -> Iterator["Client"]:
         from distributed.utils import get_mp_context
 
         _preload(get_mp_context(), ["distributed"])
-        with (
-            LocalCluster(
+        try:
+            started = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
@@ -132,9 +149,10 @@ def local_cluster(workers: int) -> Iterator["Client"]:
                 dashboard_address=None,  # type: ignore[arg-type]  (dask allows it)
                 local_directory=scratch,
                 silence_logs=logging.CRITICAL + 1,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+            )
+        except RuntimeError as error:
+            raise BatchError(NO_WORKERS) from error
+        with started as cluster, Client(cluster) as client:
             client.run(_one_thread)
             yield client
 
@@ -144,8 +162,8 @@ def remote_cluster(scheduler: str | None, scheduler_file: Path | None) -> Iterat
     """Connect to a scheduler that runs already.
 
     Raises:
+        BatchError: Without the extra ``batch``.
         ConnectionError: If it does not answer.
-        ModuleNotFoundError: Without the extra ``batch``.
     """
     _need_distributed()
     from distributed import Client
@@ -202,7 +220,7 @@ def _need_distributed() -> None:
     try:
         import distributed  # noqa: F401 - only whether it is there
     except ModuleNotFoundError:
-        raise ValueError(
+        raise BatchError(
             "several workers need the package distributed: pip install 'uqrestore[batch]', or use "
             "--shard i/N, which needs none."
         ) from None

@@ -4,6 +4,7 @@ import functools
 import json
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -86,19 +87,19 @@ def restore_one(task: Task, job: Job) -> Record:
     """Restore one scan, unless its finished file is there; never raises for a bad scan.
 
     A failure is written beside the outputs as ``NAME.error.json`` and not repeated while pipeline,
-    weights and input stay the same, unless the job retries failures. A failure of the machine,
-    such as a full disk or a missing extra, is always repeated.
+    weights, input and reference stay the same, unless the job retries failures. A failure of the
+    machine, such as a full disk or a missing extra, is always repeated.
     """
     start = time.perf_counter()
     seen: list[Progress] = []
     name = ""
     try:
         name = _fingerprint(task, job)
-        reference = "" if task.reference is None else input_sha256(task.reference)
+        reference = _reference(task)
         if is_finished(job.posterior(task.name), name, job.options, reference):
             job.error_record(task).unlink(missing_ok=True)
             return Record(task.name, "skipped", time.perf_counter() - start)
-        known = _failed_before(task, job, name)
+        known = _failed_before(task, job, name, reference)
         if known is not None:
             return Record(task.name, "failed before", time.perf_counter() - start, error=known)
         _restore(task, job, seen)
@@ -146,7 +147,8 @@ def record_failure(
         "error": error,
         "kind": kind,
         "try_again": try_again,
-        "fingerprint": run or _fingerprint_or_nothing(task, job),
+        "fingerprint": run or _or_nothing(lambda: _fingerprint(task, job)),
+        "reference": _or_nothing(lambda: _reference(task)),
         "uqrestore": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "traceback": trace,
@@ -174,18 +176,24 @@ def _fingerprint(task: Task, job: Job) -> str:
     )
 
 
-def _fingerprint_or_nothing(task: Task, job: Job) -> str:
+def _reference(task: Task) -> str:
+    return "" if task.reference is None else input_sha256(task.reference)
+
+
+def _or_nothing(hashed: Callable[[], str]) -> str:
     try:
-        return _fingerprint(task, job)
+        return hashed()
     except (OSError, ValueError):
         return ""
 
 
-def _failed_before(task: Task, job: Job, name: str) -> str | None:
+def _failed_before(task: Task, job: Job, name: str, reference: str) -> str | None:
     record = read_failure(job.error_record(task))
     if record is None or job.retry_failed or record.get("try_again"):
         return None
-    return str(record.get("error")) if record.get("fingerprint") == name else None
+    # The reference is no part of the fingerprint: it changes no draw. It may be what failed.
+    same = record.get("fingerprint") == name and record.get("reference", "") == reference
+    return str(record.get("error")) if same else None
 
 
 def _restore(task: Task, job: Job, seen: list[Progress]) -> None:

@@ -65,9 +65,11 @@ def run_batch(
         tell: Called for every scan found, started and ended.
 
     Raises:
-        BatchError: If there is nothing to restore, or the folder cannot be written.
+        BatchError: If there is nothing to restore, the folder cannot be written, or the workers
+            cannot start, as in a script without ``if __name__ == "__main__":``.
         ConnectionError: If the scheduler does not answer or is lost.
     """
+    executors.refuse_imported_script()
     say = tell or (lambda *_: None)
     tasks = find_tasks(source) if isinstance(source, str) else list(source)
     if shard is not None:
@@ -147,5 +149,7 @@ def _absolute(pipeline: RestorePipeline) -> RestorePipeline:
 
 
 def _resolved(task: Task) -> Task:
-    mask = None if task.mask is None else task.mask.absolute()
-    return replace(task, scan=task.scan.absolute(), mask=mask)
+    mask, reference = (
+        None if path is None else path.absolute() for path in (task.mask, task.reference)
+    )
+    return replace(task, scan=task.scan.absolute(), mask=mask, reference=reference)

@@ -21,6 +21,16 @@ def require(condition: bool | Tensor, operator: str, message: str) -> None:
         raise ValueError(f"{operator}: {message}")
 
 
+def check_per_problem(operator: str, field: str, value: Tensor, problem: Shape) -> None:
+    """Raise unless a value is one for all problems, or one per problem."""
+    require(
+        value.shape in ((), (1,) * len(problem), problem),
+        operator,
+        f"{field} must be one value or one per problem, of shape {problem}, but has shape "
+        f"{tuple(value.shape)}.",
+    )
+
+
 def as_generator(seed: Seed) -> torch.Generator:
     """Return the generator of a seed; a generator comes back as it is, to draw on from."""
     is_one = isinstance(seed, torch.Generator)

@@ -114,6 +114,7 @@ class Wrapper(Compound):
         return self.parts[0]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(len(self.parts) == 1, self.name, f"wants one part, got {len(self.parts)}.")
 
     @property

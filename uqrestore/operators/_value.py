@@ -12,6 +12,7 @@ from torch import Tensor
 
 from uqrestore.operators._arrays import as_tensor
 from uqrestore.operators._checks import Index, Shape, pick, same
+from uqrestore.operators._fields import check_types
 
 SHARED = {"shared": True}
 """Metadata of a tensor field that is the same for every problem of the batch."""
@@ -34,11 +35,16 @@ class TensorValue(abc.ABC, Generic[Whole]):
     def problem_shape(self) -> Shape: ...
 
     def __post_init__(self) -> None:
-        """Copy NumPy arrays into tensors; subclasses call this before their own checks."""
+        """Copy NumPy arrays into tensors and check types; subclasses call this first.
+
+        Raises:
+            ValueError: If an argument is of another kind than its field.
+        """
         for field in _fields(self):
             value = getattr(self, field.name) if field.init else None
             if isinstance(value, np.ndarray):
                 object.__setattr__(self, field.name, as_tensor(value.copy()))
+        check_types(self)
 
     @property
     def device(self) -> torch.device:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uqrestore.operators._cg import expand_to
-from uqrestore.operators._checks import Shape, require
+from uqrestore.operators._checks import Shape, check_per_problem, require
 from uqrestore.operators._compound import Compound, Wrapper
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.iterative import IterativeOperator, check_iteration
@@ -39,6 +39,7 @@ class Composed(Compound, IterativeOperator):
     max_iter: int = 500
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_parts(self.name, self.parts)
         check_iteration(self.name, self.tol, self.max_iter)
         for outer, inner in zip(self.parts, self.parts[1:], strict=False):
@@ -97,6 +98,7 @@ class Stacked(Compound, IterativeOperator):
     max_iter: int = 500
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_parts(self.name, self.parts)
         check_iteration(self.name, self.tol, self.max_iter)
         shapes = [part.in_shape for part in self.parts]
@@ -161,6 +163,7 @@ class Scaled(Wrapper):
         scale = self.scale
         if not isinstance(scale, Tensor):
             scale = torch.tensor(scale, dtype=torch.float64, device=self.part.device)
+        check_per_problem(self.name, "scale", scale, self.part.problem_shape)
         require(
             torch.isfinite(scale) & (scale != 0),
             self.name,

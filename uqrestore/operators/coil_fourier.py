@@ -79,7 +79,8 @@ class CoilFourier(IterativeOperator):
         check_mask(self.name, self.mask, 2)
         object.__setattr__(self, "mask", self.mask.bool())
         check_iteration(self.name, self.tol, self.max_iter)
-        want = (*self.mask.shape[:-2], self.maps.shape[-3], *self.mask.shape[-2:])
+        coils = self.maps.shape[-3:-2] or ("coil",)
+        want = (*self.mask.shape[:-2], *coils, *self.mask.shape[-2:])
         require(
             self.maps.shape == want and (self.phase is None or self.phase.shape == self.mask.shape),
             self.name,

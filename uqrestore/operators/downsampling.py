@@ -57,6 +57,7 @@ class Downsampling(LinearOperator):
     _columns_pinv: Matrix = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.kind in ("average", "bicubic"),
             self.name,

@@ -42,9 +42,14 @@ class Embedding(PlainOperator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(
+            len(self.shape) == 3,
+            self.name,
+            f"wants an image (channel, row, column), but got shape {self.shape}.",
+        )
         on_image = self._overlap()[0]
         require(
-            len(self.shape) == 3 and all(part.stop > part.start for part in on_image),
+            all(part.stop > part.start for part in on_image),
             self.name,
             f"an image {self.shape} at {self.offset} does not overlap a field {self.field_shape}.",
         )

@@ -28,6 +28,7 @@ class PlainOperator(LinearOperator):
     _unit: Float[Tensor, ""] = field(init=False, repr=False, metadata=SHARED)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             len(self.shape) >= 2 and min(self.shape) > 0 and len(self.problems) <= 1,
             self.name,

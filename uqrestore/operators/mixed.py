@@ -47,6 +47,7 @@ class Mixed(Compound):
     _places: Int[Tensor, " problem"] = field(init=False, repr=False, metadata=SHARED)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         shapes = [part.in_shape for part in self.parts]
         require(
             len(set(shapes)) == 1,

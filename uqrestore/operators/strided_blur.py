@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from uqrestore.operators._checks import Shape, full_precision, require
+from uqrestore.operators._checks import Shape, check_per_problem, full_precision, require
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.kernels import gaussian_kernel
 from uqrestore.operators.spectrum import Spectrum
@@ -71,7 +71,9 @@ class StridedBlur(LinearOperator):
         super().__post_init__()
         self._check()
         problem = self.kernel.shape[:-2]
-        stride = torch.as_tensor(self.stride, device=self.kernel.device).expand(problem).clone()
+        stride = torch.as_tensor(self.stride, device=self.kernel.device)
+        check_per_problem(self.name, "stride", stride, problem)
+        stride = stride.expand(problem).clone()
         kernels = self.kernel.reshape(-1, *self.kernel.shape[-2:]).double()
         parts = [
             self._tables(kernel, int(s))
@@ -91,6 +93,11 @@ class StridedBlur(LinearOperator):
         object.__setattr__(self, "_common_stride", strides[0] if len(set(strides)) == 1 else 1)
 
     def _check(self) -> None:
+        require(
+            len(self.shape) == 3,
+            self.name,
+            f"wants an image (channel, row, column), but got shape {self.shape}.",
+        )
         kernel, (_, row, column) = self.kernel, self.shape
         require(
             kernel.ndim in (2, 3) and kernel.shape[-2] <= row and kernel.shape[-1] <= column,

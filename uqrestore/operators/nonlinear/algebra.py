@@ -31,6 +31,7 @@ class NonlinearComposed(NonlinearOperator):
     parts: tuple[Operator, ...]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for outer, inner in zip(self.parts, self.parts[1:], strict=False):
             require(
                 outer.in_shape == inner.out_shape,

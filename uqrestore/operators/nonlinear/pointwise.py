@@ -58,6 +58,7 @@ class Affine(Pointwise):
     high: float | int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.low < self.high, self.name, f"low is {self.low} but high is {self.high}.")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,6 +88,7 @@ class BeerLambert(Pointwise):
     photons: float | int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.photons > 0, self.name, f"photons must be above 0, got {self.photons}.")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,6 +117,7 @@ class Saturation(Pointwise):
     high: float | int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.low < self.high, self.name, f"low is {self.low} but high is {self.high}.")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,6 +146,7 @@ class Magnitude(NonlinearOperator):
     squared: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             len(self.shape) > 1 and self.shape[0] == 2,
             self.name,

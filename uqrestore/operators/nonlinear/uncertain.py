@@ -80,6 +80,7 @@ class UncertainGain(OfPart, UncertainOperator):
     relative_std: float | int = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive(self.name, gain=self.gain, relative_std=self.relative_std)
 
     @property
@@ -121,6 +122,7 @@ class UncertainBlur(UncertainOperator):
     relative_std: float | int = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive(self.name, width=self.width, relative_std=self.relative_std)
 
     @property

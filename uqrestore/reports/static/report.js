@@ -208,10 +208,10 @@
   function windowed() {
     const middle = head.range[0] + range * level.value / 100, half = range * window_.value / 200;
     state.low = middle - half; state.high = middle + half;
-    said(); images(); where(); how();
+    labels(); images(); where(); how();
   }
   level.value = 100 * ((state.low + state.high) / 2 - head.range[0]) / range; window_.value = 100 * (state.high - state.low) / range;
-  const said = () => { $("level-out").textContent = short((state.low + state.high) / 2); $("window-out").textContent = short(state.high - state.low); };
+  const labels = () => { $("level-out").textContent = short((state.low + state.high) / 2); $("window-out").textContent = short(state.high - state.low); };
   level.addEventListener("input", windowed); window_.addEventListener("input", windowed);
   $("tolerance").addEventListener("input", (e) => { state.tolerance = +e.target.value; $("tolerance-out").textContent = short(state.tolerance) + " " + head.unit; where(); });
   const players = {};
@@ -261,7 +261,7 @@
     try { await navigator.clipboard.writeText(text); button.textContent = "copied"; }
     catch { getSelection().selectAllChildren($(button.dataset.copy)); button.textContent = "selected: press Ctrl+C"; }
   }));
-  said();
+  labels();
   if (D.length) showDraw(0);
   all();
 
