@@ -93,12 +93,9 @@ def ssd(
     require_noise_free("ssd", problem)
     require_range("ssd", eta=(eta, 0, 1), eta_inversion=(eta_inversion, 0, 1))
     up, down = shortcut(t0, inversion_points, steps, injection)
-    operator = problem.operator
     remember, denoise = injecting(Checked(denoiser, "ssd"), up, injection)
-    seen = operator.pinv(problem.y)
-    x = invert(
-        remember, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip
-    )
+    seen, x = _inverted(problem, remember, up, noise, eta_inversion, clip)
+    operator = problem.operator
 
     def back_project(answer: Tensor, sigma: float, sigma_next: float) -> Tensor:
         del sigma, sigma_next
@@ -158,13 +155,10 @@ def ssd_plus(
     require_range("ssd_plus", eta=(eta, 0, 1), eta_inversion=(eta_inversion, 0, 1))
     require_range("ssd_plus", t_stop=(t_stop, 0, t0))
     up, down = shortcut(t0, inversion_points, steps, injection)
-    operator = problem.operator
     remember, denoise = injecting(Checked(denoiser, "ssd_plus"), up, injection)
     measured = SpectralData.of(problem, "ssd_plus") if weight == "noise" else None
-    seen = operator.pinv(problem.y)
-    x = invert(
-        remember, seen.expand(*noise.shape, *problem.in_shape), up, noise, eta_inversion, clip
-    )
+    seen, x = _inverted(problem, remember, up, noise, eta_inversion, clip)
+    operator = problem.operator
     if measured is not None:
         return _anneal_weighted(denoise, x, down, noise, measured, eta, eta_mode, clip)
     last = stop_index(t0, t_stop, steps)
@@ -233,6 +227,20 @@ def shortcut(
     for time in times[inversion_points - 1 - injection : -1].tolist():
         falling[bisect.bisect_left(falling, time)] = time
     return table[times].tolist(), [*table[torch.tensor(falling).flip(0)].tolist(), 0.0]
+
+
+def _inverted(
+    problem: Problem,
+    denoise: DenoiseFn,
+    up: list[float],
+    noise: SampleNoise,
+    eta: float,
+    clip: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the minimum-norm image and, for each draw, where its inversion ends."""
+    seen = problem.operator.pinv(problem.y)
+    images = seen.expand(*noise.shape, *problem.in_shape)
+    return seen, invert(denoise, images, up, noise, eta, clip)
 
 
 def invert(

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from uqrestore.noise import MEASUREMENT_STREAM, NoiseModel, SampleNoise
+from uqrestore.noise import NoiseModel, SampleNoise
 from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._checks import Index, Shape
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.nonlinear.algebra import compose
 from uqrestore.operators.nonlinear.base import NonlinearOperator
 from uqrestore.operators.nonlinear.pointwise import Affine
-from uqrestore.problem.linear import Problem, check_measured
+from uqrestore.problem.linear import Problem, batch_of, check_measured, measurement_noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +77,8 @@ class GeneralProblem:
             noise: Streams of the noise, one sample wide, instead of a seed.
         """
         signal = operator(as_real(x, operator.in_shape))
-        batch = tuple(signal.shape[: signal.ndim - len(operator.out_shape)])
         if noise is None:
-            slices = range(batch[0]) if batch else 0
-            noise = SampleNoise(seed, [MEASUREMENT_STREAM], slices=slices)
+            noise = measurement_noise(seed, batch_of(operator, signal))
         y = noise_model.simulate(signal[None], noise)[0]
         mask = operator.row_mask
         return cls(operator, y if mask is None else y * mask, noise_model)
@@ -109,7 +107,7 @@ class GeneralProblem:
     @property
     def problem_shape(self) -> Shape:
         """Batch shape: ``()`` for one problem, ``(b,)`` for several."""
-        return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
+        return batch_of(self.operator, self.y)
 
     @property
     def in_shape(self) -> Shape:

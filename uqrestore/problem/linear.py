@@ -75,7 +75,7 @@ class Problem:
     @property
     def problem_shape(self) -> Shape:
         """Batch shape: ``()`` for one problem, ``(b,)`` for several."""
-        return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
+        return batch_of(self.operator, self.y)
 
     @property
     def in_shape(self) -> Shape:
@@ -158,10 +158,19 @@ class Problem:
         return Problem(self.operator.to(target), self.y.to(target), noise_std)
 
 
+def batch_of(operator: LinearOperator | NonlinearOperator, y: Tensor) -> Shape:
+    """Return the batch shape of measurements: ``()`` for one problem, ``(b,)`` for several."""
+    return tuple(y.shape[: y.ndim - len(operator.out_shape)])
+
+
+def measurement_noise(seed: int, batch: Shape) -> SampleNoise:
+    """Return the streams of measurement noise, which differ from those of posterior draws."""
+    return SampleNoise(seed, [MEASUREMENT_STREAM], slices=range(batch[0]) if batch else 0)
+
+
 def check_measured(operator: LinearOperator | NonlinearOperator, y: Tensor) -> None:
     """Raise unless ``y`` is a finite measurement, ``(*problem, *operator.out_shape)``."""
-    want = operator.out_shape
-    batch = tuple(y.shape[: y.ndim - len(want)])
+    want, batch = operator.out_shape, batch_of(operator, y)
     if tuple(y.shape[y.ndim - len(want) :]) != want:
         raise ValueError(
             f"the measurement y has shape {tuple(y.shape)} but {operator.name} "
@@ -227,9 +236,7 @@ def simulate(
     if not problem.is_noisy:
         return problem
     if noise is None and seed is not None:
-        batch = problem.problem_shape
-        slices = range(batch[0]) if batch else 0
-        noise = SampleNoise(seed, [MEASUREMENT_STREAM], slices=slices)
+        noise = measurement_noise(seed, problem.problem_shape)
     if noise is None:
         raise ValueError("simulate needs a seed=0, or noise=SampleNoise(...), for noise_std > 0.")
     drawn = problem.noise_std_like(y) * noise.like(y[None])[0]
