@@ -318,8 +318,8 @@ def page(rows: Mapping[str, dict[str, Any]]) -> str:
         "",
         "## Operators and noise",
         "",
-        "Beside it: the 90 % intervals of the exact posterior of a linear Gaussian problem that "
-        "one might solve instead.",
+        "In the last columns: the 90 % intervals of the exact posterior of a linear Gaussian "
+        "problem that one might solve instead.",
         "",
         "| problem | coverage | RMSE of the mean | instead | coverage | RMSE |",
         "|---|---|---|---|---|---|",
@@ -368,8 +368,8 @@ def page(rows: Mapping[str, dict[str, Any]]) -> str:
     ]
     lines += [
         "",
-        "A variance above 1, and parameters that are covered less often than 90 %, show chains "
-        "that have not converged after these levels.",
+        "A variance above 1, and parameters that are covered less often than 90 %, point to "
+        "chains that have not converged after these levels.",
         "",
         *(
             ["Not measured yet: " + "; ".join(known[key].title for key in missing) + ".", ""]
@@ -379,9 +379,9 @@ def page(rows: Mapping[str, dict[str, Any]]) -> str:
         "## Why not a split Gibbs sampler",
         "",
         "PnP-DM (arXiv:2405.18782) alternates between prior and likelihood, coupled by a noise "
-        "whose level falls. Where a direction is measured poorly, it lags behind: mean and "
-        "variance of its draws in a direction of prior variance 1, relative to the exact ones, by "
-        "the recursion of its moments with exact steps, from level 3 to 0.01.",
+        "whose level falls. Where a direction is measured poorly, it has not converged at the end: "
+        "mean and variance of its draws in a direction of prior variance 1, relative to the exact "
+        "ones, by the recursion of its moments with exact steps, from level 3 to 0.01.",
         "",
         "| noise of the measurement | 12 levels | 25 levels | 80 levels |",
         "|---|---|---|---|",
