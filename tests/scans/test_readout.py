@@ -8,31 +8,19 @@ import numpy as np
 import pytest
 
 from tests.scans.rawfiles import write_volume
-from tests.scans.scenes import rotation
-from uqrestore.scans import RawScan, ScanError, read_input
+from tests.scans.test_rawdata import read, tilted
+from uqrestore.scans import ScanError
 from uqrestore.scans.kspace import to_image
 from uqrestore.scans.readout import decode_readout
 
 SHAPE = (6, 9, 8)  # readout, phase, partition
-
-
-def affine_of(axes: tuple[int, ...]) -> np.ndarray:
-    affine = np.eye(4)
-    affine[:3, :3] = rotation((0.1, -0.2, 0.15))[:, axes] * (2.0, 3.0, 4.0)
-    affine[:3, 3] = (-20, 31, 7)
-    return affine
-
-
-def read(path: Path) -> RawScan:
-    scan = read_input(path)
-    assert isinstance(scan, RawScan)
-    return scan
+UPRIGHT = tilted((0, 1, 2), (1, 1, 1))
 
 
 @pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
-def test_every_voxel_lies_where_it_lay(axes: tuple[int, ...], tmp_path: Path) -> None:
+def test_every_voxel_lies_where_it_lay(axes: tuple[int, int, int], tmp_path: Path) -> None:
     image = np.arange(1, np.prod(SHAPE) + 1, dtype=np.float64).reshape(SHAPE)
-    affine = affine_of(axes)
+    affine = tilted(axes, (1, 1, 1))
     whole = np.ones((SHAPE[2], SHAPE[1]), bool)
 
     scan = read(write_volume(tmp_path / "a.mrd", image, affine, whole, 1e-3)).scan
@@ -52,7 +40,7 @@ def test_samples_of_both_phase_encodings_are_kept_and_the_noise_stays(tmp_path: 
     sampled[6:10, 8:12] = True
     image = np.zeros((24, 20, 16))
     image[7:15, 5:14, 4:12] = 50.0
-    raw = read(write_volume(tmp_path / "a.mrd", image, affine_of((0, 1, 2)), sampled, 2.0, 4))
+    raw = read(write_volume(tmp_path / "a.mrd", image, UPRIGHT, sampled, 2.0, 4))
     assert raw.samples.shape[:2] == (24, 4)
     assert sorted(raw.samples.shape[2:]) == [16, 20]
     assert raw.sampled.sum() == sampled.sum()
@@ -68,9 +56,7 @@ def test_lines_measured_in_part_and_foreign_partitions_are_refused(tmp_path: Pat
     sampled[1, 2, :3] = False
     with pytest.raises(ScanError, match="3 of 8 samples of its lines were not measured"):
         decode_readout(np.ones((3, 2, 5, 8), complex), sampled, 4, "a.mrd")
-    path = write_volume(
-        tmp_path / "a.mrd", np.ones(SHAPE), affine_of((0, 1, 2)), np.ones((8, 9), bool), 0.1
-    )
+    path = write_volume(tmp_path / "a.mrd", np.ones(SHAPE), UPRIGHT, np.ones((8, 9), bool), 0.1)
     with h5py.File(path, "r+") as file:
         stored = file["dataset/data"]
         assert isinstance(stored, h5py.Dataset)
