@@ -99,7 +99,7 @@ def data_fit(pool: Pool) -> Values:
         x = torch.from_numpy(np.ascontiguousarray(images, np.float64))
         values[candidate] = (operator.forward(x) - y).square().sum(dims).numpy()
     size = y.square().sum(dims).numpy()
-    noise_free = np.broadcast_to(torch.as_tensor(problem.noise_std).numpy() == 0, size.shape)
+    noise_free = np.broadcast_to(torch.as_tensor(problem.noise_std).cpu().numpy() == 0, size.shape)
     return np.where(noise_free & (values <= EXPLAINED**2 * size), 0.0, values)
 
 

@@ -45,7 +45,7 @@ def meet_discrepancy(
     if spectrum is None:
         return x
     s = spectrum.s.to(x)
-    std = torch.as_tensor(problem.noise_std, dtype=x.dtype, device=x.device)[..., None]
+    std = problem.noise_std_as(x)[..., None]
     missed = spectrum.ut(problem.y) - s * spectrum.vt(x)
     fresh = spectrum.vt(noise.normal(problem.in_shape, x))
     share = _share(missed, spectrum, std)

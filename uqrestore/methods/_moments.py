@@ -109,9 +109,7 @@ class Moments:
         """
         operator, noisy = problem.operator, problem.is_noisy
         deep = len(operator.out_shape)
-        variance = torch.as_tensor(
-            problem.noise_std, dtype=residual.dtype, device=residual.device
-        ).square()
+        variance = problem.noise_std_as(residual).square()
         start = self._precondition(problem, residual)
         # Without noise the norm is that of pseudo-inverse images, and there is no dual.
         wanted, axes = (residual, deep) if noisy else (start[0], self.dims)
@@ -141,14 +139,9 @@ class Moments:
         operator = problem.operator
         if not problem.is_noisy:
             return operator.pinv(residual), residual
-        noise_std = (
-            torch.as_tensor(problem.noise_std, dtype=residual.dtype, device=residual.device)
-            / self.scale**0.5
-        )
+        noise_std = problem.noise_std_as(residual) / self.scale**0.5
         image = operator.solve(residual, noise_std=noise_std)[0]
-        variance = torch.as_tensor(
-            problem.noise_std, dtype=residual.dtype, device=residual.device
-        ).square()
+        variance = problem.noise_std_as(residual).square()
         return image, (residual - operator(image)) * (self.scale / variance)
 
 

@@ -37,7 +37,7 @@ class SpectralData:
             ValueError: If the measurement is noisy and the operator has neither form.
         """
         operator, y = problem.operator, problem.y
-        noise_std = torch.as_tensor(problem.noise_std, dtype=y.dtype, device=y.device)
+        noise_std = problem.noise_std_as(y)
         if not problem.is_noisy or operator.singular_value is not None:
             width = noise_std / (operator.singular_value or 1.0)
             width = width.reshape(*width.shape, *[1] * len(operator.in_shape))

@@ -133,7 +133,7 @@ def _draw(
     diagonal is split to both sides of the system.
     """
     operator, dims = problem.operator, len(problem.in_shape)
-    noise_std = torch.as_tensor(problem.noise_std, dtype=mean.dtype, device=mean.device)
+    noise_std = problem.noise_std_as(mean)
     noise_std = torch.where(noise_std > 0, noise_std, NOISE_FREE)
     variance = expand_to(noise_std.square(), dims)
     pixel = covariance.std.square().mean((-2, -1), keepdim=True)

@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -137,8 +136,5 @@ def fit(problem: Problem, residual: Tensor, variance: float) -> Tensor:
     r"""Return :math:`A^T (A A^T + (s^2 / v) I)^{-1} r`, and :math:`A^+ r` without noise."""
     if not problem.is_noisy:
         return problem.operator.pinv(residual)
-    noise_std = (
-        torch.as_tensor(problem.noise_std, dtype=residual.dtype, device=residual.device)
-        / variance**0.5
-    )
+    noise_std = problem.noise_std_as(residual) / variance**0.5
     return problem.operator.solve(residual, noise_std=noise_std)[0]

@@ -46,7 +46,7 @@ def make_consistent(x: Tensor, problem: Problem) -> Tensor:
     if operator.row_mask is not None:
         residual = residual * operator.row_mask
     rows = operator.measured_rows().to(x.dtype)
-    noise_std = torch.as_tensor(problem.noise_std, dtype=x.dtype, device=x.device)
+    noise_std = problem.noise_std_as(x)
     allowed = rows * noise_std.square()
     along = spectrum.ut(residual)
     power = spectrum.s.to(x.dtype).square()

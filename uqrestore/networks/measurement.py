@@ -195,7 +195,7 @@ class Measurement:
                 "the problems must be the last batch dimensions."
             )
         operator, y = problem.operator, problem.y
-        noise_std = torch.as_tensor(problem.noise_std, dtype=y.dtype, device=y.device)
+        noise_std = problem.noise_std_as(y)
         if invert:
             pinv_y = operator.pinv(y)
         else:

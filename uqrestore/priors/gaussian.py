@@ -144,10 +144,7 @@ class GaussianPrior(ClosedForm):
         inside = torch.where(resolved, seen.square() / total + torch.log(2 * torch.pi * total), 0)
         value = -0.5 * inside.sum(-1)
         if problem.is_noisy:
-            noise = (
-                torch.as_tensor(problem.noise_std, dtype=residual.dtype, device=residual.device)
-                ** 2
-            )
+            noise = problem.noise_std_as(residual) ** 2
             outside = residual.square().sum(-1) - (seen.square() * resolved).sum(-1)
             rest = problem.operator.measured_rows() - resolved.sum(-1)
             value = value - 0.5 * (outside / noise + rest * torch.log(2 * torch.pi * noise))
@@ -165,9 +162,7 @@ class GaussianPrior(ClosedForm):
         return left, s, right.mT
 
     def _noise_variance(self, problem: Problem, s: Tensor) -> tuple[Tensor, Tensor]:
-        variance = (
-            torch.as_tensor(problem.noise_std, dtype=s.dtype, device=s.device)[..., None] ** 2
-        )
+        variance = problem.noise_std_as(s)[..., None] ** 2
         resolved = s > RANK_TOL * s.amax(-1, keepdim=True)
         return variance.expand(torch.broadcast_shapes(variance.shape, s.shape)), resolved
 

@@ -85,7 +85,7 @@ class LowRankPosterior(ClosedForm):
     def evidence(self) -> Tensor:
         """Log density of the measurement of this posterior, ``(*batch, *problem)``."""
         tau, operator = self.prior.tau, self.problem.operator
-        noise = torch.as_tensor(self.problem.noise_std).to(self._residual) ** 2
+        noise = self.problem.noise_std_as(self._latent_pull) ** 2
         if self.problem.is_noisy:
             dims = len(operator.out_shape)
             left = self._residual - operator.forward(self._seen)
@@ -174,10 +174,7 @@ class LowRankPosterior(ClosedForm):
         operator = self.problem.operator
         if not self.problem.is_noisy:
             return operator.pinv(y)
-        noise_std = (
-            torch.as_tensor(self.problem.noise_std, dtype=y.dtype, device=y.device)
-            / self.prior.tau**0.5
-        )
+        noise_std = self.problem.noise_std_as(y) / self.prior.tau**0.5
         return operator.solve(y, noise_std=noise_std, tol=1e-10, max_iter=2000)[0]
 
     @functools.cached_property
@@ -251,7 +248,7 @@ class LowRankPosterior(ClosedForm):
 
     def _log_likelihood(self, x: Tensor) -> Tensor:
         rows, dims = self.problem.operator.measured_rows(), len(self.problem.operator.out_shape)
-        noise = torch.as_tensor(self.problem.noise_std).to(self._residual) ** 2
+        noise = self.problem.noise_std_as(self._residual) ** 2
         r = self.problem.y - self.problem.operator.forward(x)
         power = r.square().flatten(r.ndim - dims).sum(-1) / noise
         return -0.5 * (power + rows * torch.log(2 * torch.pi * noise))

@@ -92,9 +92,13 @@ class Problem:
         """True if any problem of the batch has measurement noise."""
         return bool((torch.as_tensor(self.noise_std) > 0).any())
 
+    def noise_std_as(self, like: Tensor) -> Tensor:
+        """Return ``noise_std``, () or ``(*problem,)``, with the type and device of ``like``."""
+        return torch.as_tensor(self.noise_std, dtype=like.dtype, device=like.device)
+
     def noise_std_like(self, y: Tensor) -> Tensor:
         """Return ``noise_std`` as a tensor that broadcasts against ``(*problem, *out_shape)``."""
-        noise_std = torch.as_tensor(self.noise_std, dtype=y.dtype, device=y.device)
+        noise_std = self.noise_std_as(y)
         return noise_std.reshape(*noise_std.shape, *[1] * len(self.operator.out_shape))
 
     def chi_square(self, x: Tensor) -> Tensor:
@@ -109,7 +113,7 @@ class Problem:
             Values in double precision, ``(*batch, *problem)``.
         """
         gap = (self.operator(x) - self.y).flatten(-len(self.operator.out_shape)).double()
-        noise_std = torch.as_tensor(self.noise_std, dtype=gap.dtype, device=gap.device)
+        noise_std = self.noise_std_as(gap)
         rows = self.operator.measured_rows().to(gap)
         chi_square = gap.square().sum(-1) / noise_std.square().clamp(min=1e-300) / rows
         return torch.where(noise_std > 0, chi_square, 0)

@@ -177,7 +177,7 @@ class ClasswiseEstimator(nn.Module):
 
 def _noise_scale(problem: Problem, like: Tensor) -> Tensor:
     """Return the noise of a measurement in units of the image, on average."""
-    std = torch.as_tensor(problem.noise_std, dtype=like.dtype, device=like.device)
+    std = problem.noise_std_as(like)
     power = strength(problem.operator, like)
     return expand_to(torch.where(power > 0, std / power.sqrt(), 0), len(problem.in_shape))
 

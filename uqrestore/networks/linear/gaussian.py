@@ -156,7 +156,7 @@ def _variance(problem: Problem, like: Tensor) -> Tensor:
     noise_free = _noise_free(problem, like)
     if noise_free.all():
         return like.new_tensor(FLOOR)
-    std = torch.as_tensor(problem.noise_std, dtype=like.dtype, device=like.device)
+    std = problem.noise_std_as(like)
     noisy = std.square() + FLOOR * strength(problem.operator, like)
     return expand_to(torch.where(noise_free, FLOOR, noisy), 1)
 

@@ -72,7 +72,7 @@ class SpectralEstimator(SpectralModel):
         operator = problem.operator
         # The variance of the noise as the pseudo-inverse amplifies it, on average.
         power = strength(operator, b).clamp(min=FLOOR)
-        std = torch.as_tensor(problem.noise_std, dtype=b.dtype, device=b.device)
+        std = problem.noise_std_as(b)
         epsilon = expand_to(FLOOR + std**2 / power, 3)
 
         def system(u: Tensor) -> Tensor:
