@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from uqrestore.diffusion.denoiser import Preconditioning
+from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.training.data import Images, step_generator
 
 Denoise = Callable[[Tensor, Tensor], Tensor]

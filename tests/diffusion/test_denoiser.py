@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
+from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss, draw_sigma
+from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.networks import Backbone
 from uqrestore.networks.measurement import Measurement
 

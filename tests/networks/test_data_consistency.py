@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.networks.cases import awake
-from uqrestore.diffusion.denoiser import Preconditioning
+from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.networks.attention import AttentionSpec
 from uqrestore.networks.data_consistency import ConsistentLayer, FinalStep, solve_regularised
 from uqrestore.networks.hdit import Level, TransformerLayer

@@ -18,7 +18,8 @@ from tests.front import (
     tiny_scan,
     use_prior,
 )
-from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
+from uqrestore.diffusion.denoiser import NetworkDenoiser
+from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.networks import HDiT
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import MaskedFourier

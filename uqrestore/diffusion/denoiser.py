@@ -1,7 +1,7 @@
 """Denoisers: their protocol, plain functions, and preconditioned networks."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators.base import Shape
@@ -115,25 +116,6 @@ def precision(denoiser: Denoiser) -> torch.dtype | None:
     return dtype if dtype is None or dtype.itemsize >= 4 else torch.float32
 
 
-@dataclass(frozen=True)
-class Preconditioning:
-    """Scalings that keep inputs and targets of the network at unit variance.
-
-    ``D(x; s) = c_skip x + c_out F(c_in x; c_noise)`` (Karras et al., NeurIPS 2022, Table 1).
-
-    Args:
-        sigma_data: Standard deviation of the images about their mean level, in network units.
-    """
-
-    sigma_data: float = 0.5
-
-    def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return ``c_skip, c_out, c_in, c_noise`` for noise levels of any shape."""
-        total = sigma**2 + self.sigma_data**2
-        c_out = sigma * self.sigma_data * total.rsqrt()
-        return self.sigma_data**2 / total, c_out, total.rsqrt(), sigma.log() / 4
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreparedProblem(Problem):
     """A problem with the conditioning inputs of one network laid out beside it.
@@ -230,7 +212,9 @@ class NetworkDenoiser(nn.Module):
         c_skip, c_out, c_in, c_noise = self.preconditioning.scalings(sigma)
         if label is not None:
             label = label.expand(batch).reshape(-1)
-        scaled = c_in[:, None, None, None] * x
+        centre = self._centre(x, given)
+        about, wide = x - centre, (-1, 1, 1, 1)
+        scaled = centre + c_in.reshape(wide) * about
         more = {} if augment is None else {"augment": augment.reshape(len(x), -1)}
         reduced = self.bf16 and x.dtype == torch.float32 and not torch.is_grad_enabled()
         # Training may have switched autocast on: it is not switched off where it is not needed.
@@ -238,9 +222,14 @@ class NetworkDenoiser(nn.Module):
         with reduce:
             out = self.network(scaled, c_noise, label, *given, **more)
         raw, further = out.to(x.dtype).tensor_split([self.in_shape[0]], dim=1)
-        clean = c_skip[:, None, None, None] * x + c_out[:, None, None, None] * raw
+        clean = centre + c_skip.reshape(wide) * about + c_out.reshape(wide) * raw
         components = further.reshape(*batch, self.components, *self.in_shape)
         return clean.reshape(x_t.shape), components
+
+    def _centre(self, x: Tensor, given: Sequence[Measurement]) -> Tensor:
+        """Return what the input of the network is relative to: of a bridge, where it starts."""
+        bridges = self.preconditioning.kind == "bridge"
+        return given[0].pinv_y if bridges and given else x.new_zeros(())
 
     def resized(self, rows: int, columns: int) -> "NetworkDenoiser":
         """Return a denoiser of another size with the same weights.

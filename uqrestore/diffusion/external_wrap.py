@@ -7,10 +7,10 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from uqrestore.diffusion.denoiser import Preconditioning
 from uqrestore.diffusion.external import ExternalDenoiser, Prediction
 from uqrestore.diffusion.external_check import check_network
 from uqrestore.diffusion.paths import DiscretePath, FlowPath, NoisePath, make_betas
+from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.operators.base import Shape
 
 Kind: TypeAlias = Literal["edm", "ddpm", "flow", "monai"]

@@ -1,10 +1,12 @@
 """Configuration of a training run; a training pipeline holds these fields."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from uqrestore._shared.named import name_by_import
+from uqrestore.diffusion.preconditioning import Preconditioned, Preconditioning
 from uqrestore.training.data_config import Count, DataConfig, Part, Positive, Share
 
 
@@ -55,10 +57,22 @@ class ComponentsConfig(Part):
     base: Literal["own", "frozen"] = "own"
 
 
+LEVELS: Mapping[object, Mapping[str, float]] = {
+    "flow": {"log_mean": 0.0, "log_std": 1.0},  # t / (1 - t) for a logit-normal t
+    "bridge": {"log_mean": -0.7, "log_std": 0.9},  # sqrt(t / (1 - t)) / 2 for an even t
+}
+"""Noise levels of published trainings."""
+
+
 class LossConfig(Part):
-    """EDM denoising loss.
+    """Denoising loss.
 
     Args:
+        kind: What the network puts out (:class:`uqrestore.diffusion.preconditioning
+            .Preconditioning`) and what is summed: ``edm`` weighs noise levels by a learned
+            uncertainty; ``flow`` is the squared error of the velocity, ``bridge`` that of the
+            scaled distance to the image, as published. Their noise levels follow the published
+            times, a logit-normal and an even one, where none are given.
         sigma_data: Data scale of the preconditioning, in network units.
         log_mean: Mean of ``ln sigma``.
         log_std: Standard deviation of ``ln sigma``.
@@ -74,6 +88,9 @@ class LossConfig(Part):
             noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
     """
 
+    newer = frozenset({"kind"})
+
+    kind: Preconditioned = "edm"
     sigma_data: Positive = 0.5
     log_mean: float = -0.8
     log_std: Positive = 1.6
@@ -83,6 +100,16 @@ class LossConfig(Part):
     components: ComponentsConfig = ComponentsConfig()
     project: bool = False
     regression: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published_levels(cls, raw: object) -> object:
+        return {**LEVELS.get(raw.get("kind"), {}), **raw} if isinstance(raw, dict) else raw
+
+    @property
+    def preconditioning(self) -> Preconditioning:
+        """Scalings of input and output of the network."""
+        return Preconditioning(self.sigma_data, self.kind)
 
 
 class OptimiserConfig(Part):
@@ -231,3 +258,18 @@ class TrainConfig(Part):
     start: str | None = None
     compile: str | None = None
     card: CardConfig = CardConfig()
+
+    @model_validator(mode="after")
+    def _has_what_the_loss_needs(self) -> "TrainConfig":
+        kind = self.loss.kind
+        if kind == "bridge" and self.problem is None:
+            raise ValueError(
+                "loss.kind is 'bridge', which starts at a measurement, but there is no problem; "
+                "give a problem and a conditional network, or use kind: edm or flow."
+            )
+        if kind != "edm" and self.network.options.get("final_steps"):
+            raise ValueError(
+                f"loss.kind is {kind!r} but network.final_steps, a step towards the measurement, "
+                "is for the output of kind: edm; leave one of them out."
+            )
+        return self

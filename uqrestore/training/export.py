@@ -104,6 +104,7 @@ def export(
         "classes": {"height": data.heights} if data.heights else None,
         "network": {"name": config.network.name, **config.network.options},
         "sigma_data": config.loss.sigma_data,
+        "preconditioning": config.loss.kind,
         "training": {**training, "samples": SavedState(run).number("seen")},
         "parameters": sum(t.numel() for t in tensors.values()),
         "validation": {k: v for k, v in curve[-1].items() if k.startswith(MEASURED)},

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from uqrestore._shared.named import find_named
-from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
+from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.losses import LearnedUncertainty, denoising_loss
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.linear.build import IN_STATE
@@ -36,7 +36,7 @@ def build_denoiser(config: TrainConfig) -> NetworkDenoiser:
     with torch.random.fork_rng(devices=[]):
         torch.random.set_rng_state(torch.Generator().manual_seed(config.seed).get_state())
         network = backbone(config.data.shape, **config.network.options)
-    return NetworkDenoiser(network, Preconditioning(config.loss.sigma_data))
+    return NetworkDenoiser(network, config.loss.preconditioning)
 
 
 class Trainer:
@@ -215,8 +215,10 @@ class Trainer:
             per_image = (clean - batch.truth).square().flatten(1).mean(1)
             loss = per_image.mean()
         else:
-            per_image = denoising_loss(clean, batch.truth, batch.sigma, config.loss.sigma_data)
-            loss = self.uncertainty(per_image, batch.sigma)
+            weight = config.loss.preconditioning.weight(batch.sigma)
+            per_image = weight * (clean - batch.truth).square().flatten(1).mean(1)
+            edm = config.loss.kind == "edm"
+            loss = self.uncertainty(per_image, batch.sigma) if edm else per_image.mean()
         if self.denoiser.components and batch.problem is not None:
             pure = batch.sigma == config.loss.pure_noise_sigma
             mean = clean if self.base is None else self.base(batch)

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from uqrestore._shared.named import find_named
-from uqrestore.diffusion.denoiser import NetworkDenoiser, Preconditioning
+from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.error_model import ErrorModel
+from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.networks import BACKBONES
 from uqrestore.networks.weights import WeightsError, load_json, load_tensors, sha256
 from uqrestore.priors.low_rank import LowRankGaussian
@@ -133,4 +134,4 @@ def build_network(card: PriorCard) -> NetworkDenoiser:
         raise WeightsError(
             f"card of {card.name}: its network cannot be built ({error}); fetch or train it again."
         ) from None
-    return NetworkDenoiser(network, Preconditioning(card.sigma_data))
+    return NetworkDenoiser(network, Preconditioning(card.sigma_data, card.preconditioning))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from uqrestore.diffusion.posterior_mean import PURE_NOISE_SIGMA
+from uqrestore.diffusion.preconditioning import Preconditioned
 from uqrestore.scans import FixedScale, TrainingDomain
 
 Count = Annotated[int, Field(ge=1)]
@@ -75,6 +76,7 @@ class PriorCard(_Part):
         in_shape: ``(channel, row, column)`` of one image.
         network: Backbone and its options; None for a Gaussian prior.
         sigma_data: Data scale of the preconditioning, in network units.
+        preconditioning: What the network puts out.
         voxel_size: In-plane size of a pixel in mm, one number or one a side.
         voxel_range: Smallest and largest in-plane size of a pixel in mm, for a prior of many sizes.
         range: Calibrated units of the images, such as HU; None scales every scan by itself.
@@ -103,6 +105,7 @@ class PriorCard(_Part):
     in_shape: tuple[Count, ...] | None = None
     network: NetworkCard | None = None
     sigma_data: Length | None = None
+    preconditioning: Preconditioned = "edm"
     voxel_size: Length | tuple[Length, ...] | None = None
     voxel_range: tuple[Length, Length] | None = None
     range: FixedScale | None = None
