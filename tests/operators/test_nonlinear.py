@@ -27,12 +27,16 @@ from uqrestore.operators.nonlinear import (
     Saturation,
     UncertainBlur,
     UncertainGain,
+    UncertainMaps,
+    UncertainMotion,
+    UncertainPhase,
     check_jacobian,
     compose,
     magnitude_fourier,
     phase_retrieval,
 )
 from uqrestore.operators.nonlinear.uncertain import Joint
+from uqrestore.operators.nonlinear.uncertain_motion import move_rigidly
 
 SHAPE = (1, 5, 3)
 
@@ -40,6 +44,12 @@ SHAPE = (1, 5, 3)
 def projections() -> Radon:
     return Radon(torch.tensor([0.0, 40, 95], dtype=torch.float64), SHAPE, detectors=6)
 
+
+def coil_fourier(g: Generator) -> CoilFourier:
+    return CoilFourier(mask(g, 5, 3, fraction=0.7), coils(g, 2, 5, 3))
+
+
+SHOTS = torch.arange(5)[:, None] % 3
 
 CASES: dict[str, Callable[[Generator], NonlinearOperator]] = {
     "affine": lambda _: Affine(SHAPE, -3.0, 40.0),
@@ -53,6 +63,9 @@ CASES: dict[str, Callable[[Generator], NonlinearOperator]] = {
     "saturation": lambda _: Saturation(SHAPE, -0.5, 0.7),
     "uncertain_blur": lambda _: UncertainBlur(SHAPE, 0.8, 0.3),
     "uncertain_gain": lambda g: UncertainGain(Matrix(normal(g, 7, 15), SHAPE), 2.0, 0.3),
+    "uncertain_maps": lambda g: UncertainMaps(coil_fourier(g)),
+    "uncertain_motion": lambda g: UncertainMotion(coil_fourier(g), SHOTS),
+    "uncertain_phase": lambda g: UncertainPhase(coil_fourier(g), order=2),
 }
 VARIANTS: dict[str, Callable[[Generator], NonlinearOperator]] = {
     "low-dose CT": lambda _: (
@@ -64,6 +77,17 @@ VARIANTS: dict[str, Callable[[Generator], NonlinearOperator]] = {
     "linear behind nonlinear": lambda g: Inpainting(mask(g, *SHAPE)) @ Saturation(SHAPE, 0, 1),
     "image and gain": lambda g: Joint(UncertainGain(Matrix(normal(g, 7, 15), SHAPE), 2.0, 0.3)),
     "image and width": lambda _: Joint(UncertainBlur(SHAPE, 0.8, 0.3)),
+    "image and maps": lambda g: Joint(UncertainMaps(coil_fourier(g))),
+    "image and maps, even, real": lambda g: Joint(
+        UncertainMaps(
+            CoilFourier(mask(g, 2, 4, 6), coils(g, 2, 2, 4, 6), phase=normal(g, 2, 4, 6)), 0.1
+        )
+    ),
+    "image and motion": lambda g: Joint(UncertainMotion(coil_fourier(g), SHOTS, 0.5, 10.0)),
+    "real image and motion": lambda _: Joint(
+        UncertainMotion(Matrix(torch.eye(15).double(), SHAPE), torch.arange(15) % 3)
+    ),
+    "image and phase": lambda g: Joint(UncertainPhase(coil_fourier(g), 2, 0.5, normal(g, 5, 3))),
     "image alone": lambda _: Joint(Saturation(SHAPE, -0.5, 0.7)),
     "batch": lambda g: BeerLambert((7,), 3.0) @ Matrix(normal(g, 2, 7, 15), SHAPE),
     "by automatic differentiation": lambda _: Cubed(),
@@ -174,6 +198,80 @@ def test_phases_are_what_magnitudes_do_not_see() -> None:
     )
 
 
+def test_uncertain_operators_are_their_part_at_the_centre() -> None:
+    part = coil_fourier(Generator().manual_seed(0))
+    x = image(UncertainMaps(part))
+    torch.testing.assert_close(UncertainMaps(part)(x), part(x))
+    torch.testing.assert_close(UncertainMotion(part, SHOTS)(x), part(x))
+    real = UncertainPhase(part, 1)
+    torch.testing.assert_close(real(x[:1]), part(torch.cat([x[:1], torch.zeros_like(x[:1])])))
+
+
+@pytest.mark.parametrize("phase", [False, True])
+@pytest.mark.parametrize("rows", [5, 4])
+def test_drawn_maps_measure_as_fourier_sampling_with_these_maps(rows: int, phase: bool) -> None:
+    g = Generator().manual_seed(0)
+    maps = coils(g, 3, rows, 6)
+    maps[:, 1, 2] = 0
+    known = normal(g, rows, 6) if phase else None
+    part = CoilFourier(mask(g, rows, 6), maps, phase=known)
+    uncertain = UncertainMaps(part, 0.2)
+    theta, x = normal(g, uncertain.count), normal(g, *part.in_shape)
+    drawn = torch.complex(*uncertain.values(theta)["maps"])
+    assert (drawn[:, 1, 2] == 0).all()
+    changed = CoilFourier(part.mask, drawn, phase=known)
+    torch.testing.assert_close(uncertain.forward_at(x, theta), changed(x))
+
+
+def test_errors_of_maps_have_the_standard_deviation_that_is_stated() -> None:
+    g = Generator().manual_seed(0)
+    part = CoilFourier(mask(g, 12, 13), torch.ones(2, 12, 13, dtype=torch.complex128))
+    uncertain = UncertainMaps(part, 0.2)
+    away = uncertain.values(normal(g, 2000, uncertain.count))["maps"]
+    away = away - uncertain.values(torch.zeros(uncertain.count).double())["maps"]
+    torch.testing.assert_close(away.std(), torch.tensor(0.2).double(), rtol=0.02, atol=0)
+
+
+def test_a_phase_of_pi_turns_the_sign() -> None:
+    g = Generator().manual_seed(0)
+    operator = UncertainPhase(coil_fourier(g), order=1, std=torch.pi)
+    x = image(operator)
+    theta = torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    torch.testing.assert_close(operator.forward_at(x, theta), -operator(x))
+    ramp = operator.values(torch.tensor([0.0, 0, 1]).double())["phase"]
+    torch.testing.assert_close(ramp[0], torch.pi * torch.tensor([-1.0, 0, 1]).double())
+
+
+@pytest.mark.parametrize("turn", [-20.0, 3.0, 20.0])
+def test_a_moved_spot_is_where_it_belongs(turn: float) -> None:
+    rows, columns, shift = 31, 36, torch.tensor([1.3, -2.4]).double()
+    y, x = torch.meshgrid(torch.arange(rows) - 15.0, torch.arange(columns) - 17.5, indexing="ij")
+
+    def spot(down: Tensor, across: Tensor) -> Tensor:
+        return torch.exp(-((y.double() - down) ** 2 + (x.double() - across) ** 2) / (2 * 1.5**2))
+
+    start, angle = torch.tensor([4.0, -5.0]).double(), torch.deg2rad(torch.tensor(turn).double())
+    cos, sin = angle.cos(), angle.sin()
+    end = torch.stack([sin * start[1] + cos * start[0], cos * start[1] - sin * start[0]]) + shift
+    moved = move_rigidly(spot(*start)[None], shift, torch.tensor(turn).double())
+    assert (moved[0] - spot(*end)).abs().max() < 1e-3
+    back = move_rigidly(move_rigidly(moved, -shift, angle * 0), shift * 0, torch.tensor(-turn))
+    assert (back[0] - spot(*start)).abs().max() < 2e-3
+
+
+def test_every_shot_sees_the_object_where_it_was() -> None:
+    g = Generator().manual_seed(0)
+    operator = UncertainMotion(coil_fourier(g), SHOTS)
+    x, theta = image(operator), normal(g, operator.count)
+    y, motion = operator.forward_at(x, theta), operator.values(theta)
+    assert motion["shift"].shape == (2, 2)
+    for row, shot in enumerate(SHOTS[:, 0].tolist()):
+        seen = x
+        if shot:
+            seen = move_rigidly(x, motion["shift"][shot - 1], motion["turn"][shot - 1])
+        torch.testing.assert_close(y[:, :, row], operator.part(seen)[:, :, row])
+
+
 @dataclass(frozen=True, eq=False)
 class Wrong(Cubed):
     """Cubed with one product of another map."""
@@ -202,5 +300,16 @@ def test_bad_operators_are_refused() -> None:
         Magnitude(SHAPE)
     with pytest.raises(ValueError, match=r"beer_lambert acts on \(1, 4, 3\) but saturation"):
         compose(BeerLambert((1, 4, 3), 1.0), Saturation(SHAPE, 0, 1))
+    part = coil_fourier(Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"uncertain_motion: shots \(4, 1\) do not broadcast to"):
+        UncertainMotion(part, SHOTS[:4])
+    with pytest.raises(ValueError, match=r"without gaps, and at least two, got \[0, 2, 4\]"):
+        UncertainMotion(part, 2 * SHOTS)
+    with pytest.raises(ValueError, match="wants an operator on complex images"):
+        UncertainPhase(Matrix(torch.eye(15), SHAPE))
+    with pytest.raises(ValueError, match=r"phase must be of shape \(5, 3\)"):
+        UncertainPhase(part, phase=torch.zeros(3, 5))
+    with pytest.raises(ValueError, match="uncertain_maps: std must be finite and above 0"):
+        UncertainMaps(part, 0.0)
     with pytest.raises(ValueError, match=r"acts on real images \(\*batch, 1, 5, 3\) but got"):
         Saturation(SHAPE, 0, 1)(torch.zeros(2, 5, 4))

@@ -149,8 +149,22 @@ class CoilFourier(IterativeOperator):
 
     @full_precision
     def forward(self, x: Image) -> KSpace:
-        kspace = fft2c(self._see(self._unpack(x)), self._sign)
-        sampled = times(kspace, self._sample.unsqueeze(-3))
+        return self._measure(self._see(self._unpack(x)))
+
+    def forward_changed(
+        self, x: Image, change: Complex[Tensor, "*batch coil row column"]
+    ) -> KSpace:
+        """Measure with the coil maps ``maps + change``."""
+        carrier = torch.ones_like(self.mask, dtype=self.maps.dtype)
+        carrier = carrier if self._sign is None else carrier * self._sign
+        if self.phase is not None:
+            carrier = carrier * torch.exp(1j * self.phase).to(carrier.dtype)
+        maps = self._maps + carrier.unsqueeze(-3) * change
+        return self._measure(maps * self._unpack(x).unsqueeze(-3))
+
+    def _measure(self, coils: Tensor) -> KSpace:
+        """Transform and sample coil images."""
+        sampled = times(fft2c(coils, self._sign), self._sample.unsqueeze(-3))
         return torch.view_as_real(sampled).movedim(-1, -4)
 
     @full_precision

@@ -7,6 +7,9 @@ from uqrestore.operators.nonlinear.base import Linearised, NonlinearOperator, ch
 from uqrestore.operators.nonlinear.phase_retrieval import magnitude_fourier, phase_retrieval
 from uqrestore.operators.nonlinear.pointwise import Affine, BeerLambert, Magnitude, Saturation
 from uqrestore.operators.nonlinear.uncertain import UncertainBlur, UncertainGain, UncertainOperator
+from uqrestore.operators.nonlinear.uncertain_maps import UncertainMaps
+from uqrestore.operators.nonlinear.uncertain_motion import UncertainMotion
+from uqrestore.operators.nonlinear.uncertain_phase import UncertainPhase
 
 NONLINEAR_OPERATORS: Mapping[str, type[NonlinearOperator]] = {
     "affine": Affine,
@@ -16,6 +19,9 @@ NONLINEAR_OPERATORS: Mapping[str, type[NonlinearOperator]] = {
     "saturation": Saturation,
     "uncertain_blur": UncertainBlur,
     "uncertain_gain": UncertainGain,
+    "uncertain_maps": UncertainMaps,
+    "uncertain_motion": UncertainMotion,
+    "uncertain_phase": UncertainPhase,
 }
 
 __all__ = [
@@ -29,7 +35,10 @@ __all__ = [
     "Saturation",
     "UncertainBlur",
     "UncertainGain",
+    "UncertainMaps",
+    "UncertainMotion",
     "UncertainOperator",
+    "UncertainPhase",
     "check_jacobian",
     "compose",
     "magnitude_fourier",

@@ -1,7 +1,7 @@
 r"""Operators with parameters that are known up to a prior, drawn together with the image.
 
-A parameter is :math:`c\, e^{r \theta}` with :math:`\theta \sim N(0, 1)`: positive, known to the
-fraction ``r`` about its centre ``c``.
+A gain or a width is :math:`c\, e^{r \theta}` with :math:`\theta \sim N(0, 1)`: positive, known to
+the fraction ``r`` about its centre ``c``.
 """
 
 import abc
@@ -24,9 +24,16 @@ class UncertainOperator(NonlinearOperator):
 
     Attributes:
         parameters: Names of the parameters.
+        units: Unit of each of them; empty for pure numbers.
     """
 
     parameters: ClassVar[tuple[str, ...]]
+    units: ClassVar[tuple[str, ...]]
+
+    @property
+    def count(self) -> int:
+        """Number of standard normal coordinates; one for each parameter unless overridden."""
+        return len(self.parameters)
 
     @abc.abstractmethod
     def forward_at(self, x: Tensor, theta: Float[Tensor, "*batch parameter"]) -> Tensor:
@@ -34,11 +41,11 @@ class UncertainOperator(NonlinearOperator):
 
     @abc.abstractmethod
     def values(self, theta: Float[Tensor, "*batch parameter"]) -> Mapping[str, Tensor]:
-        """Return the parameters in physical units, ``(*batch,)`` each."""
+        """Return each parameter in its unit, ``(*batch, *parameter)``."""
 
     def forward(self, x: Tensor) -> Tensor:
         batch = x.shape[: x.ndim - len(self.in_shape)]
-        return self.forward_at(x, x.new_zeros(*batch, len(self.parameters)))
+        return self.forward_at(x, x.new_zeros(*batch, self.count))
 
 
 class OfPart(NonlinearOperator):
@@ -74,6 +81,7 @@ class UncertainGain(OfPart, UncertainOperator):
 
     name: ClassVar[str] = "uncertain_gain"
     parameters: ClassVar[tuple[str, ...]] = ("gain",)
+    units: ClassVar[tuple[str, ...]] = ("",)
 
     part: LinearOperator | NonlinearOperator
     gain: float | int = 1.0
@@ -116,6 +124,7 @@ class UncertainBlur(UncertainOperator):
 
     name: ClassVar[str] = "uncertain_blur"
     parameters: ClassVar[tuple[str, ...]] = ("width",)
+    units: ClassVar[tuple[str, ...]] = ("pixel",)
 
     shape: Shape
     width: float | int = 1.0
@@ -160,8 +169,8 @@ class Joint(OfPart):
 
     @property
     def count(self) -> int:
-        """Number of parameters."""
-        return len(self.part.parameters) if isinstance(self.part, UncertainOperator) else 0
+        """Number of coordinates of the parameters."""
+        return self.part.count if isinstance(self.part, UncertainOperator) else 0
 
     @property
     def in_shape(self) -> Shape:
