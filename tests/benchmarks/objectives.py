@@ -24,7 +24,7 @@ from uqrestore.diffusion.schedules import karras_sigmas
 from uqrestore.methods import conditional
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
-from uqrestore.training.data import Images, Source, step_generator, to_network
+from uqrestore.training.data import Drawn, Images, Source, step_generator, to_network
 
 SIDE, HELD_OUT, DRAWS, NOISE_STD = 32, 64, 16, 0.05
 HIGH, LOW = 40.0, 0.01
@@ -87,7 +87,7 @@ def even_times(calls: int) -> list[float]:
     return (times / (1 - times)).tolist()
 
 
-def scores(denoiser: NetworkDenoiser, problem: Problem, truth: Images, calls: int, even: bool):  # noqa: ANN201, FBT001 - a row
+def scores(denoiser: NetworkDenoiser, problem: Problem, truth: Images, calls: int, even: bool):  # noqa: ANN201 - a row
     """Draw by the third-order sampler; return accuracy, calibration and score of the draws."""
     grid = even_times(calls) if even else karras_sigmas(calls, LOW, HIGH, 100.0).tolist()
     noise = SampleNoise(6, range(DRAWS), slices=range(HELD_OUT))
@@ -134,7 +134,7 @@ def objectives(data: Path, folder: Path, samples: int) -> Iterator[str]:
     rows: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     for images, losses in (*((images, KINDS) for images in sources), ("phantoms", OTHER_LEVELS)):
         source, held_out = sources[images]
-        truth = held_out(HELD_OUT, step_generator(2))
+        truth = Drawn.of(held_out(HELD_OUT, step_generator(2))).images
         for name, loss in losses.items():
             key = f"{images}: {name}"
             if key not in rows:
@@ -181,16 +181,16 @@ PAGE = """# EDM, flow matching, or a bridge
 
 InvFussion (one level of four layers, width 96, 32 x 32 pixels) trained three ways on the same
 {samples} images and measurements: the EDM denoising loss, the velocity of straight paths
-(`loss: {{kind: flow}}`), and a Brownian bridge from `A^+ y` (`loss: {{kind: bridge}}`), each with the
-noise levels of its authors, and on phantoms with those of EDM as well. All see the operator in every layer, so that all
-three have the same posterior as their optimum
+(`loss: {{kind: flow}}`), and a Brownian bridge from `A^+ y` (`loss: {{kind: bridge}}`), each with
+the noise levels of its authors, and on phantoms with those of EDM as well. All see the operator in
+every layer, so that all three have the same posterior as their optimum
 (`uqrestore.diffusion.preconditioning`), and one sampler serves them.
 
 On {count} held-out images, measured with noise {noise}: PSNR (dB, peak 2) of one call; then, of
 {draws} draws with 4 to 28 calls each, **PSNR of their mean, spread over error** (1 for an ideal
-sampler), **share of pixels inside all draws** ({ideal:.0f} % for an ideal sampler), **energy score**
-(smaller is better). Levels are even in the logarithm, or, marked *, in the time of straight paths,
-whichever has the better energy score."""
+sampler), **share of pixels inside all draws** ({ideal:.0f} % for an ideal sampler), **energy
+score** (smaller is better). Levels are even in the logarithm, or, marked *, in the time of straight
+paths, whichever has the better energy score."""
 
 
 if __name__ == "__main__":

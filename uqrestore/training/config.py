@@ -218,6 +218,36 @@ class ProblemConfig(Part):
     noise_free: Share = 1.0
 
 
+class RestorationConfig(NetworkConfig):
+    """A restoration method of ``uqrestore.methods.METHODS`` and its options."""
+
+    name: str = "moment_matching"
+
+
+class MeasurementsConfig(Part):
+    """Learning from measurements, without ground truth.
+
+    See :func:`uqrestore.training.measurements.learn_from_measurements`.
+
+    Args:
+        scans: Patterns of raw scans below the folder; the run then begins with the prior that
+            ``start`` names.
+        simulate: Instead of scans, one measurement of every image of ``data``, which are then
+            forgotten: how well a prior would do without them.
+        rounds: How often images are drawn and learned from.
+        method: How they are drawn.
+        gaussian_rounds: Rounds for the Gaussian prior that is the first.
+        rank: Principal directions of that prior.
+    """
+
+    scans: tuple[str, ...] = ()
+    simulate: ProblemConfig | None = None
+    rounds: Count = 4
+    method: RestorationConfig = RestorationConfig()
+    gaussian_rounds: Count = 20
+    rank: Count = 100
+
+
 class TrainConfig(Part):
     """One training run.
 
@@ -225,6 +255,7 @@ class TrainConfig(Part):
         network: Backbone and its options.
         data: What to train on.
         problem: What a conditional network sees of each image; None trains a prior.
+        measurements: Learn from measurements instead of images; None learns from images.
         loss: Noise levels and data scale.
         optimiser: Step size.
         batch: Slices a step, over all processes.
@@ -241,11 +272,12 @@ class TrainConfig(Part):
         card: Facts for the card of the prior that the run cannot know.
     """
 
-    newer = frozenset({"card"})
+    newer = frozenset({"card", "measurements"})
 
     network: NetworkConfig = NetworkConfig()
     data: DataConfig = DataConfig()
     problem: ProblemConfig | None = None
+    measurements: MeasurementsConfig | None = None
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     batch: Count = 32
