@@ -28,6 +28,7 @@ from uqrestore.operators.nonlinear import (
     UncertainGain,
     UncertainOperator,
 )
+from uqrestore.posterior import validate
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import GeneralProblem, Problem
 
@@ -221,5 +222,9 @@ def test_sample_draws_from_a_general_problem(tmp_path: Path) -> None:
     draws = uq.sample(problem.operator, problem, PRIOR, "local_laplace", samples=3, levels=3)
     one = local_laplace(problem, PRIOR, SampleNoise(0, range(3)), levels=3)
     torch.testing.assert_close(draws, one, rtol=1e-6, atol=1e-6)
-    with pytest.raises(ValueError, match="a posterior file holds linear problems with Gaussian"):
-        uq.sample(problem.operator, problem, PRIOR, "local_laplace", out=tmp_path / "x.h5")
+    out = tmp_path / "x.h5"
+    again = uq.sample(
+        problem.operator, problem, PRIOR, "local_laplace", samples=3, levels=3, out=out
+    )
+    torch.testing.assert_close(again, one, rtol=1e-6, atol=1e-6)
+    assert validate(out) == []

@@ -287,6 +287,7 @@ def test_plain_data_rebuild_the_operator(operator: LinearOperator) -> None:
     params, arrays = operator.to_data()
     params = json.loads(json.dumps(params))
     again, y = from_data(operator.name, params, arrays), measurement(operator)
+    assert isinstance(again, LinearOperator)
     torch.testing.assert_close(again.pinv(y), operator.pinv(y))
 
 

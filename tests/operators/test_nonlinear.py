@@ -62,6 +62,7 @@ CASES: dict[str, Callable[[Generator], NonlinearOperator]] = {
     ),
     "saturation": lambda _: Saturation(SHAPE, -0.5, 0.7),
     "uncertain_blur": lambda _: UncertainBlur(SHAPE, 0.8, 0.3),
+    "uncertain_composed": lambda _: compose(UncertainBlur(SHAPE, 0.8, 0.3), Affine(SHAPE, 2, 7)),
     "uncertain_gain": lambda g: UncertainGain(Matrix(normal(g, 7, 15), SHAPE), 2.0, 0.3),
     "uncertain_maps": lambda g: UncertainMaps(coil_fourier(g)),
     "uncertain_motion": lambda g: UncertainMotion(coil_fourier(g), SHOTS),

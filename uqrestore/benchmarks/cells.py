@@ -64,6 +64,11 @@ class _Bench:
             part = self.pipeline.operators[operator]
             if operator not in self._operators:
                 made = build_operator(part, tuple(self.denoiser.in_shape), self.slices)
+                if not isinstance(made, LinearOperator):
+                    raise ValueError(
+                        f"operators: {part.name} is not linear, and benchmarks compare methods for "
+                        "linear operators; remove it."
+                    )
                 self._operators[operator] = made
             self._acquisitions[operator, noise_std] = acquire(
                 self._operators[operator],

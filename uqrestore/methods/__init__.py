@@ -1,6 +1,8 @@
 """Restoration methods, by their names in pipelines."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
 
 from uqrestore.methods._method import Method, method, require_noise_free, require_range
 from uqrestore.methods.conditional import conditional, exact
@@ -11,7 +13,12 @@ from uqrestore.methods.diffpir import diffpir
 from uqrestore.methods.dps import dps
 from uqrestore.methods.fitted_gaussian import fitted_gaussian
 from uqrestore.methods.local_gaussian import local_gaussian
-from uqrestore.methods.local_laplace import draw_jointly, local_laplace
+from uqrestore.methods.local_laplace import (
+    STATISTICS,
+    draw_in_detail,
+    draw_jointly,
+    local_laplace,
+)
 from uqrestore.methods.moment_matching import moment_matching
 from uqrestore.methods.pigdm import pigdm
 from uqrestore.methods.ssd import ssd, ssd_plus
@@ -34,8 +41,15 @@ METHODS: Mapping[str, Method] = {
     "ssd_plus": ssd_plus,
 }
 
+IN_DETAIL: Mapping[str, Callable[..., tuple[Tensor, dict[str, Tensor]]]] = {
+    "local_laplace": draw_in_detail,
+}
+"""Methods that draw unknown parameters with the image, by functions that return them too."""
+
 __all__ = [
+    "IN_DETAIL",
     "METHODS",
+    "STATISTICS",
     "Method",
     "conditional",
     "daps",
@@ -44,6 +58,7 @@ __all__ = [
     "ddrm",
     "diffpir",
     "dps",
+    "draw_in_detail",
     "draw_jointly",
     "exact",
     "fitted_gaussian",

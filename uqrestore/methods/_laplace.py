@@ -27,6 +27,7 @@ from torch import Tensor
 from uqrestore.noise import SampleNoise
 from uqrestore.operators._cg import conjugate_gradient
 from uqrestore.operators.nonlinear.base import Linearised, vjp
+from uqrestore.operators.nonlinear.uncertain import Joint
 from uqrestore.problem import GeneralProblem
 
 FRACTIONS = (1.0, 0.5, 0.2, 0.05)
@@ -55,12 +56,7 @@ class LocalPosterior:
 
     def linearised(self, u: Tensor) -> tuple[Linearised, Tensor]:
         """Return the Jacobian and the score at ``u``, whitened by the Fisher information."""
-        problem, signal = self.problem, self.problem.operator.forward(u)
-        root = problem.noise_model.information(signal).sqrt()
-        seen = root > 0 if problem.row_mask is None else (root > 0) & problem.row_mask
-        score = problem.noise_model.score(problem.y, signal) / torch.where(seen, root, 1)
-        linear = Linearised(problem.operator, u, torch.where(seen, root, 0))
-        return linear, torch.where(seen, score, 0)
+        return self.problem.whitened(u)
 
     def solve(self, linear: Linearised, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Solve ``(A C A^T + I) w = r``.
@@ -156,3 +152,28 @@ class LocalPosterior:
     def _log_density(self, u: Tensor, pull: Tensor) -> Tensor:
         """Log posterior density up to a constant."""
         return self.problem.log_likelihood(u) - 0.5 * ((u - self.mean) * pull).sum(-1)
+
+
+def white_mode(problem: GeneralProblem, *, std: float = 0.5, steps: int = 12) -> Tensor:
+    r"""Return the most probable images under a prior :math:`N(c, s^2 I)`, without a network.
+
+    A plain image of a nonlinear measurement. The mean ``c`` is the one of -1, 0 and 1 (dark,
+    middle and bright) of highest likelihood; parameters of an ``UncertainOperator`` are fitted as
+    well.
+
+    Args:
+        problem: One problem, or a batch.
+        std: Standard deviation of the prior, in network intensity.
+        steps: Gauss-Newton steps.
+    """
+    joint = Joint(problem.operator)
+    flat = GeneralProblem(joint, problem.y, problem.noise_model)
+    start = problem.y.new_zeros(*problem.problem_shape, *joint.in_shape)
+    images = start.shape[-1] - joint.count
+    each = torch.stack([start.index_fill(-1, torch.arange(images), c) for c in (-1.0, 0.0, 1.0)])
+    best = flat.log_likelihood(each).argmax(0)
+    mean = torch.where(best[..., None] == 0, each[0], each[1])
+    mean = torch.where(best[..., None] == 2, each[2], mean)
+    scale = torch.ones_like(start).index_fill(-1, torch.arange(images), std**2)
+    posterior = LocalPosterior(flat, mean, lambda v: scale * v, lambda: start, products=60)
+    return joint.split(posterior.mode(steps)[0])[0]

@@ -26,6 +26,8 @@ NOISE_FREE = 1e-2
 """Noise level, in network intensity, with which noise-free measurements are weighed."""
 
 
+STATISTICS, COORDINATES = ("acceptance", "solve_residual"), "theta"
+"""Names of what is returned in detail beside the parameters."""
 UNSOLVED, STUCK = 0.1, 0.1
 """Relative residual of solves, and share of moves in the lower half of the levels, that warn."""
 
@@ -137,18 +139,41 @@ def draw_jointly(
             f"draw_jointly: {problem.operator.name} with {problem.noise_model.name} noise has no "
             "unknown parameters; use local_laplace, or an operator such as UncertainGain."
         )
-    parameters: dict[str, Tensor] = {}
+    images, found = draw_in_detail(problem, denoiser, noise, **options)
+    return images, {name: v for name, v in found.items() if name not in (*STATISTICS, COORDINATES)}
+
+
+def draw_in_detail(
+    problem: Problem | GeneralProblem,
+    denoiser: Denoiser | Callable[..., Tensor],
+    noise: SampleNoise,
+    **options: Any,  # noqa: ANN401 - checked against the signature of the method
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Draw by :func:`local_laplace`, and return all that was drawn and how the chains went.
+
+    Args:
+        problem: Any problem.
+        denoiser: Prior; differentiable.
+        noise: Random streams of the samples to draw.
+        options: Those of :func:`local_laplace`.
+
+    Returns:
+        Images; and by name the parameters of :func:`draw_jointly`, their standard normal
+        coordinates ``theta``, the ``acceptance`` of trajectories in the lower half of the levels,
+        and the largest ``solve_residual`` of any level, ``(*noise.shape, ...)`` each.
+    """
+    details: dict[str, Tensor] = {}
 
     @functools.wraps(local_laplace.function)
     def keep(*args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - those of the method
         given = inspect.signature(local_laplace.function).bind(*args, **kwargs)
         given.apply_defaults()
         images, found = _draw(*given.args, **given.kwargs)
-        parameters.update(found)
+        details.update(found)
         return images
 
     images = Method(keep, local_laplace.presets, general=True)(problem, denoiser, noise, **options)
-    return images, parameters
+    return images, details
 
 
 def _draw(
@@ -180,7 +205,8 @@ def _draw(
     flat = GeneralProblem(joint, problem.y, problem.noise_model)
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
     batch, state = x.ndim - dims, None
-    accepted, residual = [], 0.0
+    accepted: list[Tensor] = []
+    residual = x.new_zeros(x.shape[:batch])
 
     def join(image: Tensor, theta: Tensor) -> Tensor:
         return torch.cat([image.flatten(batch), theta], -1)
@@ -199,17 +225,19 @@ def _draw(
         mean = join(local.mean, x.new_zeros(*x.shape[:batch], joint.count))
         posterior = LocalPosterior(flat, mean, covariance, spread, data_products)
         state, moved, rest = posterior.draw(state, noise, newton, leaps)
-        accepted.append(float(moved.double().mean()))
-        residual = max(residual, float(rest.median()))
+        accepted.append(moved.to(x))
+        residual = torch.maximum(residual, rest)
         signal = joint.forward(state)
         model = problem.noise_model.given(problem.y, signal, noise, problem.row_mask)
         flat = replace(flat, noise_model=model)
         image, _ = joint.split(state)
         x = image + sigma_next * noise.like(image) if sigma_next else image
-    _warn(accepted, residual)
-    found = {}
+    acceptance = torch.stack(accepted[len(accepted) // 2 :]).mean(0)
+    _warn(float(acceptance.mean()), float(residual.median()))
+    found = {"acceptance": acceptance, "solve_residual": residual}
     if isinstance(problem.operator, UncertainOperator) and state is not None:
-        found |= problem.operator.values(joint.split(state)[1])
+        theta = joint.split(state)[1]
+        found |= {**problem.operator.values(theta), COORDINATES: theta}
     if isinstance(flat.noise_model, Gaussian) and isinstance(
         problem.noise_model, UncertainGaussian
     ):
@@ -236,7 +264,7 @@ def _noisy(problem: Problem | GeneralProblem) -> GeneralProblem:
     return problem
 
 
-def _warn(accepted: Sequence[float], residual: float) -> None:
+def _warn(acceptance: float, residual: float) -> None:
     """Warn of draws that are not those of the posterior."""
     if residual > UNSOLVED:
         warnings.warn(
@@ -245,10 +273,9 @@ def _warn(accepted: Sequence[float], residual: float) -> None:
             "'moment_matching'.",
             stacklevel=2,
         )
-    low = accepted[len(accepted) // 2 :]
-    if sum(low) < STUCK * len(low):
+    if acceptance < STUCK:
         warnings.warn(
-            f"local_laplace: {sum(low) / len(low):.1%} of the trajectories at low noise were "
+            f"local_laplace: {acceptance:.1%} of the trajectories at low noise were "
             "accepted, so draws have hardly moved; give more leaps, or more levels.",
             stacklevel=2,
         )

@@ -23,9 +23,11 @@ class NoiseModel(abc.ABC):
 
     Attributes:
         name: Name in the registry.
+        in_units_of_y: Parameters that are in the units of the measurement.
     """
 
     name: ClassVar[str]
+    in_units_of_y: ClassVar[tuple[str, ...]]
 
     @abc.abstractmethod
     def log_likelihood(self, y: Tensor, signal: Tensor) -> Tensor:
@@ -50,6 +52,32 @@ class NoiseModel(abc.ABC):
     @abc.abstractmethod
     def variance(self, signal: Tensor) -> Tensor:
         """Variance of the measurement; infinite where it does not exist."""
+
+    def chi_square(self, y: Tensor, signal: Tensor) -> Tensor:
+        """Return the misfit of every entry, whose mean is 1 at the true signal."""
+        return (y - self.mean(signal)).square() / self.variance(signal)
+
+    def scaled(self: Model, factor: float) -> Model:
+        """Return the noise of ``factor * y``."""
+        changed = {name: getattr(self, name) * factor for name in self.in_units_of_y}
+        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+
+    def parameters(self) -> dict[str, float]:
+        """Return the parameters as numbers, for files.
+
+        Raises:
+            ValueError: If one differs between problems.
+        """
+        found = {}
+        for key, value in vars(self).items():
+            numbers = torch.as_tensor(value).unique()
+            if len(numbers) != 1:
+                raise ValueError(
+                    f"{self.name}: {key} has {len(numbers)} values, and a posterior file holds "
+                    "one for all its slices; write one file for each."
+                )
+            found[key] = float(numbers)
+        return found
 
     def given(
         self,

@@ -20,6 +20,7 @@ class Gaussian(NoiseModel):
     """
 
     name: ClassVar[str] = "gaussian"
+    in_units_of_y: ClassVar[tuple[str, ...]] = ("std",)
 
     std: Parameter
 

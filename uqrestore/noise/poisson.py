@@ -20,6 +20,7 @@ class Poisson(NoiseModel):
     """
 
     name: ClassVar[str] = "poisson"
+    in_units_of_y: ClassVar[tuple[str, ...]] = ("gain", "background")
 
     gain: Parameter = 1.0
     background: Parameter = 0.0

@@ -24,6 +24,7 @@ class Rician(NoiseModel):
     """
 
     name: ClassVar[str] = "rician"
+    in_units_of_y: ClassVar[tuple[str, ...]] = ("std",)
 
     std: Parameter
 

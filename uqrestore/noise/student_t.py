@@ -22,6 +22,7 @@ class StudentT(NoiseModel):
     """
 
     name: ClassVar[str] = "student_t"
+    in_units_of_y: ClassVar[tuple[str, ...]] = ("scale",)
 
     scale: Parameter
     df: float | int = 4.0
@@ -56,6 +57,11 @@ class StudentT(NoiseModel):
         scale = torch.as_tensor(self.scale).to(signal)
         factor = self.df / (self.df - 2) if self.df > 2 else math.inf
         return (factor * scale**2).expand_as(signal)
+
+    def chi_square(self, y: Tensor, signal: Tensor) -> Tensor:
+        """Return the misfit that outliers do not dominate: at most ``df + 1``, of mean 1."""
+        away = ((y - signal) / self.scale).square()
+        return (self.df + 1) * away / (self.df + away)
 
     def given(
         self,

@@ -21,6 +21,7 @@ from uqrestore.operators.inpainting import Inpainting
 from uqrestore.operators.masked_fourier import MaskedFourier
 from uqrestore.operators.matrix import Matrix
 from uqrestore.operators.mixed import Mixed, mix
+from uqrestore.operators.nonlinear import NONLINEAR_OPERATORS, NonlinearOperator
 from uqrestore.operators.padded import Padded
 from uqrestore.operators.radial_fourier import RadialFourier
 from uqrestore.operators.radon import Radon
@@ -60,15 +61,16 @@ PIPELINE_OPERATORS: Mapping[str, Callable[..., LinearOperator]] = {
 
 def from_data(
     name: str, params: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-) -> LinearOperator:
-    """Rebuild an operator from its name and what its ``to_data`` returned.
+) -> LinearOperator | NonlinearOperator:
+    """Rebuild an operator, linear or not, from its name and what its ``to_data`` returned.
 
     Raises:
         ValueError: If no operator has this name.
     """
-    if name not in OPERATORS:
-        raise ValueError(f"there is no operator {name!r}; it can be {', '.join(OPERATORS)}.")
-    return OPERATORS[name].from_data(params, arrays)
+    known = {**OPERATORS, **NONLINEAR_OPERATORS}
+    if name not in known:
+        raise ValueError(f"there is no operator {name!r}; it can be {', '.join(known)}.")
+    return known[name].from_data(params, arrays)
 
 
 def list_operators() -> list[tuple[str, str, str]]:

@@ -3,17 +3,14 @@
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from uqrestore.operators._checks import Index, Shape, require, same
 from uqrestore.operators.base import LinearOperator, stack_operators
-
-PREFIX = "parts.{}."
 
 
 class Compound(LinearOperator):
@@ -80,29 +77,6 @@ class Compound(LinearOperator):
             elif field.name != "parts":
                 same(cls.name, field.name, values)
         return dataclasses.replace(whole[0], **changes)
-
-    def to_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        params, arrays = super().to_data()
-        params["parts"] = []
-        for i, part in enumerate(self.parts):
-            inner, numbers = part.to_data()
-            params["parts"].append({"name": part.name, "params": inner})
-            arrays |= {PREFIX.format(i) + key: value for key, value in numbers.items()}
-        return params, arrays
-
-    @classmethod
-    def from_data(
-        cls, params: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-    ) -> LinearOperator:
-        from uqrestore.operators import from_data
-
-        parts = []
-        for i, part in enumerate(params["parts"]):
-            start = PREFIX.format(i)
-            inner = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
-            parts.append(from_data(part["name"], part["params"], inner))
-        own = {key: value for key, value in arrays.items() if not key.startswith("parts.")}
-        return super().from_data({**params, "parts": parts}, own)
 
 
 class Wrapper(Compound):

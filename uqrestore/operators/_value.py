@@ -110,14 +110,24 @@ class TensorValue(abc.ABC, Generic[Whole]):
         return tuple(key)
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return plain parameters and arrays from which ``operators.from_data`` rebuilds this."""
-        params, arrays = {}, {}
+        """Return plain parameters and arrays from which ``operators.from_data`` rebuilds this.
+
+        Arrays of operators inside are named by their field and place, such as ``parts.0.mask``.
+        """
+        params: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray] = {}
         for field in _fields(self):
             value = getattr(self, field.name)
             if not field.init:
                 continue
             if isinstance(value, Tensor):
                 arrays[field.name] = value.detach().cpu().numpy()
+            elif isinstance(value, TensorValue):
+                params[field.name] = _part_to_data(value, field.name, arrays)
+            elif _parts(value):
+                params[field.name] = [
+                    _part_to_data(part, f"{field.name}.{i}", arrays) for i, part in enumerate(value)
+                ]
             else:
                 params[field.name] = value
         return params, arrays
@@ -125,9 +135,18 @@ class TensorValue(abc.ABC, Generic[Whole]):
     @classmethod
     def from_data(cls, params: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Whole:
         """Rebuild an operator of this kind from :meth:`to_data`."""
-        plain = {key: _tuples(value) for key, value in params.items()}
-        tensors = {key: torch.as_tensor(value) for key, value in arrays.items()}
-        return cast(Whole, cls(**plain, **tensors))
+        fields: dict[str, Any] = {}
+        for key, value in params.items():
+            if isinstance(value, Mapping):
+                fields[key] = _part_from_data(value, key, arrays)
+            elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+                fields[key] = tuple(
+                    _part_from_data(part, f"{key}.{i}", arrays) for i, part in enumerate(value)
+                )
+            else:
+                fields[key] = _tuples(value)
+        own = {key: torch.as_tensor(value) for key, value in arrays.items() if "." not in key}
+        return cast(Whole, cls(**fields, **own))
 
     def _with_tensors(self, change: Callable[[str, Tensor], Tensor]) -> Whole:
         """Copy with every tensor changed, without computing again what construction computed."""
@@ -146,6 +165,30 @@ def _fields(value: Any) -> tuple[dataclasses.Field[Any], ...]:  # noqa: ANN401 -
 
 def _batched(problem: Shape, value: Tensor) -> Tensor:
     return value if problem else value[None]
+
+
+def _parts(value: Any) -> bool:  # noqa: ANN401 - the value of a field
+    """Return True for a tuple of operators."""
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], TensorValue)
+
+
+def _part_to_data(
+    part: TensorValue[Any], place: str, arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return name and parameters of an operator inside, and add its arrays."""
+    params, own = part.to_data()
+    arrays |= {f"{place}.{key}": value for key, value in own.items()}
+    return {"name": part.name, "params": params}
+
+
+def _part_from_data(
+    part: Mapping[str, Any], place: str, arrays: Mapping[str, np.ndarray]
+) -> TensorValue[Any]:
+    from uqrestore.operators import from_data
+
+    start = f"{place}."
+    own = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+    return from_data(part["name"], part["params"], own)
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401 - JSON

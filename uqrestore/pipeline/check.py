@@ -9,7 +9,7 @@ import os
 import reprlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
@@ -20,10 +20,12 @@ from uqrestore.pipeline.parts import (
     BaselinePart,
     MaskPart,
     MethodPart,
+    NoisePart,
     OperatorPart,
     Part,
     Pipeline,
     PriorPart,
+    UnknownPart,
 )
 from uqrestore.pipeline.reading import (
     KeyPath,
@@ -40,6 +42,7 @@ OPERATOR_INPUTS = frozenset({"shape", "in_shape", "problems", "mask"})
 MASK_INPUTS = frozenset({"shape", "seed"})
 NETWORK_INPUTS = frozenset({"image_shape"})
 BASELINE_INPUTS = frozenset({"problem"})
+UNKNOWN_INPUTS = frozenset({"part"})
 
 LARGEST_INTEGER = 2**63 - 1
 
@@ -92,9 +95,21 @@ def check_names(pipeline: Pipeline) -> None:
             check_method(key, part)
         elif isinstance(part, BaselinePart):
             _check_baseline(key, part)
+        elif isinstance(part, NoisePart):
+            _check_noise(key, part)
+        elif isinstance(part, UnknownPart):
+            from uqrestore.operators.in_pipelines import UNKNOWN_PARAMETERS
+
+            kind = _named((*key, "name"), part.name, UNKNOWN_PARAMETERS, "unknown parameter")
+            typed_options(key, part.name, part.options, kind, UNKNOWN_INPUTS)
         elif isinstance(part, PriorPart):
             factory = _named((*key, "name"), part.name, {}, "prior")
             typed_options(key, part.name, part.options, factory, ())
+    if isinstance(pipeline, RestorePipeline):
+        from uqrestore.pipeline.physics import physics_fault
+
+        if fault_found := physics_fault(pipeline):
+            raise NameFault(*fault_found)
     if isinstance(pipeline, TrainPipeline):
         from uqrestore.networks import BACKBONES
 
@@ -155,12 +170,17 @@ class _Option:
 
 @functools.cache  # schemas take longer to build than a step of a small prior
 def _options_of(function: Callable[..., Any], supplied: frozenset[str]) -> dict[str, _Option]:
+    from uqrestore.noise.base import Parameter
+
     options = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name in supplied:
             continue
+        kind: Any = parameter.annotation
+        if kind == Parameter:  # a number, or a tensor from Python
+            kind = Annotated[float, pydantic.Field(allow_inf_nan=False)]
         try:
-            adapter = pydantic.TypeAdapter(parameter.annotation)
+            adapter = pydantic.TypeAdapter(kind)
         except pydantic.errors.PydanticSchemaGenerationError:
             continue  # no file holds a tensor or a function
         options[name] = _Option(adapter.validate_python, parameter.default is parameter.empty)
@@ -185,8 +205,9 @@ def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
     ):
         yield ("prior",), pipeline.prior
     if isinstance(pipeline, RestorePipeline):
-        if pipeline.operator is not None:
-            yield ("operator",), pipeline.operator
+        for name in ("operator", "noise", "unknown"):
+            if (part := getattr(pipeline, name)) is not None:
+                yield (name,), part
         yield ("method",), pipeline.method
         for index, baseline in enumerate(pipeline.baselines):
             yield ("baselines", index), baseline
@@ -197,10 +218,16 @@ def _parts(pipeline: Pipeline) -> Iterator[tuple[KeyPath, Part]]:
             yield ("methods", label), method
 
 
-def _check_operator(key: KeyPath, part: OperatorPart) -> None:
+def all_operators() -> dict[str, Callable[..., Any]]:
+    """Return the constructors of operators for pipelines, linear or not."""
     from uqrestore.operators import PIPELINE_OPERATORS
+    from uqrestore.operators.in_pipelines import NONLINEAR_PIPELINE_OPERATORS
 
-    kind = _named((*key, "name"), part.name, PIPELINE_OPERATORS, "operator")
+    return {**PIPELINE_OPERATORS, **NONLINEAR_PIPELINE_OPERATORS}
+
+
+def _check_operator(key: KeyPath, part: OperatorPart) -> None:
+    kind = _named((*key, "name"), part.name, all_operators(), "operator")
     typed_options(key, part.name, part.options, kind, OPERATOR_INPUTS)
     if tensors := _needs_tensors(kind):
         raise NameFault(
@@ -230,6 +257,20 @@ def check_method(key: KeyPath, part: MethodPart) -> None:
 
     method = _named((*key, "name"), part.name, METHODS, "method")
     typed_options(key, part.name, part.options, method, METHOD_INPUTS)
+
+
+def _check_noise(key: KeyPath, part: NoisePart) -> None:
+    from uqrestore.noise import NOISE_MODELS
+
+    if part.model not in NOISE_MODELS:
+        text = f"there is no noise model {part.model!r}; {can_be(part.model, NOISE_MODELS)}"
+        raise NameFault((*key, "model"), text)
+    kind = NOISE_MODELS[part.model]
+    options = typed_options(key, part.model, part.options, kind, ())
+    try:
+        kind(**options)
+    except ValueError as error:
+        raise NameFault(key, str(error)) from None
 
 
 def _check_baseline(key: KeyPath, part: BaselinePart) -> None:

@@ -9,9 +9,11 @@ from uqrestore.pipeline.parts import (
     BaselinePart,
     BenchmarkMethodPart,
     MethodPart,
+    NoisePart,
     OperatorPart,
     Pipeline,
     Prior,
+    UnknownPart,
 )
 from uqrestore.training.config import TrainConfig
 from uqrestore.zoo import locate
@@ -28,7 +30,16 @@ class RestorePipeline(Pipeline):
         operator: Measurement of a slice; None for raw k-space, which is measured already.
         noise_std: Standard deviation of the measurement noise in network intensity, where an
             image spans about [-1, 1]; per real component where the data are complex. Of raw
-            k-space it is measured.
+            k-space it is measured. Behind an operator in units of its own, such as counts, it is
+            in these.
+        noise: Another noise model and its parameters, such as ``{model: poisson}`` or ``{model:
+            rician, std: 0.05}``, in the units of ``noise_std``; instead of it.
+        unknown: Parameters of the measurement that are drawn with the image, and their prior,
+            such as ``{name: gain, relative_std: 0.1}``.
+        linearise: Rounds after which a method for linear problems with Gaussian noise draws for
+            any other: the first is linear about a plain image, each further one about the mean of a
+            few draws of the round before; 2 is enough where the noise is small. 0 leaves the
+            problem as it is.
         prior: Name of a prior of the zoo; the path of its weights from the current folder,
             with their card beside them; or ``{python: package.module:function}``, with options of
             a function that returns a prior, such as one of ``uqrestore.wrap``.
@@ -63,6 +74,9 @@ class RestorePipeline(Pipeline):
     kind: Literal["restore"]
     operator: OperatorPart | None = None
     noise_std: NoiseStd = 0.0
+    noise: NoisePart | None = None
+    unknown: UnknownPart | None = None
+    linearise: Annotated[int, Field(ge=0, le=10)] = 0
     prior: Prior
     predictor: str | None = None
     predictor_base: str | None = None
@@ -86,6 +100,12 @@ class RestorePipeline(Pipeline):
                 f"components: {self.components} needs draws: {self.components + 2} or more, "
                 f"but draws is {self.draws}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_noise(self) -> "RestorePipeline":
+        if self.noise is not None and self.noise_std:
+            raise ValueError("noise: is given beside noise_std; keep one of them")
         return self
 
     @model_validator(mode="after")

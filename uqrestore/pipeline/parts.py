@@ -15,7 +15,7 @@ from uqrestore._shared.named import is_import, name_by_import
 # Fields that describe a pipeline or its speed and therefore change no result.
 _NOT_IN_RESULTS = {"title", "description", "batch_size"}
 # Keys that count once they are set, so that pipelines without them keep the hash they had.
-_WHERE_SET = {"baselines", "refine_maps"}
+_WHERE_SET = {"baselines", "refine_maps", "noise", "linearise", "unknown"}
 
 
 class Model(BaseModel):
@@ -64,6 +64,22 @@ class OperatorPart(Part):
 
     name: str
     mask: MaskPart | None = None
+
+
+class NoisePart(Part):
+    """Noise that is not Gaussian, or not known: a noise model and its parameters.
+
+    Args:
+        model: Name of the model, such as ``poisson``.
+    """
+
+    model: str
+
+
+class UnknownPart(Part):
+    """Parameters of the measurement that are drawn with the image: which, and their prior."""
+
+    name: str
 
 
 class MethodPart(Part):

@@ -76,6 +76,13 @@ def _write(
             for name in plan.stats:
                 values = slabs.arrays[f"/sample_stats/{name}"].read()[:, kept]
                 layout.put(group, name, ("chain", "draw", "z"), values)
+        if plan.parameters:
+            group = file.create_group("parameters")
+            layout.draw_dimensions(group, kept)
+            for p in plan.parameters:
+                values = slabs.arrays[f"/parameters/{p.name}"].read()[:, kept]
+                dims = ("chain", "draw", "z", *p.dims)
+                layout.put(group, p.name, dims, values, **layout.about_parameter(p))
         place = _digest(file.create_group("integrity"))
         _draws(posterior, slabs, plan, storage, sink, interrupt)
     return place

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import intact
-from uqrestore.posterior.open import read_operator, read_placement, root_attributes
+from uqrestore.posterior.open import read_noise, read_operator, read_placement, root_attributes
 from uqrestore.scans import Intensity
 from uqrestore.scans.placement import Placement
 
 if TYPE_CHECKING:
+    from uqrestore.noise import NoiseModel
     from uqrestore.operators import LinearOperator
 
 NEWEST = 1
@@ -135,8 +136,36 @@ class PosteriorHeader:
             )
 
     def operator(self) -> "LinearOperator":
-        """Rebuild the measurement operator, a batch over slices where it differs between them."""
-        return read_operator(self.path)
+        """Rebuild the measurement operator, a batch over slices where it differs between them.
+
+        Raises:
+            PosteriorError: If it is not linear.
+        """
+        from uqrestore.operators import LinearOperator
+
+        operator = read_operator(self.path)
+        if not isinstance(operator, LinearOperator):
+            raise PosteriorError(
+                f"{self.path}: its operator, {operator.name}, is not linear; "
+                "uqrestore.posterior.read_operator rebuilds it."
+            )
+        return operator
+
+    def noise_model(self) -> "NoiseModel | None":
+        """Rebuild the noise model; None where it is Gaussian behind a linear operator."""
+        from uqrestore.noise import NOISE_MODELS
+
+        if self._noise is None:
+            return None
+        stated = self.parsed("noise_model", self._noise)
+        kind = NOISE_MODELS.get(str(stated.pop("model", "")))
+        if kind is None:
+            raise PosteriorError(f"{self.path}: has noise that this version does not know.")
+        return kind(**stated)
+
+    @cached_property
+    def _noise(self) -> str | None:
+        return read_noise(self.path)
 
     def parsed(self, name: str, text: str) -> dict[str, Any]:
         """Return a JSON object; ``name`` is that of its attribute."""

@@ -15,7 +15,7 @@ import numpy as np
 from uqrestore._shared.version import __version__
 from uqrestore.posterior._hdf5 import Group
 from uqrestore.posterior._scratch import let_go
-from uqrestore.posterior.plan import PosteriorPlan, to_json
+from uqrestore.posterior.plan import Parameter, PosteriorPlan, to_json
 
 CONVENTIONS = "CF-1.11 uqrestore-1"
 WARNING = "Research software, not a medical device; not for diagnosis."
@@ -80,6 +80,17 @@ def draw_dimensions(group: Group, draws: Sequence[int]) -> None:
         np.asarray(draws, np.int32),
         long_name="posterior draw, the sample of its random stream",
     )
+
+
+def about_parameter(parameter: Parameter) -> dict[str, Any]:
+    """Return the attributes of the draws of a parameter."""
+    return {
+        "units": parameter.unit,
+        "long_name": f"posterior draws of {parameter.name.replace('_', ' ')}",
+        "prior_centre": parameter.centre.ravel(),
+        "prior_std": parameter.std.ravel(),
+        **({} if parameter.truth is None else {"truth": parameter.truth.ravel()}),
+    }
 
 
 def image(  # the attributes every image shares
@@ -219,14 +230,17 @@ def _observed(group: Group, plan: PosteriorPlan) -> None:
     own = {"y": "row", "x": "column"}
     dims, y = plan.y
     dims = tuple(own.get(dim, dim) for dim in dims)
-    put(group, "y", dims, y, units=plan.unit, long_name="measurement as acquired")
+    unit = plan.y_unit or plan.unit
+    put(group, "y", dims, y, units=unit, long_name="measurement as acquired")
+    if plan.noise_model is not None:
+        group.attrs["noise_model"] = to_json(plan.noise_model)
     noise = np.asarray(plan.noise_std, np.float64)
     put(
         group,
         "noise_std",
         ("z",) if noise.ndim else (),
         noise,
-        units=plan.unit,
+        units=unit,
         long_name="standard deviation of the noise of y (per real component)",
     )
     for name, (dims, values) in plan.observed.items():

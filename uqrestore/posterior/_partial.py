@@ -73,6 +73,7 @@ def growing(plan: PosteriorPlan) -> dict[str, tuple[tuple[str, ...], str]]:
     return {
         "/posterior/valid": (each, "u1"),
         **{f"/sample_stats/{name}": (each, "<f4") for name in plan.stats},
+        **{f"/parameters/{p.name}": ((*each, *p.dims), "<f4") for p in plan.parameters},
         "/writing/crc32": (("draw", "z"), "<u4"),
         "/writing/nfe": (("draw", "z"), "<i4"),
         "/writing/wall_s": (("draw", "z"), "<f4"),
@@ -183,8 +184,7 @@ def _skeleton(sink: Sink, plan: PosteriorPlan) -> dict[str, int]:
     fixed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     fixed.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     fixed.set_fill_time(h5py.h5d.FILL_TIME_NEVER)  # zeros until written: nothing is valid
-    sizes = {"chain": 1, "draw": plan.draws, "z": len(plan.slices)}
-    sizes |= dict(zip(plan.image_dims, plan.image_shape, strict=True))
+    sizes, known = _sizes(plan), {p.name: p for p in plan.parameters}
     with h5netcdf.File(sink, "w") as file:
         layout.write_known(file, plan, "partial")
         places = {}
@@ -195,17 +195,27 @@ def _skeleton(sink: Sink, plan: PosteriorPlan) -> dict[str, int]:
             if name != "writing" and "draw" not in group.variables:
                 layout.draw_dimensions(group, range(plan.draws))
             variable = group.create_variable(path.split("/")[2], dims, dtype, dcpl=fixed)
+            if name == "parameters":
+                variable.attrs.update(layout.about_parameter(known[path.split("/")[2]]))
             places[path] = byte_offset(variable._h5ds)
     return places
 
 
 def _arrays(file: BinaryIO, places: dict[str, int], plan: PosteriorPlan) -> dict[str, RawArray]:
-    sizes = {"chain": 1, "draw": plan.draws, "z": len(plan.slices)}
-    sizes |= dict(zip(plan.image_dims, plan.image_shape, strict=True))
+    sizes = _sizes(plan)
     return {
         path: RawArray(file, places[path], tuple(sizes[d] for d in dims), np.dtype(dtype))
         for path, (dims, dtype) in growing(plan).items()
     }
+
+
+def _sizes(plan: PosteriorPlan) -> dict[str, int]:
+    """Return the size of every dimension of what grows."""
+    sizes = {"chain": 1, "draw": plan.draws, "z": len(plan.slices)}
+    sizes |= dict(zip(plan.image_dims, plan.image_shape, strict=True))
+    for parameter in plan.parameters:
+        sizes |= dict(zip(parameter.dims, parameter.shape, strict=True))
+    return sizes
 
 
 def _belongs(tree: Group, plan: PosteriorPlan) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
 from uqrestore.operators import LinearOperator
+from uqrestore.operators.nonlinear import NonlinearOperator
 from uqrestore.problem import Problem, simulate
 from uqrestore.scans import Intensity
 
@@ -78,8 +79,22 @@ class Acquisition:
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of the dimensions of ``y``."""
-        rank = len(self.operator.out_shape)
-        return ("z", *(self.operator.axes or (f"measurement_{i}" for i in range(rank))))
+        return axis_names(self.operator)
+
+
+def axis_names(operator: LinearOperator | NonlinearOperator) -> tuple[str, ...]:
+    """Return the names of the dimensions of measurements, that of the slices first."""
+    rank = len(operator.out_shape)
+    return ("z", *(_axes(operator) or (f"measurement_{i}" for i in range(rank))))
+
+
+def _axes(operator: LinearOperator | NonlinearOperator) -> tuple[str, ...]:
+    """Return the axes of an operator; of one made of others, those of the last that names any."""
+    if isinstance(operator, LinearOperator):
+        return operator.axes
+    parts = getattr(operator, "parts", (getattr(operator, "part", None),))
+    inside = [part for part in parts if part is not None and part.out_shape == operator.out_shape]
+    return next(filter(None, map(_axes, inside)), ())
 
 
 def acquire(

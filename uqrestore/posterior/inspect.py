@@ -9,6 +9,7 @@ import numpy as np
 
 from uqrestore._shared.text import printable
 from uqrestore.posterior._hdf5 import UNREADABLE, Group, dimensions, reading, short, variables
+from uqrestore.posterior.data_fit import WARNING, chain_warning
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.integrity import in_child, intact
 from uqrestore.posterior.validation import validate
@@ -16,6 +17,7 @@ from uqrestore.posterior.view import PosteriorFile
 from uqrestore.scans import Verdict
 
 if TYPE_CHECKING:
+    import xarray as xr
     from rich.console import RenderableType
 
 
@@ -126,6 +128,7 @@ def _content(path: Path) -> dict[str, Any]:
         ("status", f"{file.status}, {int(valid.sum())} of {valid.size} slabs"),
         ("created", f"{root.get('created_at', 'at an unknown time')} by uqrestore {version}"),
         ("operator", operator),
+        *_physics(file),
         ("fingerprint", root.get("fingerprint", "unknown")),
         ("warning", root.get("warning", "")),
     ]
@@ -135,6 +138,34 @@ def _content(path: Path) -> dict[str, Any]:
     baselines = file.provenance.get("baselines", {})
     header += [(name, _options(options)) for name, options in baselines.items()]
     return {"header": header, "rows": rows}
+
+
+def _physics(file: PosteriorFile) -> list[tuple[str, str]]:
+    """Return noise model and unknown parameters of files that state them, and how chains went."""
+    rows = []
+    if (noise := file.noise_model()) is not None:
+        rows.append(("noise", f"{noise.name}, {_options(noise.parameters())}".rstrip(", ")))
+    for name, values in file.parameters.items():
+        rows.append((f"unknown {name.replace('_', ' ')}", parameter_line(values)))
+    if file.complete and (stuck := chain_warning(file)):
+        rows.append((WARNING, f"chains do not mix: {stuck}"))
+    return rows
+
+
+def parameter_line(values: "xr.DataArray") -> str:
+    """Return the posterior of an unknown parameter beside its prior, in one line.
+
+    Of a parameter of several numbers, the root mean square of the standard deviations.
+    """
+    drawn = values.values.astype(np.float64)
+    centre, prior = (np.ravel(values.attrs[key]) for key in ("prior_centre", "prior_std"))
+    unit = "" if values.attrs.get("units", "1") == "1" else f" {values.attrs['units']}"
+    spread = float(np.sqrt(np.nanvar(drawn, axis=(0, 1), ddof=1).mean()))
+    if centre.size > 1 or drawn.shape[2] > 1:
+        before = float(np.sqrt(np.square(prior).mean()))
+        return f"{drawn[0, 0].size} numbers, std {spread:.3g}{unit} (prior {before:.3g})"
+    mean = float(np.nanmean(drawn))
+    return f"{mean:.4g} ± {spread:.2g}{unit} (prior {centre[0]:.4g} ± {prior[0]:.2g})"
 
 
 def _options(options: Mapping[str, object]) -> str:

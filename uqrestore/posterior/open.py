@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from uqrestore.operators import LinearOperator
+    from uqrestore.operators.nonlinear import NonlinearOperator
 
 
 def open_posterior(path: Path | str) -> "xr.DataTree":
@@ -58,7 +59,7 @@ def _tree(path: Path, *, locked: bool) -> "xr.DataTree":
         raise PosteriorError(f"{path}: cannot be read ({short(error)}).") from error
 
 
-def read_operator(path: Path | str) -> "LinearOperator":
+def read_operator(path: Path | str) -> "LinearOperator | NonlinearOperator":
     """Rebuild the operator of a posterior file, from the file alone.
 
     Raises:
@@ -69,6 +70,17 @@ def read_operator(path: Path | str) -> "LinearOperator":
     with _part_of(Path(path), "operator") as file:
         attrs = file["operator"].attrs
         return from_data(str(attrs["class"]), json.loads(attrs["params"]), schema.read_arrays(file))
+
+
+def read_noise(path: Path | str) -> str | None:
+    """Return the noise model of a posterior file as JSON; None where it states none.
+
+    Raises:
+        PosteriorError: If the file is missing or is no posterior file.
+    """
+    with _part_of(Path(path), "noise model") as file:
+        stated = file["observed_data"].attrs.get("noise_model")
+        return None if stated is None else str(stated)
 
 
 def read_placement(path: Path | str) -> Placement:

@@ -8,13 +8,42 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.scans.placement import Placement
 
 Named = tuple[tuple[str, ...], np.ndarray]
 """An array and the names of its dimensions, outermost first, as xarray takes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """An unknown parameter, as a posterior file states it.
+
+    Attributes:
+        name: Its name.
+        unit: Its unit; ``1`` for a pure number.
+        centre: Median of its prior, of the shape of the parameter.
+        std: Standard deviation of its prior.
+        truth: Its value for every slice of a simulated measurement; None where it is not known.
+    """
+
+    name: str
+    unit: str
+    centre: Float[np.ndarray, "..."]
+    std: Float[np.ndarray, "..."]
+    truth: Float[np.ndarray, "slice ..."] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one value; () for a number."""
+        return self.centre.shape
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dimensions of one value."""
+        return tuple(f"{self.name}_{axis}" for axis in range(self.centre.ndim))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +64,12 @@ class PosteriorPlan:
             with another fingerprint is not resumed.
         operator: Registry name, parameters for JSON, arrays.
         y: The measurement as acquired; dimension ``z`` runs over ``slices``.
-        noise_std: Standard deviation of the noise of ``y``, one or one per slice.
+        y_unit: Unit of the measurement; None for that of the voxel values.
+        noise_std: Standard deviation of the noise of ``y``, one or one per slice; of noise that is
+            not Gaussian a typical one.
+        noise_model: Name and parameters of noise that is not Gaussian, or of an operator that is
+            not linear; None otherwise.
+        parameters: Unknown parameters of the measurement, which are drawn with the image.
         observed: More arrays of ``/observed_data``.
         mask: Brain mask of the slices.
         reference: Images to compare with, such as the truth of a simulated acquisition.
@@ -54,7 +88,10 @@ class PosteriorPlan:
     fingerprint: str
     operator: tuple[str, dict[str, Any], dict[str, np.ndarray]]
     y: Named
+    y_unit: str | None = None
     noise_std: float | np.ndarray = 0.0
+    noise_model: Mapping[str, Any] | None = None
+    parameters: tuple[Parameter, ...] = ()
     observed: Mapping[str, Named] = field(default_factory=dict)
     mask: Bool[np.ndarray, "slice row column"] | None = None
     reference: Mapping[str, Shaped[np.ndarray, "slice channel row column"]] = field(
@@ -111,6 +148,7 @@ class PosteriorPlan:
     def digest(self) -> str:
         """SHA-256 over everything exact; the measurement's floats are compared by value."""
         name, params, arrays = self.operator
+        unknown = [[p.name, p.shape] for p in self.parameters]
         facts = {
             "fingerprint": self.fingerprint,
             "placement": self.placement.to_data(),
@@ -122,6 +160,8 @@ class PosteriorPlan:
             "operator": [name, params],
             "y": [self.y[0], self.y[1].shape],
             "stats": self.stats,
+            **({"noise": self.noise_model} if self.noise_model is not None else {}),
+            **({"parameters": unknown} if unknown else {}),
             "arrays": {key: _exact(value) for key, value in sorted(arrays.items())},
         }
         return hashlib.sha256(to_json(facts).encode()).hexdigest()

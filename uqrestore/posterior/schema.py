@@ -1,6 +1,7 @@
 """Variables of a posterior file, and a check of its structure that reads no values."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -86,6 +87,7 @@ def structure_faults(file: Group) -> Iterator[str]:
         if name == "channel":  # the dimension of complex images
             continue
         yield from _variable_faults(file, f"/reference/{name}", image, True, sizes)
+    yield from _parameter_faults(file, sizes)
     try:
         yield from _attribute_faults(file)
     except UNREADABLE as error:
@@ -132,6 +134,27 @@ def _variable_faults(
             yield f"{name}: has {size} along {dim!r} where others have {sizes[dim]}"
 
 
+def _parameter_faults(file: Group, sizes: dict[str, int]) -> Iterator[str]:
+    """Yield what is wrong with the draws of unknown parameters."""
+    skip = ("chain", "draw", "z")
+    for name in file.get("parameters", ()):
+        place = f"/parameters/{name}"
+        try:
+            variable = file[place]
+            if variable.is_scale or name in skip:
+                continue
+            dims, attrs = dimensions(variable), variable.attrs
+            numbers = math.prod(variable.shape[3:])
+            stated = [np.size(attrs[key]) for key in ("prior_centre", "prior_std")]
+        except UNREADABLE as error:
+            yield f"{place}: is no parameter that can be read ({short(error)})"
+            continue
+        own = Variable((*skip, *dims[3:]), "f", "never", "draws of an unknown parameter")
+        yield from _variable_faults(file, place, own, False, sizes)
+        if stated != [numbers, numbers]:
+            yield f"{place}: has {numbers} numbers a draw but states a prior of {stated}"
+
+
 def _attribute_faults(file: Group) -> Iterator[str]:
     attrs = file["affine"].attrs
     affine = np.asarray(attrs["affine_ras"], np.float64).reshape(4, 4)
@@ -144,6 +167,9 @@ def _attribute_faults(file: Group) -> Iterator[str]:
     image = file["posterior/image"]
     if tuple(model.shape[1::-1]) != image.shape[-2:]:
         yield f"/affine: its grid {model.shape} is not that of the images {image.shape[-2:]}"
+    noise = file["observed_data"].attrs.get("noise_model")
+    if noise is not None and "model" not in json.loads(noise):
+        yield "/observed_data: noise_model names no model"
     operator = file["operator"].attrs
     content = {name: json.loads(operator[name]) for name in ("params", "arrays")}
     if not all(isinstance(part, dict) for part in content.values()):

@@ -72,6 +72,7 @@ def _faults(file: Group, digest: bool) -> Iterator[str]:
         yield from _geometry_faults(file)
         yield from _operator_faults(file)
         yield from (_estimate_faults(file) if complete else _slab_faults(file))
+        yield from _parameter_faults(file)
         valid = np.asarray(file["/posterior/valid"][...])
     except UNREADABLE as error:
         yield f"file: cannot be checked further ({short(error)})"
@@ -146,6 +147,12 @@ def _estimate_faults(file: Group) -> Iterator[str]:
         norm[index[axes[0]], index[axes[1]]] += (pc[index].astype(np.float64) ** 2).sum()
     if not np.allclose(norm[std > 0], 1, atol=1e-3):
         yield "/estimate/pc: a component does not have unit norm"
+
+
+def _parameter_faults(file: Group) -> Iterator[str]:
+    for name, variable in variables(file["parameters"]) if "parameters" in file else ():
+        if not np.isfinite(variable[...]).all():
+            yield f"{name}: holds NaN or infinite values"
 
 
 def _slab_faults(file: Group) -> Iterator[str]:

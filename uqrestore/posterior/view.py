@@ -14,6 +14,8 @@ from uqrestore.posterior.open import open_posterior
 if TYPE_CHECKING:
     import xarray as xr
 
+COORDINATES = "theta"
+"""Name of the standard normal coordinates of parameters, from which the operator gives them."""
 MAP_GROUPS = ("estimate", "reference")
 COMPLEX = 2
 """Channels of a complex image: real and imaginary part."""
@@ -176,6 +178,23 @@ class PosteriorFile(PosteriorHeader):
         return self.variable("pc_std")
 
     @property
+    def parameters(self) -> dict[str, "xr.DataArray"]:
+        """Draws of the unknown parameters by name, (chain, draw, z, ...); empty if all was known.
+
+        Without the standard normal coordinates ``theta``, which ``find("parameters/theta")`` gives.
+        """
+        node = self.tree.children.get("parameters")
+        return (
+            {}
+            if node is None
+            else {
+                str(name): values
+                for name, values in node.to_dataset().data_vars.items()
+                if name != COORDINATES
+            }
+        )
+
+    @property
     def mask(self) -> "xr.DataArray | None":
         """Voxels of the object, (z, y, x); None if the file holds no mask."""
         mask = self.find("constant_data/brain_mask")
@@ -218,25 +237,9 @@ class PosteriorFile(PosteriorHeader):
         Of complex images that of the mean; of real ones that of the operator, None where it holds
         none.
         """
-        import xarray as xr
+        from uqrestore.posterior._phase import phase_of
 
-        from uqrestore.operators import Composed
-
-        if self.complex_image:
-            mean = self.variable("mmse")
-            angle = xr.apply_ufunc(np.arctan2, mean.isel(channel=1), mean.isel(channel=0))
-            return angle.rename("phase").assign_attrs(units="rad")
-        operator = self.operator()
-        parts = operator.parts if isinstance(operator, Composed) else (operator,)
-        phase = getattr(parts[0], "phase", None)
-        if phase is None:
-            return None
-        phase = phase.unsqueeze(-3)
-        for part in parts[1:]:  # the image is a part of the measured field of view
-            phase = part.adjoint(phase)
-        axes = {name: self[name].values for name in ("z", "y", "x")}
-        values = np.broadcast_to(phase.squeeze(-3).numpy(), [len(v) for v in axes.values()])
-        return xr.DataArray(values, axes, list(axes), "phase", {"units": "rad"})
+        return phase_of(self)
 
     @property
     def guarantee(self) -> dict[str, Any] | None:

@@ -94,6 +94,7 @@ class PosteriorWriter:
         nfe: int = 0,
         wall_s: float = 0.0,
         stats: Mapping[str, Float[np.ndarray, "draw slice"]] | None = None,
+        parameters: Mapping[str, Float[np.ndarray, "draw slice ..."]] | None = None,
     ) -> None:
         """Write a block of slabs; those written before are left as they are.
 
@@ -104,14 +105,16 @@ class PosteriorWriter:
             nfe: Denoiser calls for each image.
             wall_s: Seconds the block took.
             stats: The numbers named in the plan, for each slab.
+            parameters: Draws of the unknown parameters of the plan.
 
         Raises:
             PosteriorError: If an index or shape does not fit the plan, or an image holds NaN.
             PosteriorWriteError: If the disk is full or fails; what was written before is safe.
         """
-        stats = {} if stats is None else stats
+        stats, parameters = stats or {}, parameters or {}
         positions = self._positions(slices)
         self._check(draws, positions, images, stats)
+        self._check_parameters(len(draws), len(positions), parameters)
         share = wall_s / max(1, len(draws) * len(positions))
         try:
             for i, draw in enumerate(draws):
@@ -120,6 +123,8 @@ class PosteriorWriter:
                         continue
                     numbers = {"/writing/nfe": nfe, "/writing/wall_s": share}
                     numbers |= {f"/sample_stats/{name}": stats[name][i, j] for name in stats}
+                    for name, values in parameters.items():
+                        numbers[f"/parameters/{name}"] = values[i, j]
                     self._slabs.write(draw, position, images[i, j], numbers)
         except OSError as error:
             self._fail(error)
@@ -263,6 +268,14 @@ class PosteriorWriter:
                 f"draw {draws[i]} of slice {plan.slices[positions[j]]} holds NaN or infinite "
                 "values; the method diverged."
             )
+
+    def _check_parameters(
+        self, draws: int, slices: int, parameters: Mapping[str, np.ndarray]
+    ) -> None:
+        wanted = {p.name: (draws, slices, *p.shape) for p in self.plan.parameters}
+        found = {name: values.shape for name, values in parameters.items()}
+        if found != wanted or not all(np.isfinite(v).all() for v in parameters.values()):
+            raise PosteriorError(f"the plan wants finite parameters {wanted} but got {found}.")
 
     def _check_whole(self) -> None:
         missing = int((~self._slabs.valid).sum())

@@ -10,7 +10,7 @@ from uqrestore.operators._arrays import Array, as_real
 from uqrestore.operators._checks import Index, Shape
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.nonlinear.algebra import compose
-from uqrestore.operators.nonlinear.base import NonlinearOperator
+from uqrestore.operators.nonlinear.base import Linearised, NonlinearOperator
 from uqrestore.operators.nonlinear.pointwise import Affine
 from uqrestore.problem.linear import Problem, batch_of, check_measured, measurement_noise
 
@@ -125,6 +125,36 @@ class GeneralProblem:
         if self.row_mask is not None:
             each = torch.where(self.row_mask, each, 0)
         return each.flatten(each.ndim - len(self.operator.out_shape)).sum(-1)
+
+    def whitened(self, x: Tensor) -> tuple[Linearised, Tensor]:
+        """Return Jacobian and score at images, with rows in units of the noise there.
+
+        Rows are divided by the square root of the Fisher information, so that near ``x`` the
+        measurement is linear with unit Gaussian noise; those without information are 0.
+        """
+        signal = self.operator.forward(x)
+        root = self.noise_model.information(signal).sqrt()
+        seen = root > 0 if self.row_mask is None else (root > 0) & self.row_mask
+        score = self.noise_model.score(self.y, signal) / torch.where(seen, root, 1)
+        linear = Linearised(self.operator, x, torch.where(seen, root, 0))
+        return linear, torch.where(seen, score, 0)
+
+    def linearise(self, x: Tensor) -> Problem:
+        r"""Return the linear problem with unit Gaussian noise that this one is near an image.
+
+        .. math:: \tilde A = F^{1/2} J(x), \qquad
+            \tilde y = \tilde A x + F^{-1/2} \nabla_s \log p(y \mid s)
+
+        with the Fisher information :math:`F` and the signal :math:`s = f(x)`. It is exact for
+        linear operators and Gaussian noise; with counts above some tens, or noise that is small
+        beside the curvature of ``f``, it is close for images near ``x``. Parameters of an
+        ``UncertainOperator`` are taken at their centre.
+
+        Args:
+            x: Images ``(*problem, *in_shape)``, such as an estimate of the posterior mean.
+        """
+        linear, score = self.whitened(x)
+        return Problem(linear, linear.forward(x) + score, 1.0)
 
     def select(self, index: Index) -> "GeneralProblem":
         """Return some problems of a batch, or one of them."""

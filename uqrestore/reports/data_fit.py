@@ -142,7 +142,9 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
     """Measure a few slices at a time."""
     import torch
 
-    whole = contents.file.operator()
+    from uqrestore.reports.measurement import Measurement
+
+    whole = Measurement.of(contents)
     # As a plain variable: its name is also that of the coordinate of rows.
     measured = contents.file["observed_data/y"].variable
     noise = np.broadcast_to(_noise(contents), len(contents.slices))
@@ -150,29 +152,35 @@ def _blocks(contents: Contents, draws: Sequence[int]) -> Iterator[_Block]:
     for start in range(0, len(contents.slices), step):
         at = slice(start, min(start + step, len(contents.slices)))
         rows = contents.rows[at]
-        operator = whole.select(rows.tolist()) if whole.problem_shape else whole
+        measurement = whole.select(rows)
         y = torch.as_tensor(measured.isel(z=rows).values)
 
-        def forward(images: np.ndarray) -> np.ndarray:
-            image = torch.as_tensor(np.ascontiguousarray(images, np.float32))
-            return operator(image).double().numpy()  # noqa: B023  (called in this turn)
-
-        sampled = torch.ones_like(y) if operator.row_mask is None else operator.row_mask
+        mask = measurement.operator.row_mask
+        sampled = torch.ones_like(y) if mask is None else mask
         sampled = sampled.expand_as(y).double().numpy()
         count = sampled.reshape(len(rows), -1).sum(axis=1)
         wanted = y.double().numpy()
         norm = np.linalg.norm(wanted.reshape(len(rows), -1), axis=1)
         noisy = bool((noise[at] > 0).all())
-        size = np.maximum(noise[at] * np.sqrt(count) if noisy else norm, TINY)
+        std = noise[at] if measurement.noise is None else 1.0
+        size = np.maximum(std * np.sqrt(count) if noisy else norm, TINY)
         axes = tuple(range(1, y.ndim))
         scale = size.reshape(-1, *[1] * len(axes))
-        mean = forward(contents.mean_images(at)) - wanted
+        middle = contents.mean_images(at)
+        mean = measurement.signal(middle) - wanted
         steps = contents.direction_images(at) * contents.component_std[:, at, None, None, None]
-        vectors = np.stack([mean, *(forward(step) for step in steps)], axis=1)
+        vectors = np.stack(
+            [
+                measurement.misfit(middle, wanted) * sampled,
+                *(measurement.change(middle, step) * sampled for step in steps),
+            ],
+            axis=1,
+        )
         vectors = (vectors / scale[:, None]).reshape(len(rows), 1 + len(steps), -1)
         squares, spread = [], np.zeros(y.shape)
         for j in draws:
-            square = ((forward(contents.draw_images(j, at)) - wanted) / scale) ** 2
+            drawn = contents.draw_images(j, at)
+            square = (measurement.misfit(drawn, wanted, j) * sampled / scale) ** 2
             squares.append(square.sum(axis=axes))
             spread += square
         # In units of the noise; of what was not measured there is nothing to add.

@@ -14,6 +14,7 @@ from uqrestore.reports.contents import Contents
 from uqrestore.reports.data_fit import DataFit, measure_data_fit
 from uqrestore.reports.labels import labelled_regions
 from uqrestore.reports.method_card import Calibration, SelfCheck, check_itself, find_calibration
+from uqrestore.reports.parameters import ParameterPosterior, unknown_parameters
 from uqrestore.reports.read import read_contents
 from uqrestore.reports.regions import (
     Region,
@@ -41,6 +42,7 @@ class Findings:
         regions_warning: Why intervals of region means cannot be relied on; empty if they can.
         half_width: Mean half-width of the intervals of the pixels of the mask; None without draws.
         guarantee: Sentence of the calibrated guarantee that this file holds.
+        parameters: Posterior of each unknown parameter of the measurement.
         warnings: Faults that the reader must know of.
         threshold: Intensity that the regions were compared with.
     """
@@ -55,6 +57,7 @@ class Findings:
     regions_warning: str
     half_width: float | None
     guarantee: str | None
+    parameters: tuple[ParameterPosterior, ...]
     warnings: tuple[str, ...]
     threshold: float | None
 
@@ -125,6 +128,7 @@ def find(
         regions_warning=regions_warning(contents.provenance),
         half_width=_half_width(contents),
         guarantee=guarantee,
+        parameters=unknown_parameters(contents),
         warnings=tuple(warnings),
         threshold=threshold,
     )

@@ -48,6 +48,7 @@ def to_data(findings: Findings) -> dict[str, Any]:
         },
         "statement": statement(findings),
         "numbers": numbers,
+        "parameters": [parameter.to_data() for parameter in findings.parameters],
         "regions": [_region(region) for region in findings.regions],
         "regions_warning": findings.regions_warning,
         "threshold": findings.threshold,

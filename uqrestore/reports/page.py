@@ -90,7 +90,7 @@ def render(findings: Findings) -> str:
     sections = [
         (section, _body(section, findings, shown))
         for section in SECTIONS
-        if findings.has_images or not section.needs_images
+        if (findings.has_images or not section.needs_images) and section.wanted(findings)
     ]
     return (
         environment()

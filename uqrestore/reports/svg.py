@@ -25,11 +25,24 @@ class Scale:
 
 
 def histogram(
-    values: Sequence[float], interval: tuple[float, float], truth: float | None, label: str
+    values: Sequence[float],
+    interval: tuple[float, float],
+    truth: float | None,
+    label: str,
+    prior: Sequence[float] = (),
 ) -> Markup:
-    """Draw the posterior of one number: bars, its interval below, the truth as a line."""
+    """Draw the posterior of one number: bars, its interval below, the truth as a line.
+
+    Args:
+        values: Draws of the posterior.
+        interval: Of the posterior.
+        truth: Its true value, where it is known.
+        label: Text for readers who do not see the chart.
+        prior: Draws of the prior, shown as a grey outline.
+    """
     data = np.asarray(values, float)
     ends = [data.min(), data.max(), *interval, *([] if truth is None else [truth])]
+    ends += [float(end) for end in np.quantile(prior, [0.01, 0.99])] if len(prior) else []
     pad = 0.05 * (max(ends) - min(ends)) or 1.0
     scale = Scale(min(ends) - pad, max(ends) + pad, 2.0, 158.0)
     counts, edges = np.histogram(data, bins=min(15, max(5, len(data) // 2)))
@@ -41,6 +54,11 @@ def histogram(
             f'width="{max(scale(right) - scale(left) - 0.6, 0.6):.1f}" height="{height:.1f}" '
             f'fill="{BLUE}" opacity=".75"/>'
         )
+    if len(prior):
+        counts, edges = np.histogram(prior, bins=24, range=(scale.low, scale.high))
+        places = zip((edges[:-1] + edges[1:]) / 2, counts / max(counts.max(), 1), strict=True)
+        points = " ".join(f"{scale(x):.1f},{28 - 26 * height:.1f}" for x, height in places)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{GREY}"/>')
     low, high = interval
     parts.append(
         f'<line x1="{scale(low):.1f}" x2="{scale(high):.1f}" y1="33" y2="33" '

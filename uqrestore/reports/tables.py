@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,21 @@ def write_tables(data: Mapping[str, Any], numbers: Path, regions: Path) -> tuple
     Returns:
         The two files.
     """
-    _write(numbers, ("name", "value"), data["numbers"].items())
+    rows = [*data["numbers"].items(), *_parameters(data.get("parameters", ()))]
+    _write(numbers, ("name", "value"), rows)
     warning = NOT_CALIBRATED if data.get("regions_warning") else None
     rows = [_region(region) | {"warning": warning} for region in data["regions"]]
     columns = (*_region({}), "warning")
     _write(regions, columns, (row.values() for row in rows))
     return numbers, regions
+
+
+def _parameters(parameters: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield mean, standard deviation and interval of every unknown parameter."""
+    for parameter in parameters:
+        low, high = parameter["interval"]
+        numbers = {"mean": parameter["mean"], "std": parameter["std"], "low": low, "high": high}
+        yield from ((f"{parameter['name']} {key}", value) for key, value in numbers.items())
 
 
 def _region(region: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from uqrestore.posterior.data_fit import chain_warning
 from uqrestore.reports.contents import Contents
 from uqrestore.reports.data_fit import DataFit
 from uqrestore.reports.findings import Findings
@@ -84,6 +85,8 @@ def _draws(contents: Contents) -> Light:
     text = f"{len(contents.draws)} of {contents.planned} draws, {slices}."
     if complete:
         text += " The file is byte for byte as written."
+    if stuck := chain_warning(contents.file):
+        return Light("Draws", "poor", "chains do not mix", f"{stuck[0].upper()}{stuck[1:]}. {text}")
     return Light(
         "Draws", "good" if complete else "fair", "complete" if complete else "partial", text
     )

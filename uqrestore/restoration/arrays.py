@@ -18,6 +18,9 @@ from uqrestore.pipeline import MethodPart
 from uqrestore.posterior import PosteriorPlan
 from uqrestore.posterior._layout import array_sha256, operator_sha256
 from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.posterior.general_acquisition import GeneralAcquisition
+from uqrestore.restoration.draw import planned
+from uqrestore.restoration.plain_images import without_prior
 from uqrestore.scans import Grid, Orientation, Placement
 from uqrestore.zoo import load_card, locate
 
@@ -26,7 +29,7 @@ Spacing = float | tuple[float, float] | tuple[float, float, float] | None
 
 
 def plan_of_array(
-    acquisition: Acquisition,
+    acquisition: Acquisition | GeneralAcquisition,
     part: MethodPart,
     prior: object,
     *,
@@ -58,7 +61,8 @@ def plan_of_array(
         )
     data = (operator.name, *operator.to_data())
     y = acquisition.y.cpu().numpy()
-    known = identity_of(prior)
+    known, about = identity_of(prior), planned(acquisition, part.name)
+    noise = about.get("noise_model")
     facts = {
         "version": __version__.split(".")[0],
         "method": part.model_dump(mode="json"),
@@ -66,6 +70,7 @@ def plan_of_array(
         "operator": operator_sha256(*data),
         "y": array_sha256(y),
         "noise_std": acquisition.noise_std,
+        **({"noise": noise} if noise else {}),
         "intensity": acquisition.intensity.to_data(),
         "seed": seed,
     }
@@ -73,11 +78,15 @@ def plan_of_array(
         "pipeline": {
             "operator": {"name": operator.name},
             "method": facts["method"],
-            "noise_std": acquisition.intensity.std_to_network(acquisition.noise_std),
+            **(
+                {"noise": noise}
+                if noise
+                else {"noise_std": acquisition.intensity.std_to_network(acquisition.noise_std)}
+            ),
             "draws": samples,
             "seed": seed,
         },
-        "call": _call(part, known, acquisition.noise_std, samples, seed),
+        "call": _call(part, known, noise or acquisition.noise_std, samples, seed),
         "prior": {"name": known["name"], "sha256": known["sha256"]},
         "scan": {"name": "array", "sha256": facts["y"]},
         "intensity": acquisition.intensity.to_data(),
@@ -98,8 +107,8 @@ def plan_of_array(
         operator=data,
         y=(acquisition.axes, y),
         noise_std=acquisition.noise_std,
-        reference={"zero_filled": acquisition.zero_filled().cpu().numpy()},
-        stats=("residual",),
+        reference={"zero_filled": without_prior(acquisition)},
+        **about,
         provenance=provenance,
         title=f"Posterior of an array by {part.name}",
     )
@@ -153,11 +162,15 @@ def _placement(shape: tuple[int, ...], slices: int, spacing: Spacing) -> Placeme
 
 
 def _call(
-    part: MethodPart, prior: Mapping[str, str], noise_std: float, samples: int, seed: int
+    part: MethodPart,
+    prior: Mapping[str, str],
+    noise: float | Mapping[str, Any],
+    samples: int,
+    seed: int,
 ) -> str:
     """Return the call of Python that draws the same images again."""
+    data = f"y, {prior['name']!r}, {part.name!r}, noise_std={noise!r}"
+    if isinstance(noise, Mapping):
+        data = f"GeneralProblem(operator, y, NOISE), {prior['name']!r}, {part.name!r}"
     more = "".join(f", {name}={value!r}" for name, value in part.options.items())
-    return (
-        f"uqrestore.sample(operator, y, {prior['name']!r}, {part.name!r}, noise_std={noise_std!r}, "
-        f"samples={samples}, seed={seed}{more})"
-    )
+    return f"uqrestore.sample(operator, {data}, samples={samples}, seed={seed}{more})"

@@ -170,7 +170,8 @@ class _Volume:
         chosen = _middle(scan.slices, count, scan.scan.source.name)
         prepared = replace(scan, slices=chosen)
         truth = variogram(scan.truth[[scan.slices.index(k) for k in chosen], 0], prepared.mask)
-        return cls(pipeline, prepared, acquire_slices(pipeline, prepared), prepared.mask, truth)
+        acquisition = acquire_slices(pipeline, prepared)
+        return cls(pipeline, prepared, acquisition, prepared.mask, truth)
 
 
 def _middle(slices: tuple[int, ...], count: int | None, name: str) -> tuple[int, ...]:

@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
+from uqrestore.noise import Gaussian
 from uqrestore.operators import CoilFourier, CoilRadial, Composed, Embedding, LinearOperator
 from uqrestore.operators.coil_maps import espirit_maps
+from uqrestore.operators.in_pipelines import IN_HU
 from uqrestore.operators.iterative import scaled_to_fit
 from uqrestore.pipeline import RestorePipeline
-from uqrestore.pipeline.build import build_operator
+from uqrestore.pipeline.build import build_noise, build_operator, with_unknown
+from uqrestore.pipeline.physics import is_general
 from uqrestore.posterior.acquisition import Acquisition, acquire
+from uqrestore.posterior.general_acquisition import GeneralAcquisition, acquire_general
 from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.scans import Placement, RadialScan, RawScan, ScanError
 from uqrestore.scans.kspace import to_kspace
@@ -25,6 +30,23 @@ KERNEL = 6
 
 
 def acquire_slices(pipeline: RestorePipeline, prepared: PreparedScan) -> Acquisition:
+    """Return the measurement of :func:`measure_slices` where it is linear with Gaussian noise.
+
+    Raises:
+        ValueError: If it is not, and as :func:`measure_slices`.
+    """
+    measured = measure_slices(pipeline, prepared)
+    if not isinstance(measured, Acquisition):
+        raise ValueError(
+            f"a linear measurement with Gaussian noise is needed here, but {pipeline.title!r} has "
+            f"{measured.operator.name} with {measured.noise_model.name} noise."
+        )
+    return measured
+
+
+def measure_slices(
+    pipeline: RestorePipeline, prepared: PreparedScan
+) -> Acquisition | GeneralAcquisition:
     """Return the measurement of prepared slices: simulated, or the k-space that was measured.
 
     Raises:
@@ -33,22 +55,47 @@ def acquire_slices(pipeline: RestorePipeline, prepared: PreparedScan) -> Acquisi
     """
     if prepared.kspace is not None:
         placement = prepared.model.placement
-        return acquisition_from_kspace(
+        measured = acquisition_from_kspace(
             prepared.kspace,
             prepared.slices,
             placement,
             complex_image=prepared.in_shape[0] == 2,
         )
+        return measured if pipeline.unknown is None else _with_unknown(pipeline, measured)
     assert pipeline.operator is not None  # as prepare_scan requires
     assert prepared.truth is not None
-    return acquire(
-        build_operator(pipeline.operator, prepared.in_shape, prepared.slices),
-        prepared.truth,
-        noise_std=pipeline.noise_std,
-        intensity=prepared.scan.intensity,
-        slices=prepared.slices,
-        seed=pipeline.seed,
-        scan=prepared.scan.key,
+    operator = build_operator(pipeline.operator, prepared.in_shape, prepared.slices)
+    intensity = prepared.scan.intensity
+    about: dict[str, Any] = {
+        "intensity": intensity,
+        "slices": prepared.slices,
+        "seed": pipeline.seed,
+        "scan": prepared.scan.key,
+    }
+    if isinstance(operator, LinearOperator) and not is_general(pipeline):
+        return acquire(operator, prepared.truth, noise_std=pipeline.noise_std, **about)
+    if pipeline.operator.name in IN_HU and intensity.unit != "HU":
+        raise ValueError(
+            f"operator: {pipeline.operator.name} measures images in HU, but {pipeline.prior} makes "
+            f"images in {intensity.unit}; choose a prior of calibrated units, such as ct64-prior."
+        )
+    model = Gaussian(pipeline.noise_std)
+    if pipeline.noise is not None:
+        model = build_noise(pipeline.noise)
+    operator = with_unknown(pipeline.unknown, operator)
+    return acquire_general(operator, prepared.truth, model, **about)
+
+
+def _with_unknown(pipeline: RestorePipeline, measured: Acquisition) -> GeneralAcquisition:
+    """Return measured k-space with the unknown parameters of a pipeline."""
+    return GeneralAcquisition(
+        with_unknown(pipeline.unknown, measured.operator),
+        measured.y,
+        Gaussian(measured.noise_std),
+        measured.intensity,
+        measured.slices,
+        coil_mixing=measured.coil_mixing,
+        conventional=measured,
     )
 
 

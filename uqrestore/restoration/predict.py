@@ -22,6 +22,7 @@ def predicted_moments(run: Restoration, cache: PriorCache) -> Predicted:
     """Return mean and components by the predictor of a pipeline that has one."""
     pipeline = run.pipeline
     assert pipeline.predictor is not None
+    assert isinstance(run.acquisition, Acquisition)  # as the check of pipelines requires
     return predict(
         pipeline.predictor,
         run.acquisition,

@@ -18,6 +18,8 @@ from uqrestore.noise import Coherence
 from uqrestore.pipeline import PriorPart, RestorePipeline
 from uqrestore.posterior import PosteriorPlan
 from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.posterior.general_acquisition import GeneralAcquisition
+from uqrestore.restoration.draw import planned
 from uqrestore.restoration.options import RunOptions, Slices
 from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.restoration.prior_cache import weights_of, without_folders
@@ -44,7 +46,7 @@ class Restoration:
     pipeline: RestorePipeline
     options: RunOptions
     prepared: PreparedScan
-    acquisition: Acquisition
+    acquisition: Acquisition | GeneralAcquisition
     verdict: Verdict
     reference: Mapping[str, Images]
     baselines: Mapping[str, Mapping[str, Any]]
@@ -96,6 +98,8 @@ class Restoration:
         """Return what the file will hold."""
         pipeline, prepared, acquisition = self.pipeline, self.prepared, self.acquisition
         operator = acquisition.operator
+        about = planned(acquisition, pipeline.method.name)
+        about["stats"] += ("products",)
         return PosteriorPlan(
             placement=prepared.model.placement,
             slices=prepared.slices,
@@ -110,10 +114,10 @@ class Restoration:
             noise_std=acquisition.noise_std,
             mask=prepared.mask,
             reference=self.reference,
-            stats=("residual", "products"),
             scope=self.verdict.to_data(),
             provenance=self._provenance(),
             title=pipeline.title,
+            **about,
         )
 
     def _provenance(self) -> dict[str, Any]:
@@ -212,7 +216,9 @@ def code_of(pipeline: RestorePipeline) -> dict[str, str]:
     return {name: sha256(path) for name, path in sources.items() if path is not None}
 
 
-def _observed(acquisition: Acquisition) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def _observed(
+    acquisition: Acquisition | GeneralAcquisition,
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Return the matrix back to the coils of the scanner, where ``y`` holds combined ones."""
     mixing = acquisition.coil_mixing
     if mixing is None:

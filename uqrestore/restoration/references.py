@@ -15,10 +15,13 @@ from uqrestore.pipeline import RestorePipeline
 from uqrestore.pipeline.check import BASELINE_INPUTS, typed_options
 from uqrestore.pipeline.parts import BaselinePart
 from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.posterior.general_acquisition import GeneralAcquisition
 from uqrestore.priors.closed_form import ClosedForm
 from uqrestore.problem import Problem
+from uqrestore.problem.counts import sinogram
 from uqrestore.restoration.draw import chunks
 from uqrestore.restoration.measure import coil_combined, fully_sampled_images
+from uqrestore.restoration.plain_images import without_prior
 from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.restoration.prior_cache import PriorCache
 
@@ -26,7 +29,10 @@ _LINEAR_AT_ONCE = 16  # slices; the matrices of the linear MMSE estimate are flo
 
 
 def reference_images(
-    pipeline: RestorePipeline, prepared: PreparedScan, acquisition: Acquisition, cache: PriorCache
+    pipeline: RestorePipeline,
+    prepared: PreparedScan,
+    acquisition: Acquisition | GeneralAcquisition,
+    cache: PriorCache,
 ) -> dict[str, Float[np.ndarray, "slice channel row column"]]:
     """Return the images that a restoration is compared with, in file units.
 
@@ -35,15 +41,17 @@ def reference_images(
         a baseline.
     """
     images = {}
-    if prepared.kspace is not None:
+    if isinstance(acquisition, GeneralAcquisition) and acquisition.conventional is not None:
+        acquisition = acquisition.conventional
+    if prepared.kspace is not None and isinstance(acquisition, Acquisition):
         truth = fully_sampled_images(prepared.kspace, acquisition)
         if truth is not None:
             images["truth"] = truth.numpy()
         images["zero_filled"] = coil_combined(acquisition).numpy()
     else:
         images["truth"] = prepared.truth
-        images["zero_filled"] = acquisition.zero_filled().numpy()
-    if pipeline.baseline is not None:
+        images["zero_filled"] = without_prior(acquisition)
+    if pipeline.baseline is not None and isinstance(acquisition, Acquisition):
         images["linear_mmse"] = linear_mmse(pipeline.baseline, acquisition, cache)
     return images
 
@@ -88,7 +96,9 @@ class Baseline:
 
 
 def baseline_images(
-    parts: Sequence[BaselinePart], acquisition: Acquisition, notify: Callable[[str], None]
+    parts: Sequence[BaselinePart],
+    acquisition: Acquisition | GeneralAcquisition,
+    notify: Callable[[str], None],
 ) -> dict[str, Baseline]:
     """Return the baselines of a pipeline by name; the zero-filled image is kept anyway.
 
@@ -105,6 +115,8 @@ def baseline_images(
         ValueError: If a baseline does not reconstruct such measurements.
     """
     found = {}
+    if isinstance(acquisition, GeneralAcquisition) and acquisition.conventional is not None:
+        acquisition = acquisition.conventional
     for index, part in enumerate(parts):
         if part.name == "zero_filled":
             continue
@@ -123,14 +135,16 @@ def described(name: str, options: dict[str, Any]) -> str:
     return name if weight is None else f"{name} with weight {weight:.3g}"
 
 
-def _reconstruct(name: str, given: dict[str, Any], acquisition: Acquisition) -> Baseline:
+def _reconstruct(
+    name: str, given: dict[str, Any], acquisition: Acquisition | GeneralAcquisition
+) -> Baseline:
     function = BASELINES[name]
     parameters = inspect.signature(function).parameters.items()
     options = {key: p.default for key, p in parameters if key not in BASELINE_INPUTS} | given
     follows = "weight" in options and options["weight"] is None  # from the noise of each slice
-    images, weights, (black, unit) = [], [], _scale(acquisition)
+    images, weights = [], []
     for index in range(len(acquisition.slices)):
-        problem, chosen = _problem(acquisition, index, black, unit), given
+        chosen, (problem, black, unit) = given, _problem(name, acquisition, index)
         if follows:
             weights.append(default_weight(name, problem))
             chosen = given | {"weight": weights[-1]}
@@ -148,11 +162,29 @@ def _scale(acquisition: Acquisition) -> tuple[float, float]:
     return intensity.shift - intensity.scale, 2 * intensity.scale
 
 
-def _problem(acquisition: Acquisition, index: int, black: float, unit: float) -> Problem:
-    """Return the problem of one slice, of an image from 0 (black) to about 1."""
+def _problem(
+    name: str, acquisition: Acquisition | GeneralAcquisition, index: int
+) -> tuple[Problem, float, float]:
+    """Return the problem of one slice, of an image from 0 (black) to about 1; black and the unit.
+
+    Raises:
+        ValueError: If the measurement is neither linear nor the counts of a CT scan.
+    """
+    if isinstance(acquisition, GeneralAcquisition):
+        made = sinogram(acquisition.problem([acquisition.slices[index]]).select(0))
+        if made is None:
+            raise ValueError(
+                f"baselines: {name} reconstructs linear measurements or the counts of a CT scan, "
+                f"but not {acquisition.operator.name} with {acquisition.noise_model.name} noise; "
+                "remove it."
+            )
+        problem, low, high = made
+        ends = [float(acquisition.intensity.to_file(value)) for value in (low, high)]
+        return problem, ends[0], ends[1] - ends[0]
+    black, unit = _scale(acquisition)
     operator, y = acquisition.operator, acquisition.y[index]
     if operator.problem_shape:
         operator = operator.select(index)
     if black:
         y = y - operator(y.new_full(operator.in_shape, black))
-    return Problem(operator, y / unit, acquisition.noise_std / unit)
+    return Problem(operator, y / unit, acquisition.noise_std / unit), black, unit

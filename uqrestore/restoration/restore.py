@@ -1,6 +1,7 @@
 """Restore a scan: prepare, acquire, draw, write one file."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from uqrestore._shared.memory import Budget
 from uqrestore.conformal.component_box import predicted_residual
@@ -24,9 +26,12 @@ from uqrestore.posterior import (
     Predicted,
     Summary,
 )
-from uqrestore.posterior.data_fit import chi_squares, fit_line
-from uqrestore.restoration.draw import draw
-from uqrestore.restoration.measure import acquire_slices
+from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.posterior.data_fit import WARNING, chain_warning, chi_squares, fit_line
+from uqrestore.problem import GeneralProblem, Problem
+from uqrestore.restoration.draw import beside, draw, draw_in_detail, judged_as_a_whole
+from uqrestore.restoration.linear_rounds import linearised
+from uqrestore.restoration.measure import measure_slices
 from uqrestore.restoration.options import DEFAULTS, RunOptions
 from uqrestore.restoration.predict import predicted_moments
 from uqrestore.restoration.prepare import prepare_scan
@@ -96,8 +101,8 @@ def restore(
     """
     cache, say = cache or PriorCache(), notify or (lambda _: None)
     prepared = prepare_scan(pipeline, scan, options, cache)
-    acquisition = acquire_slices(pipeline, prepared)
-    if pipeline.refine_maps and prepared.kspace is not None:
+    acquisition = measure_slices(pipeline, prepared)
+    if pipeline.refine_maps and isinstance(acquisition, Acquisition):
         acquisition = refine_coil_maps(pipeline, prepared, acquisition, options.device, say)
     reference = reference_images(pipeline, prepared, acquisition, cache)
     verdict = verdict_with_operator(pipeline, prepared, acquisition, cache, options.device)
@@ -136,7 +141,9 @@ def restore(
     with PosteriorFile(written) as file:
         fit = chi_squares(file)
         if fit is not None:
-            say(fit_line(fit, file.slices))
+            say(fit_line(fit, file.slices, general=file.noise_model() is not None))
+        if stuck := chain_warning(file):
+            say(f"{WARNING}: chains do not mix: {stuck}.")
     return written
 
 
@@ -178,34 +185,52 @@ def _draw_all(
         here = max(1, budget.size // pipeline.draws)
         group, waiting = waiting[:here], waiting[here:]
         problem, missing = acquisition.problem(group).to(run.options.device), writer.missing(group)
+        posed: Problem | GeneralProblem = problem
+        if missing and pipeline.linearise and isinstance(problem, GeneralProblem):
+            posed = linearised(problem, pipeline.linearise, functools.partial(_round, run, group))
         while missing:
             at_once = max(1, budget.size // len(group))
             draws, missing = missing[:at_once], missing[at_once:]
             start = time.perf_counter()
-            images, counts = draw(
-                pipeline.method,
-                problem,
-                prepared.denoiser,
-                seed=pipeline.seed,
-                scan=prepared.scan.key,
-                slices=group,
-                draws=draws,
-                coherence=run.coherence,
-                classes=prepared.classes(group),
-            )
+            with judged_as_a_whole():
+                images, details, counts = draw_in_detail(
+                    pipeline.method,
+                    posed,
+                    prepared.denoiser,
+                    seed=pipeline.seed,
+                    scan=prepared.scan.key,
+                    slices=group,
+                    draws=draws,
+                    coherence=run.coherence,
+                    classes=prepared.classes(group),
+                )
             writer.write(
                 draws,
                 group,
                 acquisition.intensity.to_file(images).cpu().numpy(),
                 nfe=counts.network,
                 wall_s=time.perf_counter() - start,
-                stats={
-                    "residual": acquisition.residual(problem, group, images),
-                    "products": np.full((len(draws), len(group)), float(counts.products)),
-                },
+                **beside(acquisition, problem, group, images, details, products=counts.products),
             )
             budget.update_from_peak()
             tell(_progress(writer))
+
+
+def _round(
+    run: Restoration, group: tuple[int, ...], problem: Problem, draws: range, row: int
+) -> Tensor:
+    """Draw one slice of a group for a round of :func:`linearised`."""
+    prepared, index = run.prepared, group[row]
+    return draw(
+        run.pipeline.method,
+        problem,
+        prepared.denoiser,
+        seed=run.pipeline.seed,
+        scan=prepared.scan.key,
+        slices=[index],
+        draws=draws,
+        classes=prepared.classes([index]),
+    )[0]
 
 
 def _progress(writer: PosteriorWriter) -> Progress:

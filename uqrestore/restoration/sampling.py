@@ -24,10 +24,11 @@ from uqrestore.pipeline import MethodPart
 from uqrestore.pipeline.check import check_method
 from uqrestore.posterior import PosteriorWriter
 from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.posterior.general_acquisition import GeneralAcquisition
 from uqrestore.priors import ClosedForm
 from uqrestore.problem import GeneralProblem, Problem, as_measurement
 from uqrestore.restoration.arrays import Spacing, plan_of_array
-from uqrestore.restoration.draw import chunks, draw
+from uqrestore.restoration.draw import beside, chunks, draw_in_detail, judged_as_a_whole
 from uqrestore.restoration.prior_cache import load_denoiser
 from uqrestore.scans import Intensity
 
@@ -86,7 +87,8 @@ def sample(
         progress: Show a progress bar, or call a function ``(done, total)`` after every batch.
         image_range: Image intensities that -1 and 1 of the prior stand for, where ``y`` is of an
             image in other units; the draws are then in these units too.
-        out: Posterior file to write, with one slice per problem; rows run to anterior, columns to
+        out: Posterior file to write, with one slice per problem, and the draws of unknown
+            parameters; rows run to anterior, columns to
             the right. An interrupted call is resumed by the same call, unless the prior is a plain
             function.
         spacing: Pixel size in mm for the file: a number, (row, column) or (slice, row, column).
@@ -110,11 +112,6 @@ def sample(
         if isinstance(y, Problem | GeneralProblem):
             raise ValueError("a Problem is in the units of the prior; give image_range with y.")
         intensity = Intensity.from_range(*image_range, unit)
-    if out is not None and isinstance(y, GeneralProblem):
-        raise ValueError(
-            "a posterior file holds linear problems with Gaussian noise; leave out=... away for a "
-            "GeneralProblem, and save the draws that are returned."
-        )
     if not isinstance(y, Problem | GeneralProblem):
         if isinstance(operator, NonlinearOperator):
             raise ValueError(
@@ -133,9 +130,10 @@ def sample(
     single = not problem.problem_shape
     if single:
         given, problem = (replace(p, y=p.y[None]) for p in (given, problem))
-    acquisition, writer = None, None
+    acquisition: Acquisition | GeneralAcquisition | None = None
+    writer = None
     with contextlib.ExitStack() as stack:
-        if out is not None and isinstance(given, Problem):
+        if out is not None:
             acquisition = _acquisition(given, intensity)
             plan = plan_of_array(
                 acquisition,
@@ -159,19 +157,21 @@ def sample(
             done += len(rows) * (samples - len(missing))
             for draws in chunks(missing, max(1, size // len(rows))):
                 start = time.perf_counter()
-                found, counts = draw(
-                    part, group, denoiser, seed=seed, scan=0, slices=rows, draws=draws
-                )
+                whole = contextlib.nullcontext() if writer is None else judged_as_a_whole()
+                with whole:
+                    found, details, counts = draw_in_detail(
+                        part, group, denoiser, seed=seed, scan=0, slices=rows, draws=draws
+                    )
                 block = intensity.to_file(found)
                 images[list(draws), rows[0] : rows[-1] + 1] = block
-                if writer is not None and acquisition is not None and isinstance(group, Problem):
+                if writer is not None and acquisition is not None:
                     writer.write(
                         draws,
                         rows,
                         block.float().cpu().numpy(),
                         nfe=counts.network,
                         wall_s=time.perf_counter() - start,
-                        stats={"residual": acquisition.residual(group, rows, found)},
+                        **beside(acquisition, group, rows, found, details),
                     )
                 done += len(rows) * len(draws)
                 report(done, samples * len(problem.y))
@@ -220,8 +220,15 @@ def _check_range(problem: Problem) -> None:
         )
 
 
-def _acquisition(problem: Problem, intensity: Intensity) -> Acquisition:
+def _acquisition(
+    problem: Problem | GeneralProblem, intensity: Intensity
+) -> Acquisition | GeneralAcquisition:
     """Return a batch of problems as slices that were acquired in the units of the file."""
+    if isinstance(problem, GeneralProblem):
+        problem, slices = problem.to("cpu"), tuple(range(len(problem.y)))
+        return GeneralAcquisition(
+            problem.operator, problem.y, problem.noise_model, intensity, slices
+        )
     noise_std = torch.as_tensor(problem.noise_std).unique()
     if len(noise_std) > 1:
         raise ValueError("a posterior file has one noise_std for all its slices; write one a file.")

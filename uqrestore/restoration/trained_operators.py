@@ -8,6 +8,7 @@ from uqrestore.operators import Composed, LinearOperator
 from uqrestore.operators.base import Shape
 from uqrestore.pipeline import RestorePipeline
 from uqrestore.posterior.acquisition import Acquisition
+from uqrestore.posterior.general_acquisition import GeneralAcquisition
 from uqrestore.restoration.prepare import PreparedScan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.scans import Verdict
@@ -31,11 +32,13 @@ class _Kind:
 def verdict_with_operator(
     pipeline: RestorePipeline,
     prepared: PreparedScan,
-    acquisition: Acquisition,
+    acquisition: Acquisition | GeneralAcquisition,
     cache: PriorCache,
     device: str,
 ) -> Verdict:
     """Return the verdict on a scan and on the measurement that its networks are given."""
+    if not isinstance(acquisition, Acquisition):
+        return prepared.verdict  # only networks without a measurement take these
     conditioned = pipeline.method.name == "conditional"
     findings = operator_findings(prepared.card, acquisition, conditioned=conditioned)
     if pipeline.predictor is not None:

@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 
-from uqrestore.operators.nonlinear.algebra import NonlinearComposed, compose
-from uqrestore.operators.nonlinear.base import Linearised, NonlinearOperator, check_jacobian
+from uqrestore.operators.nonlinear.algebra import NonlinearComposed, UncertainComposed, compose
+from uqrestore.operators.nonlinear.base import (
+    Linearised,
+    NonlinearOperator,
+    check_jacobian,
+    is_homogeneous,
+)
 from uqrestore.operators.nonlinear.phase_retrieval import magnitude_fourier, phase_retrieval
 from uqrestore.operators.nonlinear.pointwise import Affine, BeerLambert, Magnitude, Saturation
 from uqrestore.operators.nonlinear.uncertain import UncertainBlur, UncertainGain, UncertainOperator
@@ -18,6 +23,7 @@ NONLINEAR_OPERATORS: Mapping[str, type[NonlinearOperator]] = {
     "nonlinear_composed": NonlinearComposed,
     "saturation": Saturation,
     "uncertain_blur": UncertainBlur,
+    "uncertain_composed": UncertainComposed,
     "uncertain_gain": UncertainGain,
     "uncertain_maps": UncertainMaps,
     "uncertain_motion": UncertainMotion,
@@ -34,6 +40,7 @@ __all__ = [
     "NonlinearOperator",
     "Saturation",
     "UncertainBlur",
+    "UncertainComposed",
     "UncertainGain",
     "UncertainMaps",
     "UncertainMotion",
@@ -41,6 +48,7 @@ __all__ = [
     "UncertainPhase",
     "check_jacobian",
     "compose",
+    "is_homogeneous",
     "magnitude_fourier",
     "phase_retrieval",
 ]

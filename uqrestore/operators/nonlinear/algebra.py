@@ -1,7 +1,7 @@
 """Compositions of nonlinear and linear operators."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from uqrestore.operators._checks import Index, Shape, require
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.nonlinear.base import NonlinearOperator, jvp, vjp
+from uqrestore.operators.nonlinear.base import NonlinearOperator, is_homogeneous, jvp, vjp
+from uqrestore.operators.nonlinear.uncertain import UncertainOperator
 
 Operator = LinearOperator | NonlinearOperator
 
@@ -64,6 +65,10 @@ class NonlinearComposed(NonlinearOperator):
                 return part.row_mask
         return None
 
+    @property
+    def homogeneous(self) -> bool:
+        return all(is_homogeneous(part) for part in self.parts)
+
     def forward(self, x: Tensor) -> Tensor:
         for part in reversed(self.parts):
             x = part.forward(x)
@@ -90,8 +95,90 @@ class NonlinearComposed(NonlinearOperator):
         return replace(self, parts=tuple(chosen))
 
 
-def compose(*operators: Operator) -> NonlinearComposed:
-    """Return ``x -> f(g(...(x)))`` of operators, with parts of compositions in one row."""
+@dataclass(frozen=True, eq=False)
+class UncertainComposed(UncertainOperator):
+    """Composition of an operator with unknown parameters, and one that acts before it.
+
+    Args:
+        parts: The operator with unknown parameters, and the other.
+
+    Raises:
+        ValueError: If the first has no unknown parameters, or does not act on the output of the
+            second.
+    """
+
+    name: ClassVar[str] = "uncertain_composed"
+
+    parts: tuple[Operator, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            len(self.parts) == 2 and isinstance(self.parts[0], UncertainOperator),
+            self.name,
+            "wants an operator with unknown parameters, and one before it.",
+        )
+        NonlinearComposed(self.parts)  # checks the shapes
+
+    @property
+    def _outer(self) -> UncertainOperator:
+        assert isinstance(self.parts[0], UncertainOperator)  # as checked
+        return self.parts[0]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self._outer.parameters
+
+    @property
+    def units(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self._outer.units
+
+    @property
+    def count(self) -> int:
+        return self._outer.count
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.parts[1].in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self._outer.out_shape
+
+    @property
+    def problem_shape(self) -> Shape:
+        return NonlinearComposed(self.parts).problem_shape
+
+    @property
+    def row_mask(self) -> Tensor | None:
+        return self._outer.row_mask
+
+    @property
+    def homogeneous(self) -> bool:
+        return NonlinearComposed(self.parts).homogeneous
+
+    def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
+        return self._outer.forward_at(self.parts[1].forward(x), theta)
+
+    def values(self, theta: Tensor) -> Mapping[str, Tensor]:
+        return self._outer.values(theta)
+
+    def to(self, target: torch.device | torch.dtype | str) -> "UncertainComposed":
+        return replace(self, parts=tuple(part.to(target) for part in self.parts))
+
+    def select(self, index: Index) -> "UncertainComposed":
+        chosen = [part.select(index) if part.problem_shape else part for part in self.parts]
+        return replace(self, parts=tuple(chosen))
+
+
+def compose(*operators: Operator) -> NonlinearComposed | UncertainComposed:
+    """Return ``x -> f(g(...(x)))`` of operators, with parts of compositions in one row.
+
+    Parameters of an operator with unknown ones, which comes first, stay unknown.
+    """
+    if len(operators) > 1 and isinstance(operators[0], UncertainOperator):
+        first, *rest = operators
+        return UncertainComposed((first, rest[0] if len(rest) == 1 else compose(*rest)))
     parts: list[Operator] = []
     for operator in operators:
         parts += _parts(operator)

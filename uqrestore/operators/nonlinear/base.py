@@ -49,6 +49,11 @@ class NonlinearOperator(TensorValue["NonlinearOperator"]):
         """False where ``y`` is padding, as of a linear operator."""
         return None
 
+    @property
+    def homogeneous(self) -> bool:
+        """True if ``f(c x) = c f(x)`` for ``c > 0``, so that ``y`` is in the unit of the image."""
+        return False
+
     @abc.abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(*batch, *problem, *in_shape)`` to noise-free measurements."""
@@ -142,6 +147,11 @@ class Linearised(IterativeOperator):
         lead = y.shape[: y.ndim - len(self.out_shape)]
         y = y if self.weight is None else self.weight * y
         return vjp(self.operator, self.point.expand(*lead, *self.in_shape), y)
+
+
+def is_homogeneous(operator: LinearOperator | NonlinearOperator) -> bool:
+    """Return whether ``f(c x) = c f(x)`` for ``c > 0``, as of every linear operator."""
+    return isinstance(operator, LinearOperator) or operator.homogeneous
 
 
 def jvp(operator: LinearOperator | NonlinearOperator, x: Tensor, v: Tensor) -> Tensor:

@@ -8,13 +8,14 @@ from uqrestore.operators._checks import Shape
 from uqrestore.operators.coil_fourier import CoilFourier
 from uqrestore.operators.embedding import Embedding
 from uqrestore.operators.masked_fourier import MaskedFourier
-from uqrestore.operators.nonlinear.algebra import NonlinearComposed, compose
+from uqrestore.operators.nonlinear.algebra import compose
+from uqrestore.operators.nonlinear.base import NonlinearOperator
 from uqrestore.operators.nonlinear.pointwise import Magnitude
 
 
 def magnitude_fourier(
     shape: Shape, *, oversampling: float | int = 2.0, squared: bool = False
-) -> NonlinearComposed:
+) -> NonlinearOperator:
     r"""Magnitudes of the Fourier transform of a real image, zero-padded to a larger field.
 
     They are the same for :math:`\pm x`, for the image turned by 180 degrees, and for shifts that
@@ -34,7 +35,7 @@ def magnitude_fourier(
 
 def phase_retrieval(
     masks: Complex[Tensor, "mask row column"], *, squared: bool = False
-) -> NonlinearComposed:
+) -> NonlinearOperator:
     r"""Magnitudes of the Fourier transforms of a real image behind several coded masks.
 
     With three masks or more the image is determined up to its sign, for almost all masks.

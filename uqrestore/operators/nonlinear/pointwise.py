@@ -97,6 +97,10 @@ class BeerLambert(Pointwise):
     def slope(self, x: Tensor) -> Tensor:
         return -self.forward(x)
 
+    def logarithm(self, y: Tensor) -> Tensor:
+        """Return the line integrals that counts stand for; 0 counts as half a photon."""
+        return torch.log(self.photons / y.clamp(min=0.5))
+
 
 @dataclass(frozen=True, eq=False)
 class Saturation(Pointwise):
@@ -160,6 +164,10 @@ class Magnitude(NonlinearOperator):
     @property
     def out_shape(self) -> Shape:
         return (1, *self.shape[1:])
+
+    @property
+    def homogeneous(self) -> bool:
+        return not self.squared
 
     def forward(self, x: Tensor) -> Tensor:
         if self.squared:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from uqrestore.operators._checks import Index, Shape, require
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.nonlinear.base import NonlinearOperator, jvp, vjp
+from uqrestore.operators.nonlinear.base import NonlinearOperator, is_homogeneous, jvp, vjp
 
 
 class UncertainOperator(NonlinearOperator):
@@ -64,6 +64,10 @@ class OfPart(NonlinearOperator):
     @property
     def row_mask(self) -> Tensor | None:
         return self.part.row_mask
+
+    @property
+    def homogeneous(self) -> bool:
+        return is_homogeneous(self.part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +145,10 @@ class UncertainBlur(UncertainOperator):
     @property
     def out_shape(self) -> Shape:
         return tuple(self.shape)
+
+    @property
+    def homogeneous(self) -> bool:
+        return True
 
     def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
         rows, columns = self.shape[-2:]

@@ -26,7 +26,7 @@ SECTION = Section(
     """
 <ul class="limits">
 <li>Research software, not a medical device, not for diagnosis.</li>
-<li>The uncertainty is conditional on the learned prior and the stated forward model. It covers noise and missing data. It does not cover a wrong model, motion, errors of coil maps, a wrong noise level, or patients unlike those the prior was trained on.</li>
+<li>The uncertainty is conditional on the learned prior and the stated forward model. It covers noise and missing data. {% if f.parameters %}It covers the unknown parameters as far as their prior is right. {% endif %}It does not cover a wrong model, motion, errors of coil maps, a wrong noise level, or patients unlike those the prior was trained on{% if f.parameters %}, beyond what was drawn with the image{% endif %}.</li>
 <li>A plausible draw is no evidence that a structure exists. A structure that is absent from all {{ draws }} draws has a posterior probability below {{ absent }} (95 % confidence), if the sampler is exact.</li>
 <li>Pixel intervals hold for single pixels; nothing is stated about all pixels of a structure at once{% if not f.guarantee %}, and no interval carries a guarantee{% endif %}.</li>
 {% if f.guarantee %}<li>The guarantee is about scans like those of the calibration, on average; not about one patient or one lesion.</li>{% endif %}

@@ -34,7 +34,8 @@ def methods_text(findings: Findings) -> str:
         f"{len(c.z)} slices were restored with uqrestore "
         f"{c.file.root.get('inference_library_version', '(version unknown)')} from measurements of "
         f"a {operator.get('name') or c.operator or 'linear'} operator"
-        f"{options(operator.get('mask'))}.",
+        f"{options(operator.get('mask'))}{_noise(c)}.",
+        _unknown(findings),
         f"The data were {acquisition}." if acquisition else "",
         f"Per slice, {c.planned} posterior samples were drawn with {name}{cite}"
         f"{options(method.get('options'))}, using the diffusion prior "
@@ -46,6 +47,23 @@ def methods_text(findings: Findings) -> str:
         "only.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _noise(c: Contents) -> str:
+    noise = c.file.noise_model()
+    if noise is None:
+        return ""
+    return f", with {noise.name.replace('_', ' ')} noise{options(noise.parameters())}"
+
+
+def _unknown(findings: Findings) -> str:
+    """Return which parameters were drawn with the image, and what was linearised."""
+    names = [name.replace("_", " ") for name in findings.contents.file.parameters]
+    words = f"Drawn with the image: {', '.join(names)}." if names else ""
+    rounds = part(findings.contents.provenance, "pipeline").get("linearise")
+    if rounds:
+        words = f"The likelihood was linearised about an estimate, in {rounds} rounds. {words}"
+    return words.strip()
 
 
 def _intervals(c: Contents) -> str:

@@ -105,6 +105,10 @@ def _yaml(pipeline: Mapping[str, Any]) -> str:
 
 
 def _noise(findings: Findings) -> str:
+    model = findings.contents.file.noise_model()
+    if model is not None:
+        numbers = ", ".join(f"{key} {value:.4g}" for key, value in model.parameters().items())
+        return f"{model.name.replace('_', ' ')}: {numbers}"
     noise = findings.contents.noise_std
     if noise is None:
         return ""

@@ -37,6 +37,7 @@ class Section:
         context: Returns what else the template needs.
         guide: How to read it.
         needs_images: True if it is left out where no slice has two draws.
+        wanted: Whether the page has it.
     """
 
     id: str
@@ -45,3 +46,4 @@ class Section:
     context: Callable[[Findings, Shown], Mapping[str, Any]]
     guide: Guide
     needs_images: bool = False
+    wanted: Callable[[Findings], bool] = lambda _: True
