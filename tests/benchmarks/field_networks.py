@@ -17,10 +17,8 @@ from uqrestore.priors import GaussianPrior
 from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.training.batch import operators_of
 from uqrestore.training.config import (
-    ComponentsConfig,
     DataConfig,
     FamilyConfig,
-    LossConfig,
     NetworkConfig,
     OptimiserConfig,
     ProblemConfig,
@@ -28,6 +26,7 @@ from uqrestore.training.config import (
 )
 from uqrestore.training.data import Images, Source
 from uqrestore.training.loop import train
+from uqrestore.training.loss_config import ComponentsConfig, LossConfig
 from uqrestore.training.trainer import build_denoiser
 
 SHAPE = (1, 16, 16)

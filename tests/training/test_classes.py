@@ -15,8 +15,9 @@ from uqrestore.noise import SampleNoise
 from uqrestore.operators import Zero
 from uqrestore.problem import Problem
 from uqrestore.training.batch import draw_batch, height_label
-from uqrestore.training.config import DataConfig, LossConfig, NetworkConfig, OptimiserConfig
+from uqrestore.training.config import DataConfig, NetworkConfig, OptimiserConfig
 from uqrestore.training.data import Drawn, step_generator
+from uqrestore.training.loss_config import LossConfig
 from uqrestore.training.stored import load_stored
 from uqrestore.training.trainer import Trainer
 

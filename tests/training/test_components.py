@@ -15,8 +15,9 @@ from uqrestore.operators.random.mixture import Nothing, PatchInpainting
 from uqrestore.problem import simulate
 from uqrestore.training.batch import operators_of
 from uqrestore.training.components import kinds
-from uqrestore.training.config import ComponentsConfig, LossConfig, TrainConfig
+from uqrestore.training.config import TrainConfig
 from uqrestore.training.loop import train
+from uqrestore.training.loss_config import ComponentsConfig, LossConfig
 from uqrestore.training.trainer import Trainer
 
 HEAD = "network.trunk.more_out.weight"

@@ -11,9 +11,9 @@ from torch import Tensor
 from tests.training.test_start import PROBLEM, conditional
 from tests.training.test_training import SHAPE, VAL, config, source
 from uqrestore.training.batch import draw_batch, operators_of
-from uqrestore.training.config import LossConfig
 from uqrestore.training.data import step_generator
 from uqrestore.training.loop import train
+from uqrestore.training.loss_config import LossConfig
 from uqrestore.training.trainer import Trainer
 
 

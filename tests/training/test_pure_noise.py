@@ -9,8 +9,9 @@ import torch
 from tests.training.test_training import SHAPE, config, slices
 from uqrestore.networks.weights import load_json
 from uqrestore.pipeline import TrainPipeline
-from uqrestore.training.config import DataConfig, LossConfig
+from uqrestore.training.config import DataConfig
 from uqrestore.training.data import to_network
+from uqrestore.training.loss_config import LossConfig
 from uqrestore.training.run import run_training
 from uqrestore.training.sources import pure_noise_level
 

@@ -1,13 +1,18 @@
 """Train a network; average its weights."""
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uqrestore.cli.options import Device
 from uqrestore.cli.terminal import ProgressLines, count_bar, one_line_faults, out, say
+
+if TYPE_CHECKING:
+    from uqrestore.pipeline import TrainPipeline
+    from uqrestore.training.loop import Progress
 
 
 def train(
@@ -40,21 +45,70 @@ def train(
                 if not out.is_terminal and lines.due(now.seen / now.samples):
                     say(f"{speed} {now.seen} of {now.samples}, loss {now.loss:.4f}")
 
-            weights = run_training(
-                plan.config,
-                plan.title,
-                Path(pipeline).stem,
-                data,
-                folder,
-                device=device,
-                report=report,
-                notify=say,
-                tensorboard=tensorboard,
-            )
+            if plan.measurements is None:
+                weights = run_training(
+                    plan.config,
+                    plan.title,
+                    Path(pipeline).stem,
+                    data,
+                    folder,
+                    device=device,
+                    report=report,
+                    notify=say,
+                    tensorboard=tensorboard,
+                )
+            else:
+                weights = _learn(plan, Path(pipeline).stem, data, folder, device, report)
         skipped = folder / SKIPPED
         if skipped.exists() and (count := len(skipped.read_text().splitlines())):
             say(f"left out {count} images that cannot be used; {skipped} names them")
         say(f"weights: {weights}")
+
+
+def _learn(
+    plan: "TrainPipeline",
+    name: str,
+    data: Path,
+    folder: Path,
+    device: str,
+    report: Callable[["Progress"], None],
+) -> Path:
+    """Learn from measurements: those of raw scans, or simulated ones."""
+    from uqrestore.restoration.measured_scans import measurements_of_scans
+    from uqrestore.restoration.prior_cache import load_denoiser
+    from uqrestore.training.run import run_learning, simulated_measurements
+
+    measurements = plan.measurements
+    assert measurements is not None
+    if measurements.simulate is not None:
+        problems, first = simulated_measurements(plan.config, data), None
+    elif plan.start is not None and measurements.scans:
+        problems = measurements_of_scans(
+            data, measurements.scans, plan.start, device=device, skip=say
+        )
+        first = load_denoiser(plan.start, device)[0]
+    else:
+        raise ValueError(
+            "measurements: give scans, and by start the prior that the first round draws with, or "
+            "simulate."
+        )
+
+    def restored(number: int, done: int, count: int) -> None:
+        if done == count:
+            say(f"round {number} of {measurements.rounds}: {count} measurements restored")
+
+    return run_learning(
+        plan.config,
+        plan.title,
+        name,
+        folder,
+        problems,
+        first=first,
+        device=device,
+        restored=restored,
+        report=report,
+        notify=say,
+    )
 
 
 def average(

@@ -17,8 +17,8 @@ from uqrestore.diffusion.nppc import (
 from uqrestore.operators.mixed import Mixed
 from uqrestore.problem import Problem
 from uqrestore.training.batch import Batch
-from uqrestore.training.config import ComponentsConfig
 from uqrestore.training.data import Images
+from uqrestore.training.loss_config import ComponentsConfig
 
 
 class ComponentsLoss:

@@ -60,6 +60,12 @@ def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
     return {name: value.to(parts[-1][name].dtype) for name, value in mean.items()}
 
 
+def _of_many_sizes(config: TrainConfig) -> bool:
+    """Return True where the training images are cut from slices of several pixel sizes."""
+    scans = config.measurements is not None and bool(config.measurements.scans)
+    return bool(config.data.complex_windows) or scans
+
+
 def export(
     run: Path,
     name: str,
@@ -96,8 +102,7 @@ def export(
         "schema": 1,
         **facts,
         "in_shape": list(data.shape),
-        # Complex windows are cut from slices of several pixel sizes.
-        "voxel_size": None if data.complex_windows else [data.voxel_mm] * 2,
+        "voxel_size": None if _of_many_sizes(config) else [data.voxel_mm] * 2,
         "range": data.range and data.range.model_dump(),
         "windows_of": data.windows_of and list(data.windows_of),
         "feature_degradation": FEATURE_DEGRADATION if config.problem is not None else None,

@@ -20,7 +20,6 @@ from uqrestore.training.config import MeasurementsConfig, TrainConfig
 from uqrestore.training.data import Images, Source, augment
 from uqrestore.training.loop import Progress, train
 from uqrestore.training.trainer import build_denoiser
-from uqrestore.training.windows import cut_windows
 
 AT_ONCE = 64
 """Measurements restored in one call."""
@@ -93,8 +92,9 @@ def learn_from_measurements(
         draws = _draw(prior, pieces, plan, config.seed, number, place, restored)
         held = [d for i, d in enumerate(_each(draws)) if i % HELD_OUT == 0]
         kept = [d for i, d in enumerate(_each(draws)) if i % HELD_OUT]
-        update = {"samples": max(config.samples // plan.rounds, config.batch), "measurements": None}
-        update["start"] = None if weights is None else str(weights)
+        update: dict[str, object] = {"measurements": plan.model_copy(update={"rounds": number})}
+        update["samples"] = max(config.samples // plan.rounds, config.batch)
+        update["start"] = config.start if weights is None else str(weights)
         one = config.model_copy(update=update)
         val = _cut(held, config.data.shape[1:], torch.Generator().manual_seed(0))
         source = draws_source(kept, config)
@@ -168,11 +168,17 @@ def draws_source(draws: Sequence[Tensor], config: TrainConfig) -> Source:
 
 def _cut(images: Sequence[Tensor], size: tuple[int, int], generator: torch.Generator) -> Images:
     """Return images of one size: as they are, or a window of each."""
-    one = [
-        image if tuple(image.shape[1:]) == size else cut_windows(image[None], size, generator)[0]
-        for image in images
-    ]
-    return torch.stack(one)
+    found = []
+    for image in images:
+        if image.shape[-2] < size[0] or image.shape[-1] < size[1]:
+            raise ValueError(
+                f"measured slices of {tuple(image.shape[-2:])} pixels are smaller than the "
+                f"training images, {size}; make data.shape smaller, or leave these scans out."
+            )
+        spare = [have - want for have, want in zip(image.shape[1:], size, strict=True)]
+        top, left = (int(torch.randint(room + 1, (), generator=generator)) for room in spare)
+        found.append(image[:, top : top + size[0], left : left + size[1]])
+    return torch.stack(found)
 
 
 def blocks(problems: Sequence[Problem]) -> Iterator[Block]:

@@ -1,15 +1,22 @@
 """Run a training pipeline: open the data, train, write weights and card; average them again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from uqrestore._shared.files import write_text
-from uqrestore.training.batch import operators_of
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.problem import Problem
+from uqrestore.training.batch import build_distribution, operators_of
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Source, step_generator
 from uqrestore.training.export import export
 from uqrestore.training.loop import Progress, train
+from uqrestore.training.measurements import (
+    Restored,
+    learn_from_measurements,
+    measurements_of,
+)
 from uqrestore.training.parallel import World, join
 from uqrestore.training.power_ema import synthesise
 from uqrestore.training.sources import open_data, pure_noise_level
@@ -84,6 +91,73 @@ def run_training(
         "skipped_images": len(skipped),
     }
     return export(folder, name, folder, facts)
+
+
+def run_learning(
+    config: TrainConfig,
+    title: str,
+    name: str,
+    folder: Path,
+    problems: Sequence[Problem],
+    *,
+    first: Denoiser | None = None,
+    device: str = "cpu",
+    restored: Restored | None = None,
+    report: Callable[[Progress], None] | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Path:
+    """Learn the prior of a pipeline from measurements, or go on where the folder stopped.
+
+    Args:
+        config: Training configuration, with ``measurements``.
+        title: Title on the card.
+        name: Name of the result.
+        folder: Where the rounds, and in the end weights and card, go.
+        problems: Measurements in network units.
+        first: Prior of the first round; None begins with a Gaussian one.
+        device: Where to compute.
+        restored: Called while draws are made.
+        report: Called after each training step.
+        notify: Called with lines for the user.
+
+    Returns:
+        The file of weights; its path can stand as ``prior`` in a pipeline.
+
+    Raises:
+        ValueError: If there are too few measurements, or the folder holds another run.
+    """
+    weights = learn_from_measurements(
+        config,
+        problems,
+        folder,
+        first=first,
+        device=device,
+        restored=restored,
+        report=report,
+        notify=notify,
+    )
+    facts = {
+        "title": title,
+        **config.card.model_dump(mode="json", exclude_defaults=True),
+        "measurements": sum(problem.problem_shape[0] for problem in problems),
+    }
+    return export(weights.parent, name, folder, facts)
+
+
+def simulated_measurements(config: TrainConfig, data: Path) -> list[Problem]:
+    """Measure images of the training data once, as ``measurements.simulate`` states.
+
+    Raises:
+        DataError: If the data cannot be used.
+        ValueError: If there is no such random operator.
+    """
+    assert config.measurements is not None
+    plan = config.measurements.simulate
+    assert plan is not None
+    opened = open_data(data, config.data)
+    images = Drawn.of(opened.source(plan.count, step_generator(config.seed, 8))).images
+    distribution = build_distribution(plan.name, plan, config.data.shape)
+    return measurements_of(images, distribution, plan.noise_std, config.seed)
 
 
 def _with_pure_noise_level(config: TrainConfig, source: Source) -> TrainConfig:
