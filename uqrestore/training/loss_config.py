@@ -1,12 +1,14 @@
 """Configuration of the training losses."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from uqrestore.diffusion.preconditioning import Preconditioned, Preconditioning
 from uqrestore.training.data_config import Part, Positive, Share
+
+if TYPE_CHECKING:
+    from uqrestore.diffusion.preconditioning import Preconditioning
 
 
 class ComponentsConfig(Part):
@@ -69,7 +71,7 @@ class LossConfig(Part):
 
     newer = frozenset({"kind"})
 
-    kind: Preconditioned = "edm"
+    kind: Literal["edm", "flow", "bridge"] = "edm"
     sigma_data: Positive = 0.5
     log_mean: float = -0.8
     log_std: Positive = 1.6
@@ -86,6 +88,8 @@ class LossConfig(Part):
         return {**LEVELS.get(raw.get("kind"), {}), **raw} if isinstance(raw, dict) else raw
 
     @property
-    def preconditioning(self) -> Preconditioning:
+    def preconditioning(self) -> "Preconditioning":
         """Scalings of input and output of the network."""
+        from uqrestore.diffusion.preconditioning import Preconditioning  # with torch
+
         return Preconditioning(self.sigma_data, self.kind)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -84,9 +85,12 @@ def learn_from_measurements(
     pieces = list(blocks(problems))
     _check(config, plan, pieces, folder)
     pieces = [(rows, problem.to(device)) for rows, problem in pieces]
-    if first is None:
-        first = gaussian_from_measurements(pieces, plan, config.seed)
-    weights, prior = None, first
+
+    def begin() -> Denoiser:
+        return first or gaussian_from_measurements(pieces, plan, config.seed)
+
+    weights: Path | None = None
+    prior: Callable[[], Denoiser] = begin
     for number in range(1, plan.rounds + 1):
         place = folder / f"round-{number}"
         draws = _draw(prior, pieces, plan, config.seed, number, place, restored)
@@ -99,9 +103,7 @@ def learn_from_measurements(
         val = _cut(held, config.data.shape[1:], torch.Generator().manual_seed(0))
         source = draws_source(kept, config)
         weights = train(one, source, val, place, device=device, report=report, notify=notify)
-        network = build_denoiser(one).to(device).eval()
-        network.load_state_dict(load_tensors(weights))
-        prior = network
+        prior = partial(_learned, one, weights, device)
     assert weights is not None
     return weights
 
@@ -229,8 +231,15 @@ def _check(
     save_json(path, stated)
 
 
+def _learned(config: TrainConfig, weights: Path, device: torch.device | str) -> Denoiser:
+    """Return the network of a round."""
+    network = build_denoiser(config).to(device).eval()
+    network.load_state_dict(load_tensors(weights))
+    return network
+
+
 def _draw(
-    prior: Denoiser,
+    prior: Callable[[], Denoiser],
     blocks: Sequence[Block],
     plan: MeasurementsConfig,
     seed: int,
@@ -241,14 +250,16 @@ def _draw(
     """Return a draw from the posterior of every measurement; those of the folder are read."""
     method, found, count = METHODS[plan.method.name], [], blocks[-1][0].stop
     (folder / "draws").mkdir(parents=True, exist_ok=True)
+    now: Denoiser | None = None  # what took minutes to fit is not fitted for draws that are there
     for rows, problem in blocks:
         path = folder / "draws" / f"{rows.start:07}.safetensors"
         if not path.exists():
             noise = SampleNoise(seed, [number], scan=3, slices=rows)
-            if isinstance(prior, LowRankGaussian):
-                images = prior.condition(problem).draw(noise)[0]
+            now = now or prior()
+            if isinstance(now, LowRankGaussian):
+                images = now.condition(problem).draw(noise)[0]
             else:
-                whole = _whole(prior, problem)
+                whole = _whole(now, problem)
                 images = method(problem, whole, noise, **plan.method.options)[0]
             save_tensors(path, {"draws": images.float().cpu()})
         found.append(load_tensors(path)["draws"])
