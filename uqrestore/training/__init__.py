@@ -7,9 +7,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uqrestore.training import augmentation, config, data, labels, loop, power_ema, run, sources
+    from uqrestore.training import (
+        augmentation,
+        config,
+        data,
+        labels,
+        loop,
+        measurements,
+        power_ema,
+        run,
+        sources,
+    )
 
-__all__ = ["augmentation", "config", "data", "labels", "loop", "power_ema", "run", "sources"]
+__all__ = [
+    "augmentation",
+    "config",
+    "data",
+    "labels",
+    "loop",
+    "measurements",
+    "power_ema",
+    "run",
+    "sources",
+]
 
 
 def __getattr__(name: str) -> object:
