@@ -125,6 +125,5 @@ class _Residuals:
     def remove_from(self, residual: Tensor, count: int) -> Tensor:
         """Return a residual without its components along the first ``count``."""
         rows, column = self.rows[..., :count, :], residual.reshape(*self.rows.shape[:-2], -1, 1)
-        for _ in range(2):  # twice is enough: the second takes off the rounding of the first
-            column = column - rows.mT @ (rows @ column)
-        return column.reshape(residual.shape)
+        # Once is enough: what there is to remove is itself no more than rounding.
+        return (column - rows.mT @ (rows @ column)).reshape(residual.shape)
