@@ -22,6 +22,7 @@ from uqrestore.methods.local_laplace import (
 from uqrestore.methods.moment_matching import moment_matching
 from uqrestore.methods.pigdm import pigdm
 from uqrestore.methods.ssd import ssd, ssd_plus
+from uqrestore.methods.twisted_particles import Evidence, evidence
 
 METHODS: Mapping[str, Method] = {
     "conditional": conditional,
@@ -50,6 +51,7 @@ __all__ = [
     "IN_DETAIL",
     "METHODS",
     "STATISTICS",
+    "Evidence",
     "Method",
     "conditional",
     "daps",
@@ -60,6 +62,7 @@ __all__ = [
     "dps",
     "draw_in_detail",
     "draw_jointly",
+    "evidence",
     "exact",
     "fitted_gaussian",
     "local_gaussian",

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from uqrestore.noise import SampleNoise
+from uqrestore.operators.base import LinearOperator
+from uqrestore.operators.nonlinear.base import Linearised, vjp
 from uqrestore.operators.spectrum import Spectrum
-from uqrestore.problem import Problem
+from uqrestore.problem import GeneralProblem, Problem
 
 BLOCK = 10
 """Number of steps whose noise is drawn together."""
@@ -109,6 +111,42 @@ def _spread(step: Tensor, shrink: Tensor, steps: int) -> Tensor:
     return (2 * step * torch.where(still, float(steps), total)).sqrt()
 
 
+class NonlinearLangevin:
+    """Langevin chains with the likelihood of any operator and noise model.
+
+    Args:
+        problem: The measurement, with noise.
+        misfit: Factor of the score; 1 is the posterior.
+    """
+
+    def __init__(self, problem: GeneralProblem, misfit: float) -> None:
+        self.problem, self.misfit = problem, misfit
+
+    def curvature_at(self, estimate: Tensor) -> Tensor:
+        """Return the largest Fisher information of all chains at their estimates."""
+        problem, signal = self.problem, self.problem.operator.forward(estimate)
+        weight = problem.noise_model.information(signal).sqrt()
+        if problem.row_mask is not None:
+            weight = torch.where(problem.row_mask, weight, 0)
+        linear = Linearised(problem.operator, estimate, weight)
+        return torch.as_tensor(self.misfit * iterated_power(linear, estimate)).to(estimate)
+
+    def run(
+        self, estimate: Tensor, variance: float, noise: SampleNoise, step: Tensor, steps: int
+    ) -> Tensor:
+        """Return the ends of chains, as :meth:`Langevin.run`."""
+        problem, u = self.problem, estimate
+        for start in range(0, steps, BLOCK):
+            white = noise.normal((min(BLOCK, steps - start), *problem.in_shape), u)
+            for fresh in white.unbind(len(noise.shape)):
+                score = problem.noise_model.score(problem.y, problem.operator.forward(u))
+                if problem.row_mask is not None:
+                    score = torch.where(problem.row_mask, score, 0)
+                slope = self.misfit * vjp(problem.operator, u, score) + (estimate - u) / variance
+                u = u + step * slope + (2 * step).sqrt() * fresh
+        return u
+
+
 def largest_power(problem: Problem, spectrum: Spectrum | None) -> float:
     """Return the largest squared singular value of the operator, over all problems."""
     operator = problem.operator
@@ -116,10 +154,15 @@ def largest_power(problem: Problem, spectrum: Spectrum | None) -> float:
         return operator.singular_value**2
     if spectrum is not None:
         return float(spectrum.s.max()) ** 2
-    shape = (*operator.problem_shape, *operator.in_shape)
-    v = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(problem.y)
+    return iterated_power(operator, problem.y)
+
+
+def iterated_power(operator: LinearOperator, like: Tensor) -> float:
+    """Return the largest squared singular value by power iteration from one start."""
+    start = torch.randn(operator.in_shape, generator=torch.Generator().manual_seed(0)).to(like)
+    v = start.expand(*operator.problem_shape, *operator.in_shape)
     dims = tuple(range(-len(operator.in_shape), 0))
     for _ in range(30):
-        v = v / v.square().sum(dims, keepdim=True).sqrt()
+        v = v / v.square().sum(dims, keepdim=True).sqrt().clamp(min=1e-30)
         v = operator.adjoint(operator(v))
     return 1.05 * float(v.square().sum(dims).sqrt().max())  # power iteration comes from below

@@ -46,6 +46,7 @@ class LocalPosterior:
         covariance: Product with ``C``.
         spread: Draw of ``N(0, C)``.
         products: Largest number of products with ``C`` in one solve.
+        start: Where Gauss-Newton steps start, less ``D``; 0 where ``C`` is not the identity.
     """
 
     problem: GeneralProblem
@@ -53,6 +54,7 @@ class LocalPosterior:
     covariance: Callable[[Tensor], Tensor]
     spread: Callable[[], Tensor]
     products: int
+    start: Tensor | None = None
 
     def linearised(self, u: Tensor) -> tuple[Linearised, Tensor]:
         """Return the Jacobian and the score at ``u``, whitened by the Fisher information."""
@@ -80,7 +82,8 @@ class LocalPosterior:
 
     def mode(self, newton: int) -> tuple[Tensor, Tensor]:
         r"""Return an approximate mode ``m`` and :math:`C^{-1} (m - D)`."""
-        u, pull = self.mean, torch.zeros_like(self.mean)
+        pull = torch.zeros_like(self.mean) if self.start is None else self.start
+        u = self.mean + pull
         best = self._log_density(u, pull)
         active = torch.ones_like(best, dtype=torch.bool)  # each vector stops on its own
         for _ in range(newton):
@@ -101,17 +104,17 @@ class LocalPosterior:
         return u, pull
 
     def draw(
-        self, state: Tensor | None, noise: SampleNoise, newton: int, leaps: int
+        self, state: Tensor | None, found: tuple[Tensor, Tensor], noise: SampleNoise, leaps: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Move vectors by one trajectory; also return which moved, and residuals of their solves.
 
         Args:
             state: Current vectors; None starts at the mode.
+            found: What :meth:`mode` found.
             noise: Random streams.
-            newton: Gauss-Newton steps.
             leaps: Kicks of a trajectory.
         """
-        problem, (mode, pull) = self.problem, self.mode(newton)
+        problem, (mode, pull) = self.problem, found
         linear, _ = self.linearised(mode)
 
         def excess(u: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from uqrestore._shared.text import did_you_mean
 from uqrestore.diffusion.denoiser import Denoiser, as_denoiser, precision
 from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import WrappedDenoiser
-from uqrestore.noise import SampleNoise
+from uqrestore.noise import Gaussian, SampleNoise
 from uqrestore.problem import GeneralProblem, Problem
 
 Label = int | tuple[int, ...] | Literal["height"]
@@ -122,9 +122,16 @@ def _finite(method: str, images: Tensor) -> Tensor:
     return images
 
 
-def require_noise_free(method: str, problem: Problem) -> None:
+def require_noise_free(method: str, problem: Problem | GeneralProblem) -> None:
     """Raise if the measurement is noisy."""
-    if problem.is_noisy:
+    if isinstance(problem, GeneralProblem):
+        model = problem.noise_model
+        if not isinstance(model, Gaussian) or bool((torch.as_tensor(model.std) > 0).any()):
+            raise ValueError(
+                f"{method} restores noise-free measurements but this has {model.name} noise; give "
+                "Gaussian(0.0), or choose 'ssd_plus' with weight='stop', or 'local_laplace'."
+            )
+    elif problem.is_noisy:
         raise ValueError(
             f"{method} restores noise-free measurements but noise_std is {_level(problem)}; choose "
             "a method for noisy data, such as 'local_gaussian', 'moment_matching' or 'diffpir'."

@@ -1,5 +1,6 @@
 """DPS: an ancestral sampler guided by a likelihood gradient of fixed length."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -12,13 +13,14 @@ from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._moments import linearise
-from uqrestore.noise import SampleNoise
-from uqrestore.problem import Problem
+from uqrestore.noise import Gaussian, SampleNoise
+from uqrestore.operators.nonlinear.base import vjp
+from uqrestore.problem import GeneralProblem, Problem
 
 
-@method(published={"steps": 1000, "clip": True})
+@method(general=True, published={"steps": 1000, "clip": True})
 def dps(
-    problem: Problem,
+    problem: Problem | GeneralProblem,
     denoiser: Denoiser,
     noise: SampleNoise,
     *,
@@ -34,11 +36,17 @@ def dps(
             + \zeta \sqrt{(1 + \sigma^2)(1 + \sigma'^2)}\, J^T A^T \frac{r}{\|r\|},
         \quad r = y - A D
 
-    The guidance has one length whatever the number of measurements and their noise, so the spread
-    is correct only by accident. Makes ``steps`` network calls and as many vector-Jacobian products.
+    with the Jacobian ``A`` at ``D`` of a nonlinear operator, and the score of the noise model in
+    place of ``r`` where that is not Gaussian. The guidance has one length whatever the number of
+    measurements and their noise, so the spread is correct only by accident. Makes ``steps`` network
+    calls and as many vector-Jacobian products. On three pixels, against a grid, the mean is off by
+    1.3 posterior deviations with counts and 0.6 with clipped values, the variance 0.5 and 0.9 times
+    the right one.
 
     Args:
-        problem: Noisy or not; the noise level is not used.
+        problem: Noisy or not, with any operator and noise; the level of Gaussian noise is not used.
+            ``strength`` is for measurements of the scale of the image: state counts in units of a
+            gain, ``Poisson(gain=1 / photons)``.
         denoiser: Prior; differentiable.
         noise: Random streams of the samples to draw.
         schedule: Noise levels; ``steps``, ``grid`` or ``sigmas`` state one too.
@@ -61,15 +69,21 @@ def dps(
     require_range("dps", strength=(strength, 0, 1e9))
     levels = schedule.levels()
     denoise, operator, y = Checked(denoiser, "dps"), problem.operator, problem.y
+    model, mask = problem.noise_model, operator.row_mask
+    plain = isinstance(model, Gaussian)
     if reference_measurements is not None:
         require_range("dps", reference_measurements=(reference_measurements, 1, 1e12))
-        count = float(operator.measured_rows().mean())
+        share = 1.0 if mask is None else float(mask.expand_as(y).double().mean())
+        count = math.prod(operator.out_shape) * share
         strength = strength * count**0.5 / reference_measurements**0.5
     x = unit_start(noise, problem.in_shape, y, levels[0])
     for sigma, sigma_next in pairwise(levels):
         answer, product = linearise(denoise, x, sigma)
         clean = answer.clamp(-1, 1) if clip else answer
-        towards = operator.adjoint(unit_residual(y - operator(clean), len(operator.out_shape)))
+        signal = operator.forward(clean)
+        gap = y - signal if plain else model.score(y, signal)
+        gap = gap if mask is None else torch.where(mask, gap, 0)
+        towards = vjp(operator, clean, unit_residual(gap, len(operator.out_shape)))
         pull = product(torch.where(clean == answer, towards, 0) if clip else towards)
         share = (sigma_next / sigma) ** 2
         x = clean + share * (x - clean)

@@ -204,7 +204,7 @@ def _draw(
     joint = Joint(problem.operator)
     flat = GeneralProblem(joint, problem.y, problem.noise_model)
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
-    batch, state = x.ndim - dims, None
+    batch, state, start = x.ndim - dims, None, None
     accepted: list[Tensor] = []
     residual = x.new_zeros(x.shape[:batch])
 
@@ -223,8 +223,11 @@ def _draw(
             return join(local.spread(noise.like(x), spread_products), theta)
 
         mean = join(local.mean, x.new_zeros(*x.shape[:batch], joint.count))
-        posterior = LocalPosterior(flat, mean, covariance, spread, data_products)
-        state, moved, rest = posterior.draw(state, noise, newton, leaps)
+        posterior = LocalPosterior(flat, mean, covariance, spread, data_products, start)
+        mode, pull = posterior.mode(newton)
+        # Far from linear parameters need more steps than one level takes, so they go on from here.
+        start = join(torch.zeros_like(local.mean), joint.split(mode)[1])
+        state, moved, rest = posterior.draw(state, (mode, pull), noise, leaps)
         accepted.append(moved.to(x))
         residual = torch.maximum(residual, rest)
         signal = joint.forward(state)

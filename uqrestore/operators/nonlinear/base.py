@@ -2,6 +2,7 @@
 
 import abc
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ from uqrestore.operators._checks import Shape, require
 from uqrestore.operators._value import TensorValue
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.iterative import IterativeOperator
+
+Product = Callable[[Tensor], Tensor]
 
 
 class NonlinearOperator(TensorValue["NonlinearOperator"]):
@@ -54,19 +57,18 @@ class NonlinearOperator(TensorValue["NonlinearOperator"]):
         """True if ``f(c x) = c f(x)`` for ``c > 0``, so that ``y`` is in the unit of the image."""
         return False
 
+    @property
+    def has_derivatives(self) -> bool:
+        """Whether both products are written down, without automatic differentiation."""
+        return type(self).jvp is not NonlinearOperator.jvp
+
     @abc.abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(*batch, *problem, *in_shape)`` to noise-free measurements."""
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         """Return ``J(x) v`` for images ``v`` of the shape of ``x``."""
-        x = x.detach()
-        with torch.enable_grad():
-            seen = self.forward(x.requires_grad_(True))
-            # J^T u is linear in u, and its gradient along v is J v.
-            u = torch.zeros_like(seen, requires_grad=True)
-            back = torch.autograd.grad(seen, x, u, create_graph=True)[0]
-            return torch.autograd.grad(back, u, v)[0]
+        return self.products(x)[0](v)
 
     def vjp(self, x: Tensor, v: Tensor) -> Tensor:
         """Return ``J(x)^T v`` for measurements ``v``."""
@@ -74,6 +76,20 @@ class NonlinearOperator(TensorValue["NonlinearOperator"]):
         with torch.enable_grad():
             seen = self.forward(x.requires_grad_(True))
             return torch.autograd.grad(seen, x, v)[0]
+
+    def products(self, x: Tensor) -> tuple[Product, Product]:
+        """Return ``v -> J(x) v`` and ``v -> J(x)^T v``, by differentiation of one evaluation."""
+        x = x.detach()
+        with torch.enable_grad():
+            seen = self.forward(x.requires_grad_(True))
+            # J^T u is linear in u, and its gradient along v is J v.
+            u = torch.zeros_like(seen, requires_grad=True)
+            back = torch.autograd.grad(seen, x, u, create_graph=True)[0]
+
+        def product(out: Tensor, at: Tensor, v: Tensor) -> Tensor:
+            return torch.autograd.grad(out, at, v, retain_graph=True)[0]
+
+        return functools.partial(product, back, u), functools.partial(product, seen, x)
 
     def linearise(self, x: Tensor) -> "Linearised":
         """Return the linear operator ``J(x)``, one for each image ``(*batch, *in_shape)``."""
@@ -139,13 +155,26 @@ class Linearised(IterativeOperator):
     def row_mask(self) -> Tensor | None:
         return self.operator.row_mask
 
+    @functools.cached_property
+    def _products(self) -> tuple[Product, Product] | None:
+        """Products at the point from one evaluation; None where they are written down."""
+        operator = self.operator
+        if isinstance(operator, LinearOperator) or operator.has_derivatives:
+            return None
+        return operator.products(self.point)
+
     def forward(self, x: Tensor) -> Tensor:
-        seen = jvp(self.operator, self.point.expand_as(x), x)
+        if x.shape == self.point.shape and self._products:
+            seen = self._products[0](x)
+        else:
+            seen = jvp(self.operator, self.point.expand_as(x), x)
         return seen if self.weight is None else self.weight * seen
 
     def adjoint(self, y: Tensor) -> Tensor:
         lead = y.shape[: y.ndim - len(self.out_shape)]
         y = y if self.weight is None else self.weight * y
+        if lead == self.problem_shape and self._products:
+            return self._products[1](y)
         return vjp(self.operator, self.point.expand(*lead, *self.in_shape), y)
 
 

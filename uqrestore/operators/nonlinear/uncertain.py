@@ -184,6 +184,10 @@ class Joint(OfPart):
     def in_shape(self) -> Shape:
         return (torch.Size(self.part.in_shape).numel() + self.count,)
 
+    @property
+    def has_derivatives(self) -> bool:
+        return isinstance(self.part, LinearOperator) or self.part.has_derivatives
+
     def split(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return images and parameters."""
         image, theta = u.tensor_split([u.shape[-1] - self.count], -1)
