@@ -138,3 +138,9 @@ def test_noise_that_a_method_cannot_take_is_refused() -> None:
         METHODS["ssd_plus"](problem, PRIOR, noise)
     with pytest.raises(ValueError, match=r"^daps: tau is a level of Gaussian noise but .* poisson"):
         METHODS["daps"](problem, PRIOR, noise, tau=0.1)
+    unknown = GeneralProblem(
+        UncertainGain(Matrix(ROWS, SHAPE), 1.0, 0.3), 0 * ROWS[0], Gaussian(0.1)
+    )
+    for name in ("dps", "daps"):
+        with pytest.raises(ValueError, match=f"^{name} draws no parameters but uncertain_gain has"):
+            METHODS[name](unknown, PRIOR, noise)

@@ -13,7 +13,8 @@ from uqrestore._shared.text import did_you_mean
 from uqrestore.diffusion.denoiser import Denoiser, as_denoiser, precision
 from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import WrappedDenoiser
-from uqrestore.noise import Gaussian, SampleNoise
+from uqrestore.noise import Gaussian, SampleNoise, UncertainGaussian
+from uqrestore.operators.nonlinear import UncertainOperator
 from uqrestore.problem import GeneralProblem, Problem
 
 Label = int | tuple[int, ...] | Literal["height"]
@@ -136,6 +137,16 @@ def require_noise_free(method: str, problem: Problem | GeneralProblem) -> None:
             f"{method} restores noise-free measurements but noise_std is {_level(problem)}; choose "
             "a method for noisy data, such as 'local_gaussian', 'moment_matching' or 'diffpir'."
         )
+
+
+def require_known(method: str, problem: Problem | GeneralProblem) -> None:
+    """Raise if the operator or the noise has parameters to draw."""
+    for part in (problem.operator, problem.noise_model):
+        if isinstance(part, UncertainOperator | UncertainGaussian):
+            raise ValueError(
+                f"{method} draws no parameters but {part.name} has some; choose 'local_laplace', "
+                "or state them."
+            )
 
 
 def require_range(method: str, **options: tuple[float | int, float | int, float | int]) -> None:

@@ -13,7 +13,7 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._langevin import Langevin, NonlinearLangevin
-from uqrestore.methods._method import method, require_range
+from uqrestore.methods._method import method, require_known, require_range
 from uqrestore.noise import Gaussian, SampleNoise
 from uqrestore.problem import GeneralProblem, Problem
 
@@ -97,6 +97,7 @@ def daps(
         Zhang et al., "Improving Diffusion Inverse Problem Solving with Decoupled Noise
         Annealing", CVPR 2025, Algorithm 1. arXiv:2407.01521
     """
+    require_known("daps", problem)
     require_range("daps", step_fraction=(step_fraction, 1e-6, 1.9), misfit=(misfit, 0, 1e6))
     require_range("daps", langevin_steps=(langevin_steps, 1, 1e6), ode_steps=(ode_steps, 1, 1000))
     if sigmas is None:

@@ -11,7 +11,7 @@ from uqrestore.diffusion.ddim import unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
-from uqrestore.methods._method import method, require_range
+from uqrestore.methods._method import method, require_known, require_range
 from uqrestore.methods._moments import linearise
 from uqrestore.noise import Gaussian, SampleNoise
 from uqrestore.operators.nonlinear.base import vjp
@@ -66,6 +66,7 @@ def dps(
         Chung et al., "Diffusion Posterior Sampling for General Noisy Inverse Problems", ICLR 2023,
         Algorithm 1, with the norm of its public code, taken per sample. arXiv:2209.14687
     """
+    require_known("dps", problem)
     require_range("dps", strength=(strength, 0, 1e9))
     levels = schedule.levels()
     denoise, operator, y = Checked(denoiser, "dps"), problem.operator, problem.y
