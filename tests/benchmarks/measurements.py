@@ -73,7 +73,7 @@ def say(progress: Progress) -> None:
         print(f"{progress.seen} of {progress.samples}, loss {progress.loss:.4f}", flush=True)  # noqa: T201
 
 
-def told(number: int, done: int, count: int) -> None:
+def restored(number: int, done: int, count: int) -> None:
     """Print how far the draws of a round are."""
     if done % 512 == 0:
         print(f"round {number}: {done} of {count} measurements", flush=True)  # noqa: T201
@@ -146,7 +146,7 @@ def field(folder: Path, samples: int) -> dict[str, Any]:
 
     def network() -> dict[str, float]:
         weights = learn_from_measurements(
-            stated, problems, folder / "field", restored=told, report=say
+            stated, problems, folder / "field", restored=restored, report=say
         )
         return from_draws(samples_of(learned(stated, weights), FIELD_COUNT), true)
 
@@ -213,21 +213,13 @@ def brain(data: Path, folder: Path, samples: int) -> Iterator[dict[str, Any]]:
 
         def network(part: TrainConfig = part) -> dict[str, float]:
             weights = learn_from_measurements(
-                part, problems, folder / "brain", restored=told, report=say
+                part, problems, folder / "brain", restored=restored, report=say
             )
             return judged(learned(part, weights), test)
 
         kept(rows, name, path, network)
         yield rows
     kept(rows, "network, from the images", path, lambda: from_images(truth, "brain-images"))
-    yield rows
-    zero_filled = torch.cat([p.operator.pinv(p.y) for p in problems])
-    kept(
-        rows,
-        "network, from zero-filled images",
-        path,
-        lambda: from_images(zero_filled, "brain-zero-filled"),
-    )
     yield rows
 
 

@@ -18,7 +18,7 @@ WIDE = (-1, 1, 1, 1)
 
 
 class Recorder(Backbone):
-    """Returns what it is told to, and keeps what it saw."""
+    """Returns what it was given, and keeps what it saw."""
 
     conditional = True
 

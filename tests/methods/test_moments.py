@@ -15,7 +15,7 @@ from uqrestore.priors.gaussian import gaussian_field
 def test_the_spread_has_the_variance_of_the_local_prior(
     sigma: float, products: int, dtype: torch.dtype
 ) -> None:
-    """Also where all eigenvalues are alike, and where the Krylov space is exhausted."""
+    """Also where all eigenvalues are equal, and where the Krylov space is exhausted."""
     prior = gaussian_field((1, 5, 4))
     noise = SampleNoise(0, range(2000))
     x = prior.draw(noise).to(dtype)

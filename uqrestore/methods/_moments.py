@@ -81,7 +81,7 @@ class Moments:
         for step in range(products):
             images.append(self.covariance(basis[step]))
             new = images[step]
-            # Twice: where the eigenvalues are alike, one pass loses a digit or two a step for good.
+            # Twice: where the eigenvalues are equal, one pass loses a digit or two a step for good.
             for vector in (*basis, *basis):
                 new = new - _axes(_dot(new, vector, self.dims), self.dims) * vector
             unit = _inverse(_norm(new, self.dims), _norm(images[step], self.dims))

@@ -19,14 +19,14 @@ def logarithm(problem: GeneralProblem) -> Problem | None:
     Returns:
         None where the measurement is no counts behind line integrals.
     """
-    law, operator = _counts(problem)
-    if law is None or operator is None:
+    detector, operator = _counts(problem)
+    if detector is None or operator is None:
         return None
     inner = NonlinearComposed(operator.parts[1:])
     at = problem.y.new_zeros(*problem.problem_shape, *problem.in_shape)
     weight = problem.y.clamp(min=1).sqrt()
     linear = Linearised(inner, at, weight)
-    return Problem(linear, weight * (law.logarithm(problem.y) - inner.forward(at)), 1.0)
+    return Problem(linear, weight * (detector.logarithm(problem.y) - inner.forward(at)), 1.0)
 
 
 def sinogram(problem: GeneralProblem) -> tuple[Problem, float, float] | None:
@@ -37,8 +37,8 @@ def sinogram(problem: GeneralProblem) -> tuple[Problem, float, float] | None:
         prior; and the intensities in network units that these two stand for. Its noise is the
         mean variance of the logarithm. None where the measurement is no CT scan.
     """
-    law, operator = _counts(problem)
-    if law is None or operator is None or not isinstance(rays := operator.parts[1], Radon):
+    detector, operator = _counts(problem)
+    if detector is None or operator is None or not isinstance(rays := operator.parts[1], Radon):
         return None
     low, slope = 0.0, 1.0  # attenuation = low + slope * x
     for part in reversed(operator.parts[2:]):
@@ -47,7 +47,7 @@ def sinogram(problem: GeneralProblem) -> tuple[Problem, float, float] | None:
         half = (part.high - part.low) / 2
         low, slope = part.low + half * (low + 1), half * slope
     bright = low + slope
-    y = law.logarithm(problem.y) / bright
+    y = detector.logarithm(problem.y) / bright
     noise = (1 / problem.y.clamp(min=1)).mean().sqrt() / bright
     return Problem(rays, y, float(noise)), -low / slope, 1.0
 
@@ -56,9 +56,9 @@ def _counts(problem: GeneralProblem) -> tuple[BeerLambert | None, NonlinearCompo
     operator = problem.operator
     if not isinstance(operator, NonlinearComposed) or len(operator.parts) == 1:
         return None, None
-    law, *rest = operator.parts
+    detector, *rest = operator.parts
     linear = all(isinstance(part, LinearOperator | Affine) for part in rest)
-    return (law, operator) if isinstance(law, BeerLambert) and linear else (None, None)
+    return (detector, operator) if isinstance(detector, BeerLambert) and linear else (None, None)
 
 
 def plain_attenuation(problem: GeneralProblem) -> Tensor | None:
