@@ -14,7 +14,7 @@ import h5py
 import torch
 import torch.nn.functional as F
 
-from tests.benchmarks.small import run
+from tests.benchmarks.small import DOCS, run
 from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser
 from uqrestore.diffusion.samplers import sample
 from uqrestore.diffusion.schedules import karras_sigmas
@@ -223,6 +223,29 @@ def brain(data: Path, folder: Path, samples: int) -> Iterator[dict[str, Any]]:
     yield rows
 
 
+def picture(data: Path, folder: Path, samples: int) -> None:
+    """Show what is learned from, and draws of the priors that were learned."""
+    from matplotlib.figure import Figure
+
+    truth, count = brains(data / "ixi_brain_64.h5", "train", 2400), 8
+    problem = measurements_of(truth, masks(BRAIN), NOISE_STD, 0)[18].select(range(0, 64, 8))
+    stated = config(BRAIN, samples, 3)
+    rows = {"zero-filled": problem.operator.pinv(problem.y)}
+    for title, place in (
+        ("prior from these", "brain/round-3"),
+        ("prior from images", "brain-images"),
+    ):
+        rows[title] = samples_of(learned(stated, folder / place / "ema.safetensors"), count)
+    figure = Figure(figsize=(count, 3.3), layout="constrained")
+    axes = figure.subplots(len(rows), count)
+    for line, (title, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image[0].numpy(), cmap="gray", vmin=-1, vmax=1)
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(title, fontsize=8)
+    figure.savefig(DOCS / "images" / "without-ground-truth.png", dpi=110)
+
+
 def experiment(data: Path, folder: Path, samples: int) -> Iterator[str]:
     """Learn and measure; yield the page as it grows."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -230,6 +253,7 @@ def experiment(data: Path, folder: Path, samples: int) -> Iterator[str]:
     of_brain: dict[str, Any] = {}
     for of_brain in brain(data, folder, samples):
         yield page(of_field, of_brain, samples)
+    picture(data, folder, samples)
     of_field = field(folder, samples)
     yield page(of_field, of_brain, samples)
 
@@ -273,6 +297,13 @@ denoising at three noise levels.
 | prior | reconstruction | noise 0.1 | noise 0.3 | noise 1 |
 |---|---|---|---|---|
 {brain}
+
+```{{image}} images/without-ground-truth.png
+:alt: Zero-filled slices, and draws of priors learned from such measurements and from images
+```
+
+Zero-filled slices (IXI, CC BY-SA 3.0), and draws of two priors: learned from such measurements, and
+from images.
 
 ## A Gaussian field
 
