@@ -44,7 +44,7 @@ def test_noise_operators_and_parameters_can_be_named(tmp_path: Path) -> None:
          "is not linear; choose"),
         ({"noise_std": 0.1, "unknown": {"name": "gain"}}, "method.name: ddnm draws images "
          "alone, but "
-         "gain is unknown; choose local_laplace."),
+         "gain is unknown; choose fitted_gaussian or local_laplace."),
         ({"operator": COUNTS, "method": LAPLACE}, "noise_std: must be above 0 where "
          "beer_lambert is "
          "not linear; state it, or a noise model."),

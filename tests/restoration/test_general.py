@@ -184,6 +184,25 @@ def test_a_linear_method_draws_for_other_noise_in_rounds(tmp_path: Path) -> None
         assert error < bare
 
 
+def test_motion_of_shots_is_drawn_by_fitted_gaussian_and_kept_by_shot(tmp_path: Path) -> None:
+    pipeline = tiny_pipeline(
+        tmp_path,
+        noise_std=0.1,
+        unknown={"name": "motion", "shots": 2, "shift_std": 0.5, "turn_std": 1.0},
+        method={"name": "fitted_gaussian", "levels": 4},
+        baseline=None,
+    )
+    out = restore(pipeline, tiny_scan(), tmp_path / "out.h5", RunOptions(slices=1))
+    assert validate(out) == []
+    with PosteriorFile(out) as file:
+        shift, turn = file.parameters["shift"], file.parameters["turn"]
+        assert shift.sizes == {"chain": 1, "draw": 6, "z": 1, "shift_0": 1, "shift_1": 2}
+        assert (shift.attrs["units"], turn.attrs["units"]) == ("pixel", "degree")
+        assert turn.attrs["prior_std"] == pytest.approx(1.0, rel=0.1)
+        assert np.size(shift.attrs["truth"]) == 2
+        assert file.find("sample_stats/acceptance") is None
+
+
 def test_a_wrong_parameter_in_the_file_is_found(tmp_path: Path, gain: Path) -> None:
     import h5py
 

@@ -12,6 +12,7 @@ from uqrestore.methods.ddrm import ddnm_plus, ddrm
 from uqrestore.methods.diffpir import diffpir
 from uqrestore.methods.dps import dps
 from uqrestore.methods.fitted_gaussian import fitted_gaussian
+from uqrestore.methods.fitted_joint import draw_fitted_in_detail
 from uqrestore.methods.local_gaussian import local_gaussian
 from uqrestore.methods.local_laplace import (
     STATISTICS,
@@ -43,6 +44,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 IN_DETAIL: Mapping[str, Callable[..., tuple[Tensor, dict[str, Tensor]]]] = {
+    "fitted_gaussian": draw_fitted_in_detail,
     "local_laplace": draw_in_detail,
 }
 """Methods that draw unknown parameters with the image, by functions that return them too."""

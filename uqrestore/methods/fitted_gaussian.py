@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uqrestore.diffusion._spectra import spectrum_of
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.error_model import ErrorCovariance, error_model
+from uqrestore.diffusion.error_model import ErrorCovariance, ErrorModel, error_model
 from uqrestore.diffusion.schedules import noise_levels
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
@@ -78,7 +78,30 @@ def fitted_gaussian(
         Gaussian and denoising steps are those of Coeurdoux et al., "Plug-and-play split Gibbs
         sampler", IEEE TIP 2024. arXiv:2304.11134
     """
-    require_range("fitted_gaussian", levels=(levels, 2, 10_000), iterations=(iterations, 1, 1000))
+    require_range("fitted_gaussian", iterations=(iterations, 1, 1000))
+    errors, grid = levels_of(
+        denoiser, levels=levels, sigma_max=sigma_max, sigma_min=sigma_min, sigmas=sigmas
+    )
+    denoise, weights = Checked(denoiser, "fitted_gaussian"), fourier_diagonal(problem)
+    x = grid[0] * noise.normal(problem.in_shape, problem.y)
+    for sigma, sigma_next in pairwise(grid):
+        mean = denoise(x, sigma)
+        x = _draw(problem, mean, errors.at(sigma, mean), noise, weights, iterations)
+        if sigma_next:
+            x = x + sigma_next * noise.like(x)
+    return problem.project(x)
+
+
+def levels_of(
+    denoiser: Denoiser,
+    *,
+    levels: int = 32,
+    sigma_max: float = 1.0,
+    sigma_min: float = 0.007,
+    sigmas: Sequence[float] | None = None,
+) -> tuple[ErrorModel, list[float]]:
+    """Return the error model of a prior, and the noise levels of :func:`fitted_gaussian`."""
+    require_range("fitted_gaussian", levels=(levels, 2, 10_000))
     require_range("fitted_gaussian", sigma_min=(sigma_min, 1e-9, sigma_max))
     errors = error_model(denoiser)
     if errors is None:
@@ -91,15 +114,7 @@ def fitted_gaussian(
         ratio = (sigma_min / sigma_max) ** (1 / max(1, levels - 2))
         below = [sigma_max * ratio**i for i in range(levels - 1)]
         sigmas = [*([top] if (top := float(errors.sigmas[-1])) > sigma_max else []), *below, 0.0]
-    grid = noise_levels(levels, sigmas=sigmas)
-    denoise, weights = Checked(denoiser, "fitted_gaussian"), fourier_diagonal(problem)
-    x = grid[0] * noise.normal(problem.in_shape, problem.y)
-    for sigma, sigma_next in pairwise(grid):
-        mean = denoise(x, sigma)
-        x = _draw(problem, mean, errors.at(sigma, mean), noise, weights, iterations)
-        if sigma_next:
-            x = x + sigma_next * noise.like(x)
-    return problem.project(x)
+    return errors, noise_levels(levels, sigmas=sigmas)
 
 
 def fourier_diagonal(problem: Problem) -> Float[Tensor, "*problem 1 row frequency"]:

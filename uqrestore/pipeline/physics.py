@@ -48,7 +48,8 @@ def physics_fault(pipeline: RestorePipeline) -> tuple[tuple[str, ...], str] | No
             f"{pipeline.method.name} draws images alone, but {why}; choose "
             f"{' or '.join(IN_DETAIL)}."
         )
-    if not general and not pipeline.linearise and not is_import(pipeline.method.name):
+    joint = unknown and pipeline.noise is None  # methods IN_DETAIL take Gaussian noise at least
+    if not (general or joint or pipeline.linearise or is_import(pipeline.method.name)):
         return ("method", "name"), (
             f"{pipeline.method.name} is for linear measurements with Gaussian noise, but {why}; "
             "choose local_laplace, or add 'linearise: 2'."

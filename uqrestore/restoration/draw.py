@@ -146,7 +146,7 @@ def planned(acquisition: Acquisition | GeneralAcquisition, method: str) -> dict[
     if not isinstance(acquisition, GeneralAcquisition):
         return {"stats": ("residual",)}
     return {
-        "stats": ("residual", "chi_square", *(STATISTICS if method in IN_DETAIL else ())),
+        "stats": ("residual", "chi_square", *(STATISTICS if method == "local_laplace" else ())),
         "y_unit": acquisition.unit,
         "noise_model": acquisition.noise_data,
         "parameters": acquisition.parameters,
