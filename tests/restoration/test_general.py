@@ -147,6 +147,15 @@ def test_inspect_names_noise_and_parameters(gain: Path) -> None:
     assert "(prior " in header["unknown gain"]
 
 
+def test_a_notebook_shows_noise_and_parameters(gain: Path) -> None:
+    import uqrestore as uq
+
+    opened = uq.open(gain)
+    for text in (repr(opened), opened._repr_html_()):
+        assert "unknown gain" in text
+        assert "gaussian, std" in text
+
+
 def test_magnitudes_are_drawn_by_their_own_noise(tmp_path: Path) -> None:
     out = restore(
         tiny_pipeline(tmp_path, **RICIAN), tiny_scan(), tmp_path / "out.h5", RunOptions(slices=1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from uqrestore.posterior.inspect import physics_rows
 from uqrestore.posterior.intervals import central_interval
 from uqrestore.posterior.view import PosteriorFile, images_of
 from uqrestore.scans import Verdict
@@ -256,6 +257,7 @@ class OpenPosterior(PosteriorFile):
             ("status", self.status),
             ("components", str(self.component_count) if self.complete else "not yet"),
             ("unit", self.unit),
+            *physics_rows(self),
             ("scope", self._verdict()),
             ("warning", "research use only"),
         ]

@@ -128,7 +128,7 @@ def _content(path: Path) -> dict[str, Any]:
         ("status", f"{file.status}, {int(valid.sum())} of {valid.size} slabs"),
         ("created", f"{root.get('created_at', 'at an unknown time')} by uqrestore {version}"),
         ("operator", operator),
-        *_physics(file),
+        *physics_rows(file),
         ("fingerprint", root.get("fingerprint", "unknown")),
         ("warning", root.get("warning", "")),
     ]
@@ -140,7 +140,7 @@ def _content(path: Path) -> dict[str, Any]:
     return {"header": header, "rows": rows}
 
 
-def _physics(file: PosteriorFile) -> list[tuple[str, str]]:
+def physics_rows(file: PosteriorFile) -> list[tuple[str, str]]:
     """Return noise model and unknown parameters of files that state them, and how chains went."""
     rows = []
     if (noise := file.noise_model()) is not None:

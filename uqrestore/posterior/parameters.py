@@ -54,6 +54,7 @@ def prior_draws(
     noise, found = SampleNoise(0, range(PRIOR_DRAWS)), {}
     if isinstance(operator, UncertainOperator):
         one = operator.select(0) if operator.problem_shape else operator
+        one = one.to(torch.float64)
         assert isinstance(one, UncertainOperator)
         theta = noise.normal((operator.count,), torch.zeros((), dtype=torch.float64))
         small = kept(one.values(theta[:1]))
