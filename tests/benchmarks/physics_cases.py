@@ -134,6 +134,7 @@ def known_operators() -> dict[str, Case]:
             phase_retrieval(torch.polar(torch.ones_like(phases), phases)),
             Gaussian(0.1),
             {"leaps": 8},
+            scenes=20,
         ),
         "ct-30": ct(30.0),
         "ct-1000": ct(1000.0),
@@ -154,6 +155,7 @@ def unknown_parameters() -> dict[str, Case]:
             UncertainGain(seen, 1.0, 0.3),
             Gaussian(0.05),
             SLOW,
+            scenes=100,
         ),
         "blur": Case(
             "blur of 1 pixel, width known to 30 %, noise 0.05",
@@ -178,7 +180,7 @@ def unknown_parameters() -> dict[str, Case]:
             UncertainMotion(scan.to(torch.float64), lines[:, :1] % 4, 0.5, 2.0),
             Gaussian(0.05),
             {"leaps": 4},
-            scenes=20,
+            scenes=8,
         ),
         "maps": Case(
             "8 coil maps known to 0.1, complex field of 16 x 16, 8 centre lines and 2 more",

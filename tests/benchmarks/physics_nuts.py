@@ -41,7 +41,7 @@ class Field:
     title: str
     operator: NonlinearOperator
     noise: NoiseModel
-    steps: int = 1500
+    steps: int = 1000
 
 
 def fields() -> dict[str, Field]:

@@ -84,6 +84,12 @@ def evidence(rows: Rows) -> list[str]:
     return [*lines, ""]
 
 
+def images(row: Mapping[str, Any]) -> str:
+    """Return the number of images where it is not that of the page."""
+    count = row.get("scenes", SCENES)
+    return "" if count == SCENES else f", {count} images"
+
+
 def page(rows: Rows, chains: Rows, scores: Rows) -> str:
     """Return the page."""
     known = cases()
@@ -114,15 +120,16 @@ def page(rows: Rows, chains: Rows, scores: Rows) -> str:
                 else " | | "
             )
             lines.append(
-                f"| {case.title} | {percent(row['coverage'])} ± {percent(row['error'])} | "
-                f"{row['rmse']:.3f} | {other} |"
+                f"| {case.title}{images(row)} | {percent(row['coverage'])} ± "
+                f"{percent(row['error'])} | {row['rmse']:.3f} | {other} |"
             )
     lines += [
         "",
         *(
             [
                 "Phase retrieval is up to the sign of the image: every draw has the sign that is "
-                "nearer to the truth, which narrows its intervals a little.",
+                "nearer to the truth, which narrows its intervals a little. They are too wide "
+                "all the same: some chains end in a mode that the posterior hardly holds.",
                 "",
             ]
             if "phase" in rows
@@ -157,6 +164,11 @@ def page(rows: Rows, chains: Rows, scores: Rows) -> str:
                 f"{row.get('best_rmse', math.nan):.3f} | {against} |"
             )
     lines += [
+        "",
+        "Where parameters are covered less often than 90 %, chains have not moved far enough from "
+        "the mode where they start: a gain or a width moves at levels above the standard deviation "
+        "of the images alone, and takes more of these. Joint modes of many parameters are poor "
+        "points to plug in: they trade contrast of the image for parameters.",
         "",
         *(
             ["Not measured yet: " + "; ".join(known[key].title for key in missing) + ".", ""]
