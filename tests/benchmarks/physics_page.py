@@ -58,6 +58,12 @@ def nuts(rows: Rows) -> list[str]:
         f"({row['chance']:.2f}) |"
         for row in rows.values()
     ]
+    if any(row["mean_error"] > 1.3 for row in rows.values()):
+        lines += [
+            "",
+            "Where the mean error exceeds 1.3 the chains have not converged at 12 levels: they "
+            "start at the mode, from which clipped values are drawn too seldom.",
+        ]
     return [*lines, ""]
 
 
