@@ -61,8 +61,8 @@ def nuts(rows: Rows) -> list[str]:
     if any(row["mean_error"] > 1.3 for row in rows.values()):
         lines += [
             "",
-            "Where the mean error exceeds 1.3 the chains have not converged at 12 levels: they "
-            "start at the mode, from which clipped values are drawn too seldom.",
+            "Where the mean error exceeds 1.3 the draws have not reached the posterior after 12 "
+            "levels, though each level leaves it invariant.",
         ]
     return [*lines, ""]
 
