@@ -108,7 +108,7 @@ def samples_of(prior: Denoiser, count: int) -> Images:
     grid = karras_sigmas(24, 0.01, 40.0, 100.0).tolist()
     parts = []
     for start in range(0, count, 250):
-        noise = SampleNoise(5, range(start, start + 250))
+        noise = SampleNoise(5, range(start, min(start + 250, count)))
         x = grid[0] * noise.normal(prior.in_shape, torch.zeros(()))
 
         def denoise(x: Images, sigma: float) -> Images:

@@ -92,6 +92,7 @@ def _draw(
     denoise, joint = Checked(denoiser, "fitted_gaussian"), Joint(problem.operator)
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
     theta = x.new_zeros(*noise.shape, joint.count)
+    assert isinstance(problem.noise_model, Gaussian)  # as draw_fitted_in_detail requires
     std = torch.as_tensor(problem.noise_model.std).to(x)
     weights = _image_curvature(problem)
     for sigma, sigma_next in pairwise(grid):
