@@ -190,7 +190,14 @@ On {count} held-out images, measured with noise {noise}: PSNR (dB, peak 2) of on
 {draws} draws with 4 to 14 calls each, **PSNR of their mean, spread over error** (1 for an ideal
 sampler), **share of pixels inside all draws** ({ideal:.0f} % for an ideal sampler), **energy
 score** (smaller is better). Levels are even in the logarithm; of 8 calls, those marked * are even
-in the time of straight paths, where that has the better energy score."""
+in the time of straight paths, where that has the better energy score.
+
+**What it shows.** On dense matrices flow matching is ahead: the mean of its draws is 0.9 dB (T1)
+and 1.5 dB (phantoms) above that of EDM, with the better energy score and a spread nearer to 1. With
+the levels of EDM about half of that is left, so that half comes from the levels, half from the
+output. On patches it gains 0.9 dB on phantoms and nothing on T1, where the bridge is best. The
+bridge has the best single call everywhere, 0.3 to 1.0 dB above EDM. So: `flow` for draws, `bridge`
+for one call. Larger images and longer trainings have not been measured."""
 
 
 if __name__ == "__main__":
