@@ -1,6 +1,7 @@
 """Noise models against scipy, finite differences and their own draws; problems that carry them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,14 @@ def test_problems_of_the_wrong_kind_are_refused() -> None:
         Problem(wrong[0], y)
     with pytest.raises(ValueError, match="noise_model must be one of"):
         GeneralProblem(operator, y, wrong[1])
+
+
+@pytest.mark.parametrize("model", [Gaussian(0.1), Rician(0.1), StudentT(0.1, 3.0)])
+def test_a_number_is_not_rounded_to_single_precision(model: NoiseModel) -> None:
+    """0.1 as a number, and as a float64 tensor, are the same level."""
+    y = torch.tensor([0.3, 1.7], dtype=torch.float64)
+    signal = torch.tensor([0.2, 1.9], dtype=torch.float64)
+    key = "scale" if isinstance(model, StudentT) else "std"
+    exact = replace(model, **{key: torch.tensor(0.1, dtype=torch.float64)})
+    found = model.log_likelihood(y, signal)
+    torch.testing.assert_close(found, exact.log_likelihood(y, signal), rtol=1e-14, atol=0)

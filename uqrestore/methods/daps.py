@@ -15,6 +15,7 @@ from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._langevin import Langevin, NonlinearLangevin
 from uqrestore.methods._method import method, require_known, require_range
 from uqrestore.noise import Gaussian, SampleNoise
+from uqrestore.noise.base import as_like
 from uqrestore.problem import GeneralProblem, Problem
 
 NOISE_FREE_TAU = 0.01
@@ -140,10 +141,10 @@ def _chain(
 ) -> Langevin | NonlinearLangevin:
     """Return the chain with the noise level that it assumes."""
     if isinstance(problem, Problem):
-        std = torch.as_tensor(problem.noise_std if tau is None else tau).to(problem.y)
+        std = as_like(problem.noise_std if tau is None else tau, problem.y)
         return Langevin(problem, torch.where(std > 0, std, NOISE_FREE_TAU), misfit)
     if isinstance(problem.noise_model, Gaussian):
-        std = torch.as_tensor(problem.noise_model.std if tau is None else tau).to(problem.y)
+        std = as_like(problem.noise_model.std if tau is None else tau, problem.y)
         model = Gaussian(torch.where(std > 0, std, NOISE_FREE_TAU))
         return NonlinearLangevin(replace(problem, noise_model=model), misfit)
     if tau is not None:

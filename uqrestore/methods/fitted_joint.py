@@ -23,6 +23,7 @@ from uqrestore.methods.fitted_gaussian import (
 )
 from uqrestore.methods.local_laplace import COORDINATES
 from uqrestore.noise import Gaussian, SampleNoise
+from uqrestore.noise.base import as_like
 from uqrestore.operators._cg import conjugate_gradient, expand_to
 from uqrestore.operators.nonlinear.base import Linearised
 from uqrestore.operators.nonlinear.uncertain import Joint, UncertainOperator
@@ -93,7 +94,7 @@ def _draw(
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
     theta = x.new_zeros(*noise.shape, joint.count)
     assert isinstance(problem.noise_model, Gaussian)  # as draw_fitted_in_detail requires
-    std = torch.as_tensor(problem.noise_model.std).to(x)
+    std = as_like(problem.noise_model.std, x)
     weights = _image_curvature(problem)
     for sigma, sigma_next in pairwise(grid):
         mean = denoise(x, sigma)

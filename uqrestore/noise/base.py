@@ -18,6 +18,11 @@ SMALLEST = 1e-12
 """Lower bound of rates and magnitudes inside logarithms."""
 
 
+def as_like(value: Parameter, like: Tensor) -> Tensor:
+    """Return a parameter in the type of measurements, without rounding a number on the way."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
 class NoiseModel(abc.ABC):
     """Distribution of a measurement about its noise-free signal, entry by entry.
 

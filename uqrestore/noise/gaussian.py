@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from uqrestore.noise.base import NoiseModel, Parameter, uniform_like
+from uqrestore.noise.base import NoiseModel, Parameter, as_like, uniform_like
 from uqrestore.noise.streams import SampleNoise
 
 
@@ -30,7 +30,7 @@ class Gaussian(NoiseModel):
             raise ValueError(f"gaussian: std must be finite and at least 0, got {self.std}.")
 
     def log_likelihood(self, y: Tensor, signal: Tensor) -> Tensor:
-        std = torch.as_tensor(self.std).to(signal)
+        std = as_like(self.std, signal)
         return -0.5 * ((y - signal) / std) ** 2 - torch.log(math.sqrt(2 * math.pi) * std)
 
     def score(self, y: Tensor, signal: Tensor) -> Tensor:
@@ -40,13 +40,13 @@ class Gaussian(NoiseModel):
         return 1 / self.variance(signal)
 
     def simulate(self, signal: Tensor, noise: SampleNoise) -> Tensor:
-        return signal + torch.as_tensor(self.std).to(signal) * noise.like(signal)
+        return signal + as_like(self.std, signal) * noise.like(signal)
 
     def mean(self, signal: Tensor) -> Tensor:
         return signal
 
     def variance(self, signal: Tensor) -> Tensor:
-        return torch.as_tensor(self.std).to(signal).square().expand_as(signal)
+        return as_like(self.std, signal).square().expand_as(signal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class UncertainGaussian(Gaussian):
         rows = torch.ones_like(power) if mask is None else mask.to(power).expand_as(power)
         axes = tuple(range(len(noise.shape), power.ndim))
         degrees = self.degrees + rows.sum(axes, keepdim=True)
-        start = torch.as_tensor(self.std).to(power)
+        start = as_like(self.std, power)
         total = self.degrees * start.square() + (rows * power).sum(axes, keepdim=True)
         uniform = uniform_like(total, noise)
         chi = torch.as_tensor(chi2.ppf(uniform, degrees.double().cpu().numpy()))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from uqrestore.noise.base import SMALLEST, NoiseModel, Parameter
+from uqrestore.noise.base import SMALLEST, NoiseModel, Parameter, as_like
 from uqrestore.noise.streams import SampleNoise
 
 
@@ -32,32 +32,32 @@ class Rician(NoiseModel):
         self.require_positive("std")
 
     def log_likelihood(self, y: Tensor, signal: Tensor) -> Tensor:
-        var, y = torch.as_tensor(self.std).to(signal) ** 2, y.clamp(min=SMALLEST)
+        var, y = as_like(self.std, signal) ** 2, y.clamp(min=SMALLEST)
         bent = torch.special.i0e(y * signal.abs() / var).log()  # I0 without its growth
         return torch.log(y / var) - (y - signal.abs()) ** 2 / (2 * var) + bent
 
     def score(self, y: Tensor, signal: Tensor) -> Tensor:
-        var = torch.as_tensor(self.std).to(signal) ** 2
+        var = as_like(self.std, signal) ** 2
         z = y * signal / var
         return (y * torch.special.i1e(z) / torch.special.i0e(z) - signal) / var
 
     def information(self, signal: Tensor) -> Tensor:
         """Return the leading terms at high and at low signal; between them 16 % above the exact."""
-        var, power = torch.as_tensor(self.std).to(signal) ** 2, signal.square()
+        var, power = as_like(self.std, signal) ** 2, signal.square()
         return power / (var * (power + var))
 
     def simulate(self, signal: Tensor, noise: SampleNoise) -> Tensor:
-        std = torch.as_tensor(self.std).to(signal)
+        std = as_like(self.std, signal)
         return torch.hypot(signal + std * noise.like(signal), std * noise.like(signal))
 
     def mean(self, signal: Tensor) -> Tensor:
-        std = torch.as_tensor(self.std).to(signal)
+        std = as_like(self.std, signal)
         u = signal.square() / (2 * std**2)
         bessel = (1 + u) * torch.special.i0e(u / 2) + u * torch.special.i1e(u / 2)
         return std * math.sqrt(math.pi / 2) * bessel
 
     def variance(self, signal: Tensor) -> Tensor:
-        std = torch.as_tensor(self.std).to(signal)
+        std = as_like(self.std, signal)
         return 2 * std**2 + signal.square() - self.mean(signal).square()
 
     def check(self, y: Tensor) -> None:

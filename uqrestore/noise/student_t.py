@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from uqrestore.noise.base import NoiseModel, Parameter, uniform_like
+from uqrestore.noise.base import NoiseModel, Parameter, as_like, uniform_like
 from uqrestore.noise.gaussian import Gaussian
 from uqrestore.noise.streams import SampleNoise
 
@@ -31,7 +31,7 @@ class StudentT(NoiseModel):
         self.require_positive("scale", "df")
 
     def log_likelihood(self, y: Tensor, signal: Tensor) -> Tensor:
-        scale, df = torch.as_tensor(self.scale).to(signal), self.df
+        scale, df = as_like(self.scale, signal), self.df
         constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(math.pi * df)
         away = ((y - signal) / scale).square() / df
         return constant - scale.log() - (df + 1) / 2 * torch.log1p(away)
@@ -41,7 +41,7 @@ class StudentT(NoiseModel):
         return (self.df + 1) * away / (self.df * self.scale**2 + away.square())
 
     def information(self, signal: Tensor) -> Tensor:
-        scale = torch.as_tensor(self.scale).to(signal)
+        scale = as_like(self.scale, signal)
         return ((self.df + 1) / ((self.df + 3) * scale**2)).expand_as(signal)
 
     def simulate(self, signal: Tensor, noise: SampleNoise) -> Tensor:
@@ -54,7 +54,7 @@ class StudentT(NoiseModel):
         return signal
 
     def variance(self, signal: Tensor) -> Tensor:
-        scale = torch.as_tensor(self.scale).to(signal)
+        scale = as_like(self.scale, signal)
         factor = self.df / (self.df - 2) if self.df > 2 else math.inf
         return (factor * scale**2).expand_as(signal)
 
@@ -80,6 +80,6 @@ class StudentT(NoiseModel):
         """
         from scipy.stats import chi2
 
-        total = self.df * torch.as_tensor(self.scale).to(signal) ** 2 + (y - signal).square()
+        total = self.df * as_like(self.scale, signal) ** 2 + (y - signal).square()
         chi = torch.as_tensor(chi2.ppf(uniform_like(total, noise), self.df + 1))
         return Gaussian((total / chi.to(total)).sqrt())

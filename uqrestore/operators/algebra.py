@@ -187,7 +187,8 @@ class Scaled(Wrapper):
         return self.part.pinv(y) / self._factor(y, self.in_shape)
 
     def _factor(self, like: Tensor, shape: Shape) -> Tensor:
-        return expand_to(torch.as_tensor(self.scale).to(like), len(shape))
+        scale = torch.as_tensor(self.scale, dtype=like.dtype, device=like.device)
+        return expand_to(scale, len(shape))
 
     def spectral(self) -> Spectrum | None:
         spectrum = self.part.spectral()

@@ -273,7 +273,8 @@ def stack_operators(operators: Sequence[LinearOperator]) -> LinearOperator:
 def _variance(
     operator: LinearOperator, noise_std: float | int | Tensor | None, y: Tensor
 ) -> Tensor:
-    variance = torch.as_tensor(0.0 if noise_std is None else noise_std).to(y) ** 2
+    std = 0.0 if noise_std is None else noise_std
+    variance = torch.as_tensor(std, dtype=y.dtype, device=y.device) ** 2
     if variance.ndim and tuple(variance.shape) != operator.problem_shape:
         raise ValueError(
             f"{type(operator).__name__}: noise_std must be one value or one per problem, shape "
