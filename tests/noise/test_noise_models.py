@@ -172,7 +172,9 @@ def test_problems_of_the_wrong_kind_are_refused() -> None:
 
 
 @pytest.mark.parametrize("model", [Gaussian(0.1), Rician(0.1), StudentT(0.1, 3.0)])
-def test_a_number_is_not_rounded_to_single_precision(model: NoiseModel) -> None:
+def test_a_number_is_not_rounded_to_single_precision(
+    model: Gaussian | Rician | StudentT,
+) -> None:
     """0.1 as a number, and as a float64 tensor, are the same level."""
     y = torch.tensor([0.3, 1.7], dtype=torch.float64)
     signal = torch.tensor([0.2, 1.9], dtype=torch.float64)

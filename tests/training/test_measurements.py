@@ -105,6 +105,9 @@ def test_another_run_of_the_folder_is_refused(tmp_path: Path) -> None:
     other = config(measurements={"rounds": 2, "gaussian_rounds": 3, "rank": 8})
     with pytest.raises(ValueError, match=r"holds a run whose measurements differ"):
         learn_from_measurements(other, measured(), tmp_path)
+    weights = tmp_path / "round-2" / "ema.safetensors"
+    with pytest.raises(ValueError, match=r"holds a run whose start differ"):
+        learn_from_measurements(config(start=str(weights)), measured(), tmp_path)
 
 
 def test_first_prior_of_windows_serves_slices_of_other_sizes(tmp_path: Path) -> None:

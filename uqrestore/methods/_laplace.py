@@ -27,7 +27,6 @@ from torch import Tensor
 from uqrestore.noise import SampleNoise
 from uqrestore.operators._cg import conjugate_gradient
 from uqrestore.operators.nonlinear.base import Linearised, vjp
-from uqrestore.operators.nonlinear.uncertain import Joint
 from uqrestore.problem import GeneralProblem
 
 FRACTIONS = (1.0, 0.5, 0.2, 0.05)
@@ -155,28 +154,3 @@ class LocalPosterior:
     def _log_density(self, u: Tensor, pull: Tensor) -> Tensor:
         """Log posterior density up to a constant."""
         return self.problem.log_likelihood(u) - 0.5 * ((u - self.mean) * pull).sum(-1)
-
-
-def white_mode(problem: GeneralProblem, *, std: float = 0.5, steps: int = 12) -> Tensor:
-    r"""Return the most probable images under a prior :math:`N(c, s^2 I)`, without a network.
-
-    A plain image of a nonlinear measurement. The mean ``c`` is the one of -1, 0 and 1 (dark,
-    middle and bright) of highest likelihood; parameters of an ``UncertainOperator`` are fitted as
-    well.
-
-    Args:
-        problem: One problem, or a batch.
-        std: Standard deviation of the prior, in network intensity.
-        steps: Gauss-Newton steps.
-    """
-    joint = Joint(problem.operator)
-    flat = GeneralProblem(joint, problem.y, problem.noise_model)
-    start = problem.y.new_zeros(*problem.problem_shape, *joint.in_shape)
-    images = start.shape[-1] - joint.count
-    each = torch.stack([start.index_fill(-1, torch.arange(images), c) for c in (-1.0, 0.0, 1.0)])
-    best = flat.log_likelihood(each).argmax(0)
-    mean = torch.where(best[..., None] == 0, each[0], each[1])
-    mean = torch.where(best[..., None] == 2, each[2], mean)
-    scale = torch.ones_like(start).index_fill(-1, torch.arange(images), std**2)
-    posterior = LocalPosterior(flat, mean, lambda v: scale * v, lambda: start, products=60)
-    return joint.split(posterior.mode(steps)[0])[0]

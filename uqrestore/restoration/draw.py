@@ -79,7 +79,7 @@ def draw_in_detail(
     coherence: Coherence = ALONE,
     classes: Sequence[int] | None = None,
 ) -> tuple[Float[Tensor, " draw slice *image"], dict[str, Tensor], Counts]:
-    """Draw posterior samples as :func:`draw`; also return what a method tells beside the images.
+    """Draw posterior samples as :func:`draw`; also return what a method finds beside the images.
 
     Returns:
         Images in network units; unknown parameters and statistics by name, ``(draw, slice, ...)``,

@@ -141,19 +141,17 @@ class RestorationConfig(NetworkConfig):
     name: str = "moment_matching"
 
 
-class SimulateConfig(FamilyConfig):
+class SimulateConfig(NetworkConfig):
     """A study of learning from measurements: images are measured once, then forgotten.
 
     Args:
         name: Random operator of ``uqrestore.operators.random.mixture``; its options stand beside
             it.
-        share: Of no use here.
         noise_std: Measurement noise in network units; above 0.
         count: Measurements.
     """
 
-    name: str
-    share: Positive = 1.0
+    name: str = "cartesian_kspace"
     noise_std: Positive
     count: Count
 

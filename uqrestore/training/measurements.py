@@ -217,12 +217,13 @@ def _check(
     stated = {
         "measurements": plan.model_dump(mode="json", exclude={"rounds"}),
         "seed": config.seed,
+        "start": config.start,
         "count": count,
         "sha256": digest.hexdigest(),
     }
     path = folder / PLAN
-    if path.exists() and (old := json.loads(path.read_text())) != stated:
-        changed = [key for key in stated if stated[key] != old.get(key)]
+    old = json.loads(path.read_text()) if path.exists() else stated
+    if changed := [key for key in stated if stated[key] != old.get(key)]:
         raise ValueError(
             f"{folder}: holds a run whose {', '.join(changed)} differ; continue it with the same "
             "pipeline and measurements, or choose another output folder."

@@ -8,7 +8,7 @@ from uqrestore._shared.files import write_text
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.problem import Problem
 from uqrestore.training.batch import build_distribution, operators_of
-from uqrestore.training.config import TrainConfig
+from uqrestore.training.config import FamilyConfig, TrainConfig
 from uqrestore.training.data import Drawn, Source, step_generator
 from uqrestore.training.export import export
 from uqrestore.training.loop import Progress, train
@@ -156,7 +156,8 @@ def simulated_measurements(config: TrainConfig, data: Path) -> list[Problem]:
     assert plan is not None
     opened = open_data(data, config.data)
     images = Drawn.of(opened.source(plan.count, step_generator(config.seed, 8))).images
-    distribution = build_distribution(plan.name, plan, config.data.shape)
+    family = FamilyConfig(share=1.0, **plan.options)
+    distribution = build_distribution(plan.name, family, config.data.shape)
     return measurements_of(images, distribution, plan.noise_std, config.seed)
 
 
