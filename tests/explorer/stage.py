@@ -28,7 +28,14 @@ def stage(posterior: OpenPosterior, folder: Path, z: int) -> Path:
     from uqrestore.explorer.widget import HERE
 
     widget = posterior.explore(z)
-    values = {"meta": widget.meta, "z": z, "alpha": widget.alpha, "pixel": [], "region": []}
+    values = {
+        "meta": widget.meta,
+        "z": z,
+        "alpha": widget.alpha,
+        "pixel": [],
+        "region": [],
+        "scope": [],
+    }
     esm = (HERE / "explorer.js").read_text().replace("export default", "const explorer =")
     page = folder / "explorer.html"
     page.write_text(

@@ -75,6 +75,28 @@ def test_the_state_is_also_python(posterior: OpenPosterior) -> None:
     assert np.argwhere(explorer.mask()).tolist() == [[0, 0], [1, 1]]
 
 
+def test_the_sliders_can_move_the_components_of_a_region(posterior: OpenPosterior) -> None:
+    explorer = posterior.explore(z=1)
+    whole = explorer.arrays
+    explorer.alpha = [2.0, 0.0, 0.0]
+    explorer.scope = [i * 26 + j for i in range(10, 15) for j in range(9, 13)]
+    mask = np.zeros((30, 26), bool)
+    mask[10:15, 9:13] = True
+    found = posterior.region_components(mask, z=1)
+
+    assert explorer.alpha == [0.0, 0.0, 0.0], "numbers of other components mean nothing here"
+    assert explorer.meta["scope"] == 20
+    assert explorer.arrays != whole
+    blocks = np.frombuffer(explorer.arrays, "<f4").reshape(-1, 30, 26)
+    np.testing.assert_allclose(blocks[2:5], found.steps, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(explorer.meta["scores"], found.coefficients, atol=1e-4)
+    explorer.alpha = [1.5, 0.0, 0.0]
+    np.testing.assert_allclose(explorer.image(), posterior.mean[1] + 1.5 * found.steps[0])
+    explorer.scope = []
+    assert explorer.arrays == whole
+    assert explorer.meta["scope"] == 0
+
+
 @pytest.fixture(scope="module")
 def page(posterior: OpenPosterior, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with launch() as browser:
@@ -134,6 +156,18 @@ def test_a_drag_lassoes_a_region(page: Any) -> None:  # noqa: ANN401
     page.evaluate("model.get('meta').regionsWarning = 'not calibrated, for ...'")
     page.get_by_label("map on the right").select_option("standard deviation")
     assert "△ Not calibrated. Do not use" in page.inner_text(".uq-explorer .soft")
+
+
+@pytest.mark.browser
+def test_a_button_asks_for_the_components_of_the_region(page: Any) -> None:  # noqa: ANN401
+    box = page.locator(".uq-explorer canvas").first.bounding_box()
+    page.mouse.move(box["x"] + 90, box["y"] + 90)
+    page.mouse.down()
+    for to in ((150, 90), (150, 150), (90, 150)):
+        page.mouse.move(box["x"] + to[0], box["y"] + to[1])
+    page.mouse.up()
+    page.get_by_text("components of the region").click()
+    assert page.evaluate("model.get('scope').length") == page.evaluate("model.get('region').length")
 
 
 @pytest.mark.browser

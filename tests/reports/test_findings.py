@@ -10,6 +10,7 @@ import torch
 
 from uqrestore.posterior import PosteriorError, read_operator
 from uqrestore.posterior._hdf5 import reading
+from uqrestore.posterior.regional_components import region_components
 from uqrestore.reports import embed as embedding
 from uqrestore.reports.contents import Contents
 from uqrestore.reports.data_fit import DataFit, measure_data_fit
@@ -20,6 +21,7 @@ from uqrestore.reports.labels import labelled_regions
 from uqrestore.reports.method_card import find_calibration
 from uqrestore.reports.read import read_contents
 from uqrestore.reports.regions import default_regions, measure_regions
+from uqrestore.reports.varying import varying_regions
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,25 @@ def test_a_region_is_the_mean_of_each_draw(contents: Contents) -> None:
     np.testing.assert_allclose(found.values, wanted, rtol=1e-6)
     assert found.millilitres == pytest.approx(20 * 27 / 1000)
     assert found.above == np.mean(np.asarray(wanted) > 500)
+
+
+def test_components_of_a_region_are_those_of_its_fullest_slice(contents: Contents) -> None:
+    box = np.zeros(contents.mask.shape, bool)
+    box[2, 4:8, 5:9], box[3, 4:6, 5:9] = True, True
+    voxels = {"box": np.flatnonzero(box)} | default_regions(contents)
+    regions = measure_regions(contents, voxels, contents.draws)
+    found = varying_regions(contents, regions, voxels, contents.draws)
+    draws = np.stack([contents.draw(j)[2] for j in contents.draws])
+    wanted = region_components(draws, box[2], 2)
+    np.testing.assert_allclose(found[0].found.steps, wanted.steps, rtol=1e-5, atol=1e-4)
+    assert found[0].truth is not None
+    np.testing.assert_allclose(
+        found[0].truth, wanted.of(contents.maps["truth"][2], draws.mean(0)), rtol=1e-4
+    )
+    names = {one.name for one in found}
+    assert "box" in names
+    assert "object in the mean" not in names, "half of an image is no structure"
+    assert not varying_regions(contents, regions, voxels, contents.draws[:7])
 
 
 def test_labels_on_the_scans_grid_arrive_on_the_right_voxels(

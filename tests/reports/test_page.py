@@ -52,6 +52,7 @@ ORDER = [
     "where",
     "how",
     "numbers",
+    "varying",
     "fit",
     "calibration",
     "limits",
@@ -64,7 +65,7 @@ def test_the_sections_stand_in_order(written: Written) -> None:
     sections = [a["id"] for tag, a in Elements(written.page).found if tag == "section"]
     assert sections == ORDER
     # Unknown parameters have a section where there are any.
-    assert [section.id for section in SECTIONS] == [*ORDER[:5], "parameters", *ORDER[5:]]
+    assert [section.id for section in SECTIONS] == [*ORDER[:6], "parameters", *ORDER[6:]]
 
 
 def test_nothing_points_to_a_network(written: Written) -> None:

@@ -22,10 +22,11 @@ function render({ model, el }) {
   const slice = element("input", { type: "range", min: 0, step: 1, ariaLabel: "slice" }), sliceOut = element("output");
   const reset = element("button", { textContent: "back to the mean" }), cine = element("button", { textContent: "play draws" });
   const sweep = element("button", { textContent: "sweep" }), freeze = element("button", { textContent: "freeze" }), copy = element("button", { textContent: "copy as code" });
+  const scope = element("button", { textContent: "components of the region" });
   const chart = element("div"), words = element("div", { className: "soft" }), code = element("pre"), frozen = element("div", { className: "uq-frozen" });
   words.setAttribute("aria-live", "polite");
   const controls = element("div", {},
-    element("label", {}, "slice", sliceOut), slice, sliders, element("div", {}, reset, sweep, cine, freeze, copy));
+    element("label", {}, "slice", sliceOut), slice, sliders, element("div", {}, reset, sweep, cine, freeze, copy, scope));
   root.append(title, element("div", { className: "uq-grid" },
     controls, element("div", {}, leftCap, left), element("div", {}, rightCap, right, view),
     element("div", {}, element("div", { className: "cap", textContent: "posterior" }), chart, words)), code, frozen);
@@ -42,7 +43,7 @@ function render({ model, el }) {
     title.append(meta.name + " ", element("small", { textContent: `slice at z = ${short(meta.zmm)} mm, ${L} draws; research use only` }));
     slice.disabled = meta.slices < 2;
     slice.max = meta.slices - 1; slice.value = model.get("z"); sliceOut.textContent = `z = ${short(meta.zmm)} mm`;
-    if (sliders.children.length !== K) build();
+    build();
     draw();
   }
   const block = (i) => A.subarray(i * N, (i + 1) * N);
@@ -53,7 +54,7 @@ function render({ model, el }) {
       const out = element("output", { textContent: "+0.00 std" });
       const input = element("input", { type: "range", min: -3, max: 3, step: .05, value: model.get("alpha")[k] ?? 0, ariaLabel: `component ${k + 1}` });
       input.addEventListener("input", () => { state.last = k; stop("cine"); state.draw = -1; set(k, +input.value); });
-      return element("div", {}, element("label", {}, `component ${k + 1}${meta.shares[k] ? `, ${meta.shares[k]}` : ""}`, out), input);
+      return element("div", {}, element("label", {}, `component ${k + 1}${meta.scope ? " of the region" : ""}${meta.shares[k] ? `, ${meta.shares[k]}` : ""}`, out), input);
     }));
   }
   function set(k, value) {
@@ -114,6 +115,8 @@ function render({ model, el }) {
     } else if (view.value.startsWith("nearest") && meta.scores.length) {
       const [j, far_] = nearest(); paint(right, sample(j), "gray", low, high); rightCap.textContent = `draw ${j + 1}, ${far_.toFixed(1)} std away`;
     } else { paint(right, std(), "cividis", 0, meta.stdTop); rightCap.textContent = `std, 0 to ${short(meta.stdTop)} ${meta.unit}` + (view.value.startsWith("corr") ? " (click a pixel for its correlation)" : ""); }
+    scope.disabled = !meta.scope && !model.get("region").length;
+    scope.textContent = meta.scope ? "components of the slice" : "components of the region";
     sliders.querySelectorAll("output").forEach((o, k) => { o.textContent = `${alpha[k] < 0 ? "−" : "+"}${Math.abs(alpha[k]).toFixed(2)} std`; });
     histogram(now); write();
     root.dataset.milliseconds = performance.now() - start;
@@ -140,7 +143,8 @@ function render({ model, el }) {
   function write() {
     const z = model.get("z"), alpha = model.get("alpha"), pixel = model.get("pixel"), region = model.get("region");
     const lines = ["import uqrestore", `posterior = uqrestore.open(${JSON.stringify(meta.name)})`];
-    lines.push(state.draw < 0 ? `image = posterior.combine([${alpha.join(", ")}], z=${z})` : `image = posterior.samples[${state.draw}].isel(z=${z})`);
+    if (meta.scope && state.draw < 0) lines.push("import numpy as np", `image = posterior.mean[${z}] + np.tensordot([${alpha.join(", ")}], explorer.components.steps, 1)`);
+    else lines.push(state.draw < 0 ? `image = posterior.combine([${alpha.join(", ")}], z=${z})` : `image = posterior.samples[${state.draw}].isel(z=${z})`);
     if (region.length) lines.push("mask = explorer.mask()", `draws = posterior.region(mask, z=${z})`, "low, high = posterior.interval(draws)");
     else if (pixel.length) lines.push(`draws = posterior.pixel(z=${z}, y=${pixel[0]}, x=${pixel[1]})`, `correlation = posterior.correlation(z=${z}, y=${pixel[0]}, x=${pixel[1]})`, "low, high = posterior.interval(draws)");
     code.textContent = lines.join("\n");
@@ -158,7 +162,11 @@ function render({ model, el }) {
   let phase = 0;
   play("sweep", sweep, () => { if (!K) return; phase += .13; state.draw = -1; set(state.last ?? 0, 2 * Math.sin(phase)); }, 60);
   reset.addEventListener("click", () => { stop("cine"); stop("sweep"); state.draw = -1; model.set("alpha", Array(K).fill(0)); build(); draw(); later(); });
-  slice.addEventListener("change", () => { model.set("z", +slice.value); model.set("region", []); model.save_changes(); });
+  scope.addEventListener("click", () => {  // Python answers with the components and their sliders
+    stop("cine"); stop("sweep"); state.draw = -1;
+    model.set("scope", meta.scope ? [] : model.get("region")); model.save_changes();
+  });
+  slice.addEventListener("change", () => { model.set("z", +slice.value); model.set("region", []); model.set("scope", []); model.save_changes(); });
   view.addEventListener("change", draw);
   freeze.addEventListener("click", () => {
     const kept = element("canvas"); kept.width = left.width; kept.height = left.height; kept.getContext("2d").drawImage(left, 0, 0);

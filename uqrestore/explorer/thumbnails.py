@@ -1,11 +1,10 @@
 """Small pictures of a slice: for the repr of an opened file, and with matplotlib."""
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uqrestore.reports.inline import picture
 from uqrestore.reports.units import display_unit
 from uqrestore.reports.window import grey_window, top_of
 
@@ -42,17 +41,11 @@ def panels(posterior: "OpenPosterior", z: int, components: int) -> list[Panel]:
 
 def thumbnails(posterior: "OpenPosterior", z: int, width: int = 140) -> str:
     """Return images of a slice as HTML that holds them."""
-    from matplotlib.image import imsave
-
     found = []
     for title, image, colours, low, high in panels(posterior, z, 1):
-        buffer = io.BytesIO()
-        # Row 0 is posterior and comes last on the screen.
-        imsave(buffer, image[::-1], cmap=colours, vmin=low, vmax=high, format="png")
-        text = base64.b64encode(buffer.getvalue()).decode()
         found.append(
             f"<figure style='display:inline-block;margin:4px'><img alt='{title}' width={width} "
-            f"style='image-rendering:pixelated' src='data:image/png;base64,{text}'>"
+            f"style='image-rendering:pixelated' src='{picture(image, colours, low, high)}'>"
             f"<figcaption style='font-size:small'>{title}</figcaption></figure>"
         )
     return "<div>" + "".join(found) + "</div>"

@@ -9,12 +9,14 @@ import numpy as np
 import traitlets
 
 from uqrestore.posterior.intervals import central_interval
+from uqrestore.posterior.regional_components import RegionComponents
 
 if TYPE_CHECKING:
     from uqrestore.explorer.opened import OpenPosterior
 
 HERE = Path(__file__).parent
 MOST_BYTES = 64e6  # of one slice's draws in the browser
+COMPONENTS = 3  # of a region, unless the file keeps more of a slice
 
 
 class Explorer(anywidget.AnyWidget):
@@ -30,10 +32,13 @@ class Explorer(anywidget.AnyWidget):
         alpha: Positions of the sliders, in standard deviations.
         pixel: Row and column that was clicked, or empty.
         region: Flat indices of the pixels of the lasso, or empty.
+        scope: Flat indices of the pixels whose components the sliders move; empty for the slice.
         code: The state as Python.
     """
 
     _posterior: "OpenPosterior"
+    components: RegionComponents | None = None
+    """Components of the region that the sliders move; None where they move those of the slice."""
     _esm = HERE / "explorer.js"
     _css = HERE / "explorer.css"
     arrays = traitlets.Bytes().tag(sync=True)
@@ -42,6 +47,7 @@ class Explorer(anywidget.AnyWidget):
     alpha = traitlets.List(traitlets.Float()).tag(sync=True)
     pixel = traitlets.List(traitlets.Int()).tag(sync=True)
     region = traitlets.List(traitlets.Int()).tag(sync=True)
+    scope = traitlets.List(traitlets.Int()).tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
 
     @classmethod
@@ -50,30 +56,50 @@ class Explorer(anywidget.AnyWidget):
         widget = cls(z=z, alpha=[0.0] * posterior.component_count)
         widget._posterior = posterior
         widget._load()
-        widget.observe(lambda _: widget._load(), names="z")
+        widget.observe(lambda _: widget._load(), names=["z", "scope"])
         return widget
 
     def image(self) -> np.ndarray:
         """Return what the left picture shows."""
-        return self._posterior.combine(self.alpha, self.z)
+        if self.components is None:
+            return self._posterior.combine(self.alpha, self.z)
+        mean = self._posterior.mean.isel(z=self.z).values
+        return mean + np.tensordot(self.alpha, self.components.steps, 1)
 
     def mask(self) -> np.ndarray:
         """Return the lasso as (y, x) mask."""
+        return self._mask(self.region)
+
+    def _mask(self, pixels: list[int]) -> np.ndarray:
         rows, columns = self._posterior.mean.shape[1:]
         mask = np.zeros(rows * columns, bool)
-        mask[list(self.region)] = True
+        mask[list(pixels)] = True
         return mask.reshape(rows, columns)
 
     def _load(self) -> None:
-        meta, arrays = slice_data(self._posterior, self.z)
+        found, count = None, self._posterior.component_count
+        if self.scope:
+            count = min(max(count, COMPONENTS), len(self._posterior.samples) - 2)
+            found = self._posterior.region_components(self._mask(self.scope), self.z, count)
+        meta, arrays = slice_data(self._posterior, self.z, found)
         with self.hold_sync():
+            if (found is None) != (self.components is None) or len(self.alpha) != count:
+                self.alpha = [0.0] * count
+            self.components = found
             self.arrays, self.meta = arrays, meta
 
 
-def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], bytes]:
+def slice_data(
+    posterior: "OpenPosterior", z: int, region: RegionComponents | None = None
+) -> tuple[dict[str, Any], bytes]:
     """Return what the browser needs of a slice: plain values, and arrays as bytes.
 
     Intensities are in a unit in which they are readable: the file's, times a power of ten.
+
+    Args:
+        posterior: The file.
+        z: Position of the slice.
+        region: Components of a region of it, in place of those of the slice.
     """
     from uqrestore.reports.pictures import colours
     from uqrestore.reports.regions import regions_warning
@@ -81,13 +107,19 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
     from uqrestore.reports.window import grey_window, top_of
 
     mean, std = posterior.mean.isel(z=z).values, posterior.std.isel(z=z).values
-    count = posterior.component_count
-    steps = np.zeros((0, *mean.shape), np.float32)
+    draws = posterior.samples.isel(z=z)
+    steps, scores = np.zeros((0, *mean.shape), np.float32), np.zeros((0, 0))
     explained = posterior.find("estimate/explained")
-    if count:
+    shares = [] if explained is None else list(explained.values)
+    if region is not None:
+        steps, shares = region.steps, list(region.explained)
+        if len(region.coefficients) == len(draws):  # else some draws are not written
+            scores = region.coefficients
+    elif posterior.component_count:
         spread = posterior.component_std.isel(z=z).values
         steps = posterior.components.isel(z=z).values * spread[:, None, None]
-    draws = posterior.samples.isel(z=z)
+        scores = posterior.scores(z)
+    count = len(steps)
     shown = min(len(draws), max(2, int(MOST_BYTES // mean.nbytes)))
     cloud, interval = draws[:shown].values, central_interval(shown)
     blocks = [mean, std, steps.reshape(-1, *mean.shape[1:]), cloud.reshape(-1, *mean.shape[1:])]
@@ -102,8 +134,9 @@ def slice_data(posterior: "OpenPosterior", z: int) -> tuple[dict[str, Any], byte
         "components": count,
         "draws": int(shown),
         "interval": {"rank": interval.rank, "name": interval.name},
-        "scores": posterior.scores(z)[:shown].round(4).tolist() if count else [],
-        "shares": [] if explained is None else list(map(share_of_variance, explained.values)),
+        "scope": 0 if region is None else int(region.region.sum()),
+        "scores": scores[:shown].round(4).tolist(),
+        "shares": list(map(share_of_variance, shares)),
         "unit": unit.name,
         "x": coordinates["x"].values.tolist(),
         "y": coordinates["y"].values.tolist(),

@@ -14,6 +14,7 @@ from uqrestore.posterior.export import export_nifti, export_zarr
 from uqrestore.posterior.inspect import Inspection, inspect
 from uqrestore.posterior.open import is_complete, open_posterior, read_operator, read_placement
 from uqrestore.posterior.plan import Named, PosteriorPlan
+from uqrestore.posterior.regional_components import RegionComponents, region_components
 from uqrestore.posterior.schema import SCHEMA
 from uqrestore.posterior.storage import Storage
 from uqrestore.posterior.summaries import ComponentBox, Interval, Predicted, Summary
@@ -36,6 +37,7 @@ __all__ = [
     "PosteriorWriteError",
     "PosteriorWriter",
     "Predicted",
+    "RegionComponents",
     "Storage",
     "Summary",
     "align_signs",
@@ -49,6 +51,7 @@ __all__ = [
     "principal_components",
     "read_operator",
     "read_placement",
+    "region_components",
     "remove_leftovers",
     "validate",
 ]

@@ -24,6 +24,7 @@ from uqrestore.reports.regions import (
     regions_warning,
 )
 from uqrestore.reports.units import DisplayUnit, display_unit
+from uqrestore.reports.varying import Varying, varying_regions
 from uqrestore.reports.window import grey_window
 
 
@@ -40,6 +41,7 @@ class Findings:
         check: Check of the intervals against the file's own reference image.
         regions: Posterior of the mean of each region.
         regions_warning: Why intervals of region means cannot be relied on; empty if they can.
+        varying: Components of the regions that are structures.
         half_width: Mean half-width of the intervals of the pixels of the mask; None without draws.
         guarantee: Sentence of the calibrated guarantee that this file holds.
         parameters: Posterior of each unknown parameter of the measurement.
@@ -55,6 +57,7 @@ class Findings:
     check: SelfCheck | None
     regions: tuple[Region, ...]
     regions_warning: str
+    varying: tuple[Varying, ...]
     half_width: float | None
     guarantee: str | None
     parameters: tuple[ParameterPosterior, ...]
@@ -95,6 +98,7 @@ def find(
     contents = read_contents(path)
     draws, warnings = contents.draws, []
     regions: tuple[Region, ...] = ()
+    varying: tuple[Varying, ...] = ()
     if not contents.has_images:
         warnings.append("No slice of this file has two draws yet, so there are no images.")
     elif not draws:
@@ -104,6 +108,7 @@ def find(
         if labels is not None:
             found = labelled_regions(contents, labels, names) | find_spots(contents)
         regions = tuple(measure_regions(contents, found, draws, threshold=threshold))
+        varying = varying_regions(contents, regions, found, draws)
     guarantee, warning = _guarantee(contents)
     if guarantee and contents.guaranteed is not None:
         low, high = contents.guaranteed
@@ -126,6 +131,7 @@ def find(
         check=check_itself(contents),
         regions=regions,
         regions_warning=regions_warning(contents.provenance),
+        varying=varying,
         half_width=_half_width(contents),
         guarantee=guarantee,
         parameters=unknown_parameters(contents),

@@ -51,6 +51,7 @@ def to_data(findings: Findings) -> dict[str, Any]:
         "parameters": [parameter.to_data() for parameter in findings.parameters],
         "regions": [_region(region) for region in findings.regions],
         "regions_warning": findings.regions_warning,
+        "region_components": [varying.to_data() for varying in findings.varying],
         "threshold": findings.threshold,
         "missing": [*findings.warnings, *c.missing],
     }

@@ -10,6 +10,7 @@ from uqrestore.reports.sections import (
     numbers,
     parameters,
     provenance,
+    varying,
     verdict,
     where,
 )
@@ -21,6 +22,7 @@ SECTIONS: tuple[Section, ...] = (
     where.SECTION,
     how.SECTION,
     numbers.SECTION,
+    varying.SECTION,
     parameters.SECTION,
     fit.SECTION,
     calibration.SECTION,
