@@ -214,3 +214,28 @@ def test_a_complex_prior_restores_k_space_undersampled_by_a_pipeline(
         noise_std / provenance["intensity"]["scale"], rel=1e-6
     )
     assert noise_std > 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "maps", "warned"), [(6, False, True), (12, False, False), (6, True, False)]
+)
+def test_maps_of_too_few_calibration_lines_put_a_scan_out_of_scope(
+    complex_prior: Path, tmp_path: Path, lines: int, maps: bool, warned: bool
+) -> None:
+    fields = {
+        "kind": "restore", "title": "complex", "prior": str(complex_prior), "draws": 4,
+        "method": {"name": "exact"}, "components": 0,
+    }  # fmt: skip
+    path = tmp_path / "p.yaml"
+    path.write_text(yaml.safe_dump(fields))
+    pipeline = read_pipeline(path)
+    assert isinstance(pipeline, RestorePipeline)
+    half = lines // 2
+    kept = np.isin(np.arange(SIZE), [*range(1, SIZE, 4), *range(16 - half, 16 + half)])
+    raw = undersampled(full_scan(maps=maps), np.broadcast_to(kept, (SIZE, SIZE)))
+
+    out = restore(pipeline, raw, tmp_path / "out.h5")
+
+    findings = json.loads(open_posterior(out).attrs["scope"]).get("findings", [])
+    found = [text for text in findings if "coil maps are estimated from 6 x 6 samples" in text]
+    assert bool(found) == warned

@@ -191,6 +191,26 @@ def fully_sampled_images(
     return full.adjoint(torch.view_as_real(samples).movedim(-1, 1).contiguous())
 
 
+def calibration_side(raw: RawScan | RadialScan) -> int | None:
+    """Return the side of the square of samples that coil maps are estimated from.
+
+    Returns:
+        Samples; None where maps came with the scan, or there is a single coil.
+
+    Raises:
+        ScanError: If the square is too small for any maps.
+    """
+    if isinstance(raw, RadialScan):
+        center = _center(raw, None)
+    elif raw.maps is not None:
+        return None
+    elif raw.calibration is not None:
+        center = _center(raw, (raw.calibration != 0).any(axis=(0, 1)))
+    else:
+        center = _center(raw, raw.sampled)
+    return None if raw.samples.shape[1] == 1 else center
+
+
 def _center(raw: RawScan | RadialScan, sampled: Bool[np.ndarray, "row column"] | None) -> int:
     """Return the side of the square around zero frequency that is fully sampled."""
     if isinstance(raw, RadialScan):
@@ -222,16 +242,13 @@ def _enough(raw: RawScan | RadialScan, center: int) -> int:
 def _maps(
     raw: RawScan | RadialScan, rows: list[int], cartesian: Complex[Tensor, "slice coil row column"]
 ) -> Complex[Tensor, "slice coil row column"]:
-    if isinstance(raw, RadialScan):
-        center = _center(raw, None)
-    elif raw.maps is not None:
-        return torch.as_tensor(raw.maps[rows])
-    elif raw.calibration is not None:
-        center = _center(raw, (raw.calibration != 0).any(axis=(0, 1)))
-        cartesian = torch.as_tensor(raw.calibration[rows])
-    else:
-        center = _center(raw, raw.sampled)
-    if cartesian.shape[1] == 1:
+    center = calibration_side(raw)
+    if not isinstance(raw, RadialScan):
+        if raw.maps is not None:
+            return torch.as_tensor(raw.maps[rows])
+        if raw.calibration is not None:
+            cartesian = torch.as_tensor(raw.calibration[rows])
+    if center is None:
         return torch.ones_like(cartesian)
     kernel = min(KERNEL, max(3, center // 2))
     return torch.stack([espirit_maps(k, center=center, kernel=kernel, crop=0.0) for k in cartesian])
