@@ -4,10 +4,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 from uqrestore._shared.memory import read_size
-from uqrestore.conformal.study import Study, find_files, read_study
+from uqrestore.conformal.study import find_files, read_study
 from uqrestore.explorer import OpenPosterior, open_file
 from uqrestore.pipeline import RestorePipeline, TrainPipeline, change
 from uqrestore.pipeline import load_pipeline as _load_pipeline
@@ -16,7 +16,7 @@ from uqrestore.posterior.data_fit import WARNING
 from uqrestore.scans import Input, read_input
 
 if TYPE_CHECKING:
-    from uqrestore.conformal.guarantee import Guarantee
+    from uqrestore.conformal.guarantee import Guarantee, Method
     from uqrestore.diagnostics.evaluate import Evaluation
     from uqrestore.posterior import Storage
     from uqrestore.reports.page import Written
@@ -136,6 +136,7 @@ def report(
     labels: AnyPath | None = None,
     names: str | None = None,
     threshold: float | None = None,
+    guarantee: AnyPath | None = None,
     overwrite: bool = False,
 ) -> "Written":
     """Write the report of a posterior file: one HTML page, and the same as JSON.
@@ -147,6 +148,7 @@ def report(
         names: Names of the numbers: ``dlmuse``, ``freesurfer`` or a table; None takes a table
             beside the labels.
         threshold: Intensity; the page states how probable it is that a region exceeds it.
+        guarantee: Guarantee of region means, by ``calibrate`` with ``labels``.
         overwrite: Replace what is there.
 
     Returns:
@@ -157,7 +159,14 @@ def report(
         FileExistsError: If the report exists.
     """
     opened = posterior if isinstance(posterior, OpenPosterior) else open_file(Path(posterior))
-    return opened.report(out, labels=labels, names=names, threshold=threshold, overwrite=overwrite)
+    return opened.report(
+        out,
+        labels=labels,
+        names=names,
+        threshold=threshold,
+        guarantee=guarantee,
+        overwrite=overwrite,
+    )
 
 
 def evaluate(files: AnyPath | Sequence[AnyPath], *, level: float = 0.01) -> "Evaluation":
@@ -170,27 +179,33 @@ def evaluate(files: AnyPath | Sequence[AnyPath], *, level: float = 0.01) -> "Eva
     Raises:
         uqrestore.posterior.PosteriorError: If a file is not finished or holds no truth.
     """
-    return _study(files).evaluate(level=level)
+    return read_study(_files(files)).evaluate(level=level)
 
 
 def calibrate(
     files: AnyPath | Sequence[AnyPath],
     out: AnyPath | None = None,
     *,
-    method: Literal["rcps", "crc", "split_conformal", "learn_then_test", "component_box"] = "rcps",
+    method: "Method" = "rcps",
     alpha: float = 0.1,
     delta: float = 0.1,
     share: float = 0.95,
+    labels: str | None = None,
+    names: str | None = None,
 ) -> "Guarantee":
     """Make a guarantee for intervals from posterior files whose truth is known.
 
     Args:
         files: A folder of posterior files, one file, or a list of files.
         out: JSON file of the guarantee, which ``restore`` takes; None writes none.
-        method: How the widths are chosen; ``component_box`` is a region of whole images.
+        method: How the widths are chosen; ``component_box`` is a region of whole images,
+            ``region_means`` is for the means of labelled regions.
         alpha: Share of pixels, or of images, that may lie outside.
         delta: Probability of an unlucky calibration set, for ``rcps`` and ``learn_then_test``.
         share: Share of pixels that must lie inside, for ``split_conformal``.
+        labels: Label volume of each file, for ``region_means``, with ``{}`` for the name of the
+            file, such as ``labels/{}_roi.nii.gz``.
+        names: Names of the labels, as in ``report``.
 
     Raises:
         uqrestore.posterior.PosteriorError: If a file is not finished or holds no truth.
@@ -199,12 +214,17 @@ def calibrate(
     """
     if out is not None and Path(out).exists():
         raise FileExistsError(f"{out}: exists already; remove it, or choose another name.")
-    study = _study(files)
-    if method == "component_box":
-        made = study.calibrate_box(alpha=alpha)
-    else:
-        options = {"share": share} if method == "split_conformal" else {}
-        made = study.calibrate(method=method, alpha=alpha, delta=delta, **options)
+    from uqrestore.reports.guarantees import make_guarantee
+
+    made = make_guarantee(
+        _files(files),
+        method,
+        alpha=alpha,
+        delta=delta,
+        share=share,
+        labels=labels,
+        names=names,
+    )
     if out is not None:
         made.save(Path(out))
     return made
@@ -268,7 +288,7 @@ def load_pipeline(name: AnyPath, kind: type = RestorePipeline) -> object:
     return _load_pipeline(name, kind)
 
 
-def _study(files: AnyPath | Sequence[AnyPath]) -> Study:
+def _files(files: AnyPath | Sequence[AnyPath]) -> list[Path]:
     if isinstance(files, str | PathLike):
-        return read_study(find_files(Path(files)))
-    return read_study([Path(file) for file in files])
+        return find_files(Path(files))
+    return [Path(file) for file in files]

@@ -241,3 +241,51 @@ def test_learn_then_test_certifies_what_rcps_does(cohort: Path, tmp_path: Path) 
     run("calibrate", cohort / "files", "-o", other, "--method", "rcps", *chance)
     one, two = (Guarantee.load(path).widths["interval"] for path in (promise, other))
     assert one == pytest.approx(two, rel=0.1)
+
+
+def test_region_means_of_a_cohort_get_intervals_in_the_report(cohort: Path, tmp_path: Path) -> None:
+    """Ten people with labels; the guarantee is refused for them, and holds for an eleventh."""
+    labels = np.zeros(tiny_voxels().shape, np.int16)
+    labels[2:6, 2:6], labels[6:9, 3:8] = 1, 2
+    for person in range(10):
+        write_scan(tmp_path / f"{person}_roi.nii.gz", labels)
+    (tmp_path / "names.tsv").write_text("index\tname\n1\tleft part\n2\tright part\n")
+    table, made = tmp_path / "names.tsv", tmp_path / "regions.json"
+    pattern = tmp_path / "{}_roi.nii.gz"
+    options = ("--method", "region_means", "--labels", pattern, "--names", table)
+    result = run("calibrate", cohort / "files", "-o", made, *options)
+    assert result.exit_code == 0, result.output
+    assert "each of 2 regions by itself" in result.output
+    guarantee = Guarantee.load(made)
+    assert set(guarantee.widths) == {"left part", "right part"}
+
+    write_scan(cohort / "scans/new.nii.gz", tiny_voxels() ** 1.5)
+    new = tmp_path / "new.posterior.h5"
+    scan = cohort / "scans/new.nii.gz"
+    plain = ("-p", cohort / "tiny.yaml", "-o", new, "--slices", 1)
+    result = run("reconstruct", scan, *plain, "--guarantee", made)
+    assert_one_line(result, MISTAKE, "for reports, not for restorations")
+    assert run("reconstruct", scan, *plain).exit_code == 0
+    rois = tmp_path / "0_roi.nii.gz"
+    written = uq.report(new, labels=rois, names=str(table), guarantee=made)
+    rows = {row["name"]: row for row in written.data["regions"]}
+    draws = uq.open(new)
+    for name in ("left part", "right part"):
+        low, high = rows[name]["guaranteed"]
+        assert (low + high) / 2 == pytest.approx(rows[name]["mean"])
+        assert low < rows[name]["truth"] < high or guarantee.widths[name] < 3
+    assert draws.unit == written.data["unit"]
+    assert "Guaranteed" in written.page.read_text()
+    (old,) = find_files(cohort / "files")[:1]
+    with pytest.raises(ValueError, match="scenes were calibrated on"):
+        uq.report(old, tmp_path / "old", labels=rois, names=str(table), guarantee=made)
+
+
+def test_labels_and_method_of_a_guarantee_go_together(cohort: Path, tmp_path: Path) -> None:
+    files, made = cohort / "files", tmp_path / "g.json"
+    for options in (["--method", "region_means"], ["--labels", "{}_roi.nii.gz"]):
+        result = run("calibrate", files, "-o", made, *options)
+        assert_one_line(result, MISTAKE, "labels and method region_means go together")
+    options = ["--method", "region_means", "--labels", "same.nii.gz"]
+    result = run("calibrate", files, "-o", made, *options)
+    assert_one_line(result, MISTAKE, "the same for every person")

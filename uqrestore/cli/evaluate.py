@@ -1,15 +1,12 @@
 """Commands that evaluate and calibrate the uncertainty of restorations."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from uqrestore.cli.options import Overwrite, RunArguments, ScansArguments, grouped
+from uqrestore.cli.options import Names, Overwrite, RunArguments, ScansArguments, grouped
 from uqrestore.cli.terminal import one_line_faults, out, say
-
-if TYPE_CHECKING:
-    from uqrestore.conformal.study import Study
 
 Folder = Annotated[
     Path,
@@ -48,11 +45,11 @@ def evaluate(
 ) -> None:
     """Test draws against known truth: calibration, coverage, scores, image quality."""
     with one_line_faults(table or folder):
-        from uqrestore.conformal.study import save_evaluation, table_of
+        from uqrestore.conformal.study import read_study, save_evaluation, table_of
 
         if table is not None and table.exists() and not overwrite:
             raise ValueError(f"{table}: exists; give another --out, or --overwrite.")
-        study = _study(folder, pipeline, restored, run, scans)
+        study = read_study(_files(folder, pipeline, restored, run, scans))
         found = study.evaluate(level=level)
         out.print(table_of(found))
         say(found.battery.verdict)
@@ -71,8 +68,13 @@ def calibrate(
     restored: Restored = None,
     *,
     method: Annotated[
-        Literal["rcps", "crc", "split_conformal", "learn_then_test", "component_box"],
-        typer.Option(help="How widths are chosen; component_box is a region of whole images."),
+        Literal[
+            "rcps", "crc", "split_conformal", "learn_then_test", "component_box", "region_means"
+        ],
+        typer.Option(
+            help="How widths are chosen; component_box is a region of whole images, region_means "
+            "is for the means of labelled regions."
+        ),
     ] = "rcps",
     alpha: Annotated[
         float, typer.Option(help="Share of pixels, or of images, that may lie outside.")
@@ -84,34 +86,47 @@ def calibrate(
     share: Annotated[
         float, typer.Option(help="Share of pixels that must be inside, for split_conformal.")
     ] = 0.95,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Label volume of each posterior file, for region_means, such as "
+            "'labels/{}_roi.nii.gz'."
+        ),
+    ] = None,
+    names: Names = None,
     run: RunArguments,
     scans: ScansArguments,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a guarantee for intervals from scans whose truth is known."""
     with one_line_faults(guarantee):
+        from uqrestore.reports.guarantees import make_guarantee
+
         if guarantee.exists() and not overwrite:
             raise ValueError(f"{guarantee}: exists; give another --out, or --overwrite.")
-        study = _study(folder, pipeline, restored, run, scans)
-        if method == "component_box":
-            made = study.calibrate_box(alpha=alpha)
-        else:
-            options = {"share": share} if method == "split_conformal" else {}
-            made = study.calibrate(method=method, alpha=alpha, delta=delta, **options)
+        made = make_guarantee(
+            _files(folder, pipeline, restored, run, scans),
+            method,
+            alpha=alpha,
+            delta=delta,
+            share=share,
+            labels=labels,
+            names=names,
+        )
         made.save(guarantee)
         say(made.statement)
         say(made.size)
         say(f"guarantee: {guarantee}")
 
 
-def _study(
+def _files(
     folder: Path,
     pipeline: str | None,
     restored: Path | None,
     run: RunArguments,
     scans: ScansArguments,
-) -> "Study":
-    """Return the scenes of posterior files, restored first where a pipeline is named.
+) -> list[Path]:
+    """Return posterior files, restored first where a pipeline is named.
 
     Args:
         folder: Posterior files, or scans.
@@ -122,10 +137,10 @@ def _study(
     """
     from uqrestore.batch import Job, run_batch
     from uqrestore.batch.progress import board
-    from uqrestore.conformal.study import find_files, read_study
+    from uqrestore.conformal.study import find_files
 
     if pipeline is None:
-        return read_study(find_files(folder))
+        return find_files(folder)
     tasks = scans.tasks(str(folder))
     if restored is None:
         raise ValueError("--pipeline restores scans and needs --restored FOLDER for their files.")
@@ -145,4 +160,4 @@ def _study(
             f"{first.name}: {str(first.error).rstrip('.')}. A study leaves none out; correct or "
             "remove them."
         )
-    return read_study([job.posterior(record.name) for record in outcome.records])
+    return [job.posterior(record.name) for record in outcome.records]

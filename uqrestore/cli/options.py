@@ -20,6 +20,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 Pipeline = Annotated[
     str, typer.Option("--pipeline", "-p", help="Name of a pipeline, or a YAML file.")
 ]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        help="Names of the regions: dlmuse, freesurfer or a table (number and name a line); "
+        "else a table beside the labels."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the samples.")]
 Slices = Annotated[
     int | None,

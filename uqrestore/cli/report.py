@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from uqrestore.cli.options import Overwrite
+from uqrestore.cli.options import Names, Overwrite
 from uqrestore.cli.terminal import one_line_faults, say
 
 
@@ -18,16 +18,14 @@ def report(
         Path | None,
         typer.Option(help="NIfTI of numbered regions, on the grid of the scan that was restored."),
     ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            help="Names of the regions: dlmuse, freesurfer or a table (number and name a line); "
-            "else a table beside the labels."
-        ),
-    ] = None,
+    names: Names = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Intensity: the page states how probable a region's mean exceeds it."),
+    ] = None,
+    guarantee: Annotated[
+        Path | None,
+        typer.Option(help="Guarantee of region means: 'calibrate --method region_means'."),
     ] = None,
     *,
     tables: Annotated[
@@ -46,6 +44,7 @@ def report(
             labels=labels,
             names=names,
             threshold=threshold,
+            guarantee=guarantee,
             overwrite=overwrite,
             done=lambda page: say(f"report: {page}"),
         )

@@ -16,7 +16,9 @@ from uqrestore.conformal import widths as conformal
 from uqrestore.conformal.bounds import BoundName
 from uqrestore.conformal.scope import Scope, Setting
 
-Method = Literal["split_conformal", "crc", "rcps", "learn_then_test", "component_box"]
+Method = Literal[
+    "split_conformal", "crc", "rcps", "learn_then_test", "component_box", "region_means"
+]
 Unit = Literal["slice", "person"]
 FORMAT = "uqrestore-guarantee-2"
 INTERVAL_WIDTHS, BOX_WIDTHS = {"interval"}, {"component", "residual"}
@@ -38,8 +40,8 @@ class Guarantee:
             does not hold; None where it averages over calibration sets and new scenes.
         bound: Upper bound of the risk, for ``rcps``.
         share: Share of a scene's pixels that must lie inside, for ``split_conformal``.
-        widths: Half-widths of the intervals in predicted standard deviations (``"interval"``), or
-            of the component box (``"component"``, ``"residual"``).
+        widths: Half-widths of the intervals in predicted standard deviations (``"interval"``), of
+            the component box (``"component"``, ``"residual"``), or of each region by its name.
         components: Number of components of a box.
         keys: Hashes of the calibration scenes.
         unit: Exchangeable unit: ``"person"``, or ``"slice"`` where no person has two.
@@ -82,6 +84,12 @@ class Guarantee:
                 f"With {percent(1 - (self.delta or 0))} confidence over the calibration set, on "
                 f"average at most {percent(self.alpha)} of the pixels of {like} lie outside."
             )
+        if self.method == "region_means":
+            return (
+                f"Of {like}, at least {percent(1 - self.alpha)} have the true mean of a region "
+                f"inside its interval, each of {len(self.widths)} regions by itself, on average "
+                "over calibration sets and new people, if regions are drawn in the same way."
+            )
         what = "all pixels" if self.share == 1 else f"at least {percent(self.share)} of pixels"
         if self.method == "component_box":
             what = f"all {self.components} components and the residual at once"
@@ -106,6 +114,12 @@ class Guarantee:
                 f"box: mean -+ {self.widths['component']:.3g} posterior standard deviations along "
                 f"each of {self.components} components at once, and {self.widths['residual']:.3g} "
                 "times the predicted norm for all the rest"
+            )
+        if self.method == "region_means":
+            widths = sorted(self.widths.values())
+            return (
+                f"intervals: mean -+ {widths[0]:.3g} to {widths[-1]:.3g} standard deviations of "
+                f"the means of the draws, median {widths[len(widths) // 2]:.3g}"
             )
         return f"intervals: mean -+ {self.widths['interval']:.3g} posterior standard deviations"
 
@@ -142,7 +156,7 @@ class Guarantee:
         """
         self.check(setting)
         if "interval" not in self.widths:
-            raise ValueError("a component box has no pixel intervals; use component_box.")
+            raise ValueError(f"a guarantee of {self.method} has no intervals of pixels.")
         if centre.shape != scale.shape:
             raise ValueError(f"centre is {centre.shape} but scale {scale.shape}.")
         half = self.widths["interval"] * scale
@@ -230,13 +244,14 @@ def _content_sha256(data: Mapping[str, Any]) -> str:
 def _check_values(data: Mapping[str, Any]) -> None:
     """Refuse values that no calibration gives: not finite, of another type, out of range."""
     box = data["method"] == "component_box"
-    widths = dict(data["widths"])
+    widths, regions = dict(data["widths"]), data["method"] == "region_means"
+    names = BOX_WIDTHS if box else INTERVAL_WIDTHS
     good = {
         "method": data["method"] in get_args(Method),
         "alpha": _between(data["alpha"], 1.0),
         "delta": data["delta"] is None or _between(data["delta"], 1.0),
         "share": data["share"] == 1 or _between(data["share"], 1.0),
-        "widths": set(widths) == (BOX_WIDTHS if box else INTERVAL_WIDTHS)
+        "widths": (bool(widths) if regions else set(widths) == names)
         and all(_between(width, math.inf) for width in widths.values()),
         "components": type(data["components"]) is int and data["components"] >= box,
         "keys": all(isinstance(key, str) for key in data["keys"]),

@@ -232,6 +232,7 @@ class OpenPosterior(PosteriorFile):
         labels: str | PathLike[str] | None = None,
         names: str | None = None,
         threshold: float | None = None,
+        guarantee: str | PathLike[str] | None = None,
         overwrite: bool = False,
     ) -> "Written":
         """Write the report: one HTML page, and the same as JSON.
@@ -242,6 +243,7 @@ class OpenPosterior(PosteriorFile):
             names: Names of the numbers: ``dlmuse``, ``freesurfer`` or a table; None takes a table
                 beside the labels.
             threshold: Intensity; the page states how probable it is that a region exceeds it.
+            guarantee: Guarantee of region means.
             overwrite: Replace what is there.
 
         Raises:
@@ -256,6 +258,7 @@ class OpenPosterior(PosteriorFile):
             labels=None if labels is None else Path(labels),
             names=names,
             threshold=threshold,
+            guarantee=None if guarantee is None else Path(guarantee),
             overwrite=overwrite,
         )
 

@@ -16,6 +16,7 @@ from uqrestore.reports.labels import labelled_regions
 from uqrestore.reports.method_card import Calibration, SelfCheck, check_itself, find_calibration
 from uqrestore.reports.parameters import ParameterPosterior, unknown_parameters
 from uqrestore.reports.read import read_contents
+from uqrestore.reports.region_study import region_widths
 from uqrestore.reports.regions import (
     Region,
     default_regions,
@@ -44,6 +45,7 @@ class Findings:
         varying: Components of the regions that are structures.
         half_width: Mean half-width of the intervals of the pixels of the mask; None without draws.
         guarantee: Sentence of the calibrated guarantee that this file holds.
+        region_guarantee: Sentence of the guarantee of region means that was given.
         parameters: Posterior of each unknown parameter of the measurement.
         warnings: Faults that the reader must know of.
         threshold: Intensity that the regions were compared with.
@@ -60,6 +62,7 @@ class Findings:
     varying: tuple[Varying, ...]
     half_width: float | None
     guarantee: str | None
+    region_guarantee: str | None
     parameters: tuple[ParameterPosterior, ...]
     warnings: tuple[str, ...]
     threshold: float | None
@@ -82,6 +85,7 @@ def find(
     labels: Path | None = None,
     names: str | None = None,
     threshold: float | None = None,
+    guarantee: Path | None = None,
 ) -> Findings:
     """Read a posterior file and compute what a report states about it.
 
@@ -91,14 +95,19 @@ def find(
         names: Names of the labels: ``dlmuse``, ``freesurfer`` or a table; None takes a table
             beside the labels.
         threshold: Mean intensity of a region to compare with, in the unit of the file.
+        guarantee: Guarantee of region means.
 
     Raises:
         PosteriorError: If the file is no sound posterior file, or the labels do not fit it.
+        OutOfScopeError: If the guarantee does not hold for this file.
+        ValueError: If it is not one of region means.
     """
     contents = read_contents(path)
     draws, warnings = contents.draws, []
     regions: tuple[Region, ...] = ()
     varying: tuple[Varying, ...] = ()
+    promise = None if guarantee is None else Guarantee.load(guarantee)
+    widths = {} if promise is None else region_widths(promise, contents)
     if not contents.has_images:
         warnings.append("No slice of this file has two draws yet, so there are no images.")
     elif not draws:
@@ -107,10 +116,13 @@ def find(
         found = default_regions(contents)
         if labels is not None:
             found = labelled_regions(contents, labels, names) | find_spots(contents)
-        regions = tuple(measure_regions(contents, found, draws, threshold=threshold))
+        regions = tuple(
+            dataclasses.replace(region, width=widths.get(region.name))
+            for region in measure_regions(contents, found, draws, threshold=threshold)
+        )
         varying = varying_regions(contents, regions, found, draws)
-    guarantee, warning = _guarantee(contents)
-    if guarantee and contents.guaranteed is not None:
+    stated, warning = _guarantee(contents)
+    if stated and contents.guaranteed is not None:
         low, high = contents.guaranteed
         maps = {**contents.maps, "low": low, "high": high}
         contents = dataclasses.replace(
@@ -133,7 +145,8 @@ def find(
         regions_warning=regions_warning(contents.provenance),
         varying=varying,
         half_width=_half_width(contents),
-        guarantee=guarantee,
+        guarantee=stated,
+        region_guarantee=None if promise is None else promise.statement,
         parameters=unknown_parameters(contents),
         warnings=tuple(warnings),
         threshold=threshold,

@@ -70,6 +70,7 @@ def write_reports(
     labels: Path | None = None,
     names: str | None = None,
     threshold: float | None = None,
+    guarantee: Path | None = None,
     overwrite: bool = False,
     done: Callable[[Path], None] | None = None,
 ) -> GroupWritten:
@@ -84,6 +85,7 @@ def write_reports(
         labels: Label volume, for scans on one grid.
         names: Names of the labels, as in :func:`uqrestore.reports.page.write_report`.
         threshold: Intensity that region means are compared with.
+        guarantee: Guarantee of region means.
         overwrite: Replace existing reports.
         done: Called with every page that is written.
 
@@ -105,6 +107,7 @@ def write_reports(
                 labels=labels,
                 names=names,
                 threshold=threshold,
+                guarantee=guarantee,
                 overwrite=overwrite,
             )
         except (OSError, ValueError) as error:

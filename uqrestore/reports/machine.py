@@ -51,6 +51,7 @@ def to_data(findings: Findings) -> dict[str, Any]:
         "parameters": [parameter.to_data() for parameter in findings.parameters],
         "regions": [_region(region) for region in findings.regions],
         "regions_warning": findings.regions_warning,
+        "region_guarantee": findings.region_guarantee,
         "region_components": [varying.to_data() for varying in findings.varying],
         "threshold": findings.threshold,
         "missing": [*findings.warnings, *c.missing],
@@ -68,6 +69,7 @@ def _region(region: Region) -> dict[str, Any]:
         "interval_level": central_interval(len(region.values)).level,
         "truth": region.truth,
         "above_threshold": region.above,
+        "guaranteed": None if region.guaranteed is None else list(region.guaranteed),
     }
 
 

@@ -48,6 +48,7 @@ def write_report(
     labels: Path | None = None,
     names: str | None = None,
     threshold: float | None = None,
+    guarantee: Path | None = None,
     overwrite: bool = False,
 ) -> Written:
     """Write ``NAME.report.html`` and ``NAME.report.json`` of a posterior file.
@@ -59,10 +60,12 @@ def write_report(
         names: Names of the numbers: ``dlmuse``, ``freesurfer`` or a table; None takes a table
             beside the labels, if there is one.
         threshold: Intensity; the page then states how probable it is that a region exceeds it.
+        guarantee: Guarantee of region means, by ``uqrestore calibrate --method region_means``.
         overwrite: Replace an existing report.
 
     Raises:
         PosteriorError: If the file is no sound posterior file, or the labels do not fit it.
+        OutOfScopeError: If the guarantee does not hold for this file.
         FileExistsError: If the report exists and is not to be replaced.
     """
     if out is not None and out.suffix == ".html":
@@ -73,7 +76,7 @@ def write_report(
     for target in (page, machine):
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target}: exists already; pass --overwrite or --out.")
-    findings = find(path, labels=labels, names=names, threshold=threshold)
+    findings = find(path, labels=labels, names=names, threshold=threshold, guarantee=guarantee)
     with findings.contents.file:
         data, text = to_data(findings), render(findings)
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,8 @@ class Region:
         values: Mean over the region, of every draw.
         truth: Mean of the reference image, if there is one.
         above: Share of draws whose mean exceeds a threshold, if one was asked about.
+        width: Half-width of the guaranteed interval, in standard deviations of the means of the
+            draws; None without a guarantee.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Region:
     values: Float[np.ndarray, " draw"]
     truth: float | None
     above: float | None
+    width: float | None = None
 
     @property
     def estimate(self) -> float:
@@ -62,6 +65,14 @@ class Region:
         """Central interval of the draws, of the level next to 90 %."""
         low, high = central_interval(len(self.values)).of(self.values)
         return float(low), float(high)
+
+    @property
+    def guaranteed(self) -> tuple[float, float] | None:
+        """Interval that a guarantee of region means gives; None without one."""
+        if self.width is None:
+            return None
+        half = self.width * float(self.values.std(ddof=1))
+        return self.estimate - half, self.estimate + half
 
     @property
     def half_width(self) -> float:

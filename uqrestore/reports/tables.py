@@ -29,7 +29,10 @@ def write_tables(data: Mapping[str, Any], numbers: Path, regions: Path) -> tuple
     rows = [*data["numbers"].items(), *_parameters(data.get("parameters", ()))]
     _write(numbers, ("name", "value"), rows)
     warning = NOT_CALIBRATED if data.get("regions_warning") else None
-    rows = [_region(region) | {"warning": warning} for region in data["regions"]]
+    rows = [
+        _region(region) | {"warning": None if region.get("guaranteed") else warning}
+        for region in data["regions"]
+    ]
     columns = (*_region({}), "warning")
     _write(regions, columns, (row.values() for row in rows))
     return numbers, regions
@@ -46,12 +49,15 @@ def _parameters(parameters: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, 
 def _region(region: Mapping[str, Any]) -> dict[str, Any]:
     x, y, z = region.get("position_mm", (None, None, None))
     low, high = region.get("interval", (None, None))
+    guaranteed = region.get("guaranteed") or (None, None)
     return {
         "name": region.get("name"),
         "mean": region.get("mean"),
         "low": low,
         "high": high,
         "level": region.get("interval_level"),
+        "guaranteed_low": guaranteed[0],
+        "guaranteed_high": guaranteed[1],
         "truth": region.get("truth"),
         "above_threshold": region.get("above_threshold"),
         "voxels": region.get("voxels"),

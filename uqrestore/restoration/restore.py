@@ -112,6 +112,11 @@ def restore(
     run = Restoration(pipeline, options, prepared, acquisition, verdict, reference, computed)
     guarantee, setting, plan = options.guarantee, run.setting, run.plan()
     if guarantee is not None:
+        if guarantee.method == "region_means":
+            raise ValueError(
+                "a guarantee of region means is for reports, not for restorations: 'uqrestore "
+                "report FILE --labels LABELS --guarantee GUARANTEE'."
+            )
         guarantee.check(setting)
     predicted = None if pipeline.predictor is None else predicted_moments(run, cache)
     if guarantee is not None:

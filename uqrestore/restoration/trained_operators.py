@@ -57,9 +57,9 @@ def _map_findings(prepared: PreparedScan) -> tuple[str, ...]:
     if side is None or side >= CALIBRATION:
         return ()
     return (
-        f"coil maps are estimated from {side} x {side} samples at the centre of k-space, fewer than "
-        f"the {CALIBRATION} x {CALIBRATION} that were tested: draws can fit the data and be far "
-        "from the image; measure more calibration lines, or give maps",
+        f"coil maps are estimated from {side} x {side} samples at the centre of k-space, fewer "
+        f"than the {CALIBRATION} x {CALIBRATION} that were tested: draws can fit the data and be "
+        "far from the image; measure more calibration lines, or give maps",
     )
 
 

@@ -34,10 +34,15 @@ def _row(region: Region, unit: DisplayUnit) -> dict[str, Any]:
         "millilitres": number(region.millilitres, 3),
         "estimate": unit.number(region.estimate),
         "interval": f"{unit.number(low)} to {unit.number(high)}",
+        "guaranteed": _span(region.guaranteed, unit),
         "truth": "" if truth is None else number(truth),
         "chance": "" if region.above is None else _chance(region.above, len(region.values)),
         "chart": svg.histogram((unit.factor * region.values).tolist(), ends, truth, label),
     }
+
+
+def _span(ends: tuple[float, float] | None, unit: DisplayUnit) -> str:
+    return "" if ends is None else f"{unit.number(ends[0])} to {unit.number(ends[1])}"
 
 
 def _chance(share: float, draws: int) -> str:
@@ -69,9 +74,10 @@ SECTION = Section(
     "Numbers",
     """
 {% if regions %}
-{% if f.regions_warning %}<p class="light fair warning" role="note"><b>△ Not calibrated</b> {{ f.regions_warning }}</p>{% endif %}
-<div class="scroll" tabindex="0" role="group" aria-label="Table of regions"><table><thead><tr><th>region</th><th class="n">pixels</th><th class="n">mL</th><th class="n">mean, {{ u.name }}</th><th class="n">{{ interval.name }} interval{% if f.regions_warning %} △{% endif %}</th><th>posterior of the mean</th>{% if "truth" in c.maps %}<th class="n">reference</th>{% endif %}{% if threshold is not none %}<th class="n">P(mean &gt; {{ threshold }})</th>{% endif %}</tr></thead><tbody>
-{% for r in regions %}<tr><th scope="row">{{ r.name }}</th><td class="n">{{ r.voxels }}</td><td class="n">{{ r.millilitres }}</td><td class="n">{{ r.estimate }}</td><td class="n">{{ r.interval }}</td><td>{{ r.chart }}</td>{% if "truth" in c.maps %}<td class="n">{{ r.truth }}</td>{% endif %}{% if threshold is not none %}<td class="n">{{ r.chance }}</td>{% endif %}</tr>
+{% if f.region_guarantee %}<p class="light good" role="note"><b>✓ Guaranteed</b> {{ f.region_guarantee }} Regions without a guaranteed interval were not calibrated.</p>
+{% elif f.regions_warning %}<p class="light fair warning" role="note"><b>△ Not calibrated</b> {{ f.regions_warning }}</p>{% endif %}
+<div class="scroll" tabindex="0" role="group" aria-label="Table of regions"><table><thead><tr><th>region</th><th class="n">pixels</th><th class="n">mL</th><th class="n">mean, {{ u.name }}</th><th class="n">{{ interval.name }} interval{% if f.regions_warning %} △{% endif %}</th>{% if f.region_guarantee %}<th class="n">guaranteed interval</th>{% endif %}<th>posterior of the mean</th>{% if "truth" in c.maps %}<th class="n">reference</th>{% endif %}{% if threshold is not none %}<th class="n">P(mean &gt; {{ threshold }})</th>{% endif %}</tr></thead><tbody>
+{% for r in regions %}<tr><th scope="row">{{ r.name }}</th><td class="n">{{ r.voxels }}</td><td class="n">{{ r.millilitres }}</td><td class="n">{{ r.estimate }}</td><td class="n">{{ r.interval }}</td>{% if f.region_guarantee %}<td class="n">{{ r.guaranteed or "△ none" }}</td>{% endif %}<td>{{ r.chart }}</td>{% if "truth" in c.maps %}<td class="n">{{ r.truth }}</td>{% endif %}{% if threshold is not none %}<td class="n">{{ r.chance }}</td>{% endif %}</tr>
 {% endfor %}</tbody></table></div>
 <p>The mean over the region in each of {{ c.draws|length }} draws. The interval (line under the bars) runs from {{ interval.ends }}: that of an ideal sampler holds the true mean with a probability of exactly {{ interval.name }}.{% if "truth" in c.maps %} Dashed: the reference image.{% endif %} The spread covers noise and missing data. It does not cover a wrong forward model, motion, or how the region was drawn.{% if "truth" in c.maps %} A region drawn on the reference image, as the mask is, selects what is bright there, so that the mean of the draws inside is too low, even that of an ideal sampler; a region chosen without the reference has no such bias.{% endif %} {{ slices }}</p>
 {% else %}<p>No draw is written for every slice, so no region can be measured.</p>{% endif %}
