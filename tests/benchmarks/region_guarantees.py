@@ -1,9 +1,9 @@
 """Guaranteed region means on new people.
 
-``python -m tests.benchmarks.region_guarantees DATA FOLDER`` restores five slices of the 23 validation and 16 test people of ``ixi_volumes.h5``, makes a
-guarantee of the means of their labelled structures on the first, and counts how often it holds for
-the second. FOLDER keeps the posterior files, so that a stopped run goes on. Writes
-``docs/benchmarks-regions.md``.
+``python -m tests.benchmarks.region_guarantees DATA FOLDER`` restores five slices of the 23
+validation and 16 test people of ``ixi_volumes.h5``, makes a guarantee of the means of their
+labelled structures on the first, and counts how often it holds for the second. FOLDER keeps the
+posterior files, so that a stopped run goes on. Writes ``docs/benchmarks-regions.md``.
 """
 
 import argparse

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import uqrestore
+import uqrestore as uq
 from tests.explorer.stage import stage
 from tests.reports.cases import write_plain
 from tests.reports.chromium import launch
 from uqrestore.explorer import OpenPosterior
+from uqrestore.noise import Gaussian
+from uqrestore.operators.nonlinear import UncertainGain
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.reports.example import write_example
 from uqrestore.scans import Intensity
 
@@ -23,7 +26,7 @@ widget = pytest.importorskip("uqrestore.explorer.widget", reason="anywidget is n
 @pytest.fixture(scope="module")
 def posterior(tmp_path_factory: pytest.TempPathFactory) -> OpenPosterior:
     folder = tmp_path_factory.mktemp("widget")
-    return uqrestore.open(write_example(folder / "field.posterior.h5", shape=(30, 26)))
+    return uq.open(write_example(folder / "field.posterior.h5", shape=(30, 26)))
 
 
 def test_the_arrays_are_those_of_the_slice(posterior: OpenPosterior) -> None:
@@ -41,7 +44,7 @@ def test_intensities_of_any_unit_are_readable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uqrestore.reports.example.INTENSITY", Intensity(5e-5, 4e-5, "a.u."))
-    posterior = uqrestore.open(write_example(tmp_path / "small.posterior.h5", shape=(12, 10)))
+    posterior = uq.open(write_example(tmp_path / "small.posterior.h5", shape=(12, 10)))
     explorer = posterior.explore(z=1)
     first = np.frombuffer(explorer.arrays, "<f4").reshape(-1, *explorer.meta["shape"])[0]
 
@@ -56,7 +59,7 @@ def test_means_of_regions_are_marked_unless_the_draws_are_exact(
     posterior: OpenPosterior, tmp_path: Path
 ) -> None:
     assert posterior.explore(z=1).meta["regionsWarning"] == ""
-    plain = uqrestore.open(write_plain(tmp_path / "plain.posterior.h5"))
+    plain = uq.open(write_plain(tmp_path / "plain.posterior.h5"))
     assert "not calibrated" in plain.explore(z=1).meta["regionsWarning"]
 
 
@@ -95,6 +98,41 @@ def test_the_sliders_can_move_the_components_of_a_region(posterior: OpenPosterio
     explorer.scope = []
     assert explorer.arrays == whole
     assert explorer.meta["scope"] == 0
+
+
+@pytest.fixture(scope="module")
+def uncertain(tmp_path_factory: pytest.TempPathFactory) -> OpenPosterior:
+    """A file of one slice with an unknown gain."""
+    out = tmp_path_factory.mktemp("gain") / "gain.posterior.h5"
+    prior = gaussian_field((1, 12, 10))
+    operator = UncertainGain(uq.operators.Radon.sparse_view((1, 12, 10), views=5), 2.0, 0.2)
+    x = prior.draw(uq.SampleNoise(0, [0], slices=[0]))[0].float()
+    problem = uq.GeneralProblem.simulate(operator, x, Gaussian(0.3))
+    options: dict[str, Any] = {"samples": 9, "levels": 5, "data_products": 60, "leaps": 2}
+    uq.sample(operator, problem, prior, out=out, method="local_laplace", **options)
+    return uq.open(out)
+
+
+def test_unknown_parameters_are_listed_with_their_draws(
+    uncertain: OpenPosterior, posterior: OpenPosterior
+) -> None:
+    assert posterior.explore(z=1).meta["parameters"] == []
+    (gain,) = uncertain.explore(z=0).meta["parameters"]
+    drawn = uncertain.parameters["gain"].isel(chain=0, z=0).values
+    assert gain["name"] == "gain"
+    np.testing.assert_allclose(gain["values"], drawn, rtol=1e-6)
+    assert gain["prior_std"] == pytest.approx(0.4, rel=0.3)
+
+
+@pytest.mark.browser
+def test_a_parameter_shows_its_correlation_with_the_image(
+    uncertain: OpenPosterior, tmp_path: Path
+) -> None:
+    with launch() as browser:
+        page = browser.new_page(viewport={"width": 1160, "height": 700})
+        page.goto(stage(uncertain, tmp_path, z=0).as_uri())
+        page.get_by_text(re.compile(r"^gain: [\d.]+ to [\d.]+")).click()
+        assert "correlation with gain, -1 to 1" in page.inner_text(".uq-explorer")
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,18 @@ function render({ model, el }) {
   left.setAttribute("aria-label", "Posterior mean moved by the sliders, or a draw. Click or use arrow keys for a pixel; drag for a region.");
   right.setAttribute("aria-label", "Map chosen in the list: change, standard deviation, correlation or nearest draw.");
   const leftCap = element("div", { className: "cap" }), rightCap = element("div", { className: "cap" });
-  const view = element("select", { ariaLabel: "map on the right" }, ...["standard deviation", "change by the sliders", "correlation with the pixel", "nearest real draw"].map((t) => element("option", { textContent: t })));
+  const view = element("select", { ariaLabel: "map on the right" }, ...["standard deviation", "change by the sliders", "correlation with the pixel", "nearest real draw", "correlation with the parameter"].map((t) => element("option", { textContent: t })));
   const slice = element("input", { type: "range", min: 0, step: 1, ariaLabel: "slice" }), sliceOut = element("output");
   const reset = element("button", { textContent: "back to the mean" }), cine = element("button", { textContent: "play draws" });
   const sweep = element("button", { textContent: "sweep" }), freeze = element("button", { textContent: "freeze" }), copy = element("button", { textContent: "copy as code" });
   const scope = element("button", { textContent: "components of the region" });
-  const chart = element("div"), words = element("div", { className: "soft" }), code = element("pre"), frozen = element("div", { className: "uq-frozen" });
+  const chart = element("div"), words = element("div", { className: "soft" }), code = element("pre"), unknown = element("div"), frozen = element("div", { className: "uq-frozen" });
   words.setAttribute("aria-live", "polite");
   const controls = element("div", {},
     element("label", {}, "slice", sliceOut), slice, sliders, element("div", {}, reset, sweep, cine, freeze, copy, scope));
   root.append(title, element("div", { className: "uq-grid" },
     controls, element("div", {}, leftCap, left), element("div", {}, rightCap, right, view),
-    element("div", {}, element("div", { className: "cap", textContent: "posterior" }), chart, words)), code, frozen);
+    element("div", {}, element("div", { className: "cap", textContent: "posterior" }), chart, words, unknown)), code, frozen);
 
   // --- arrays -----------------------------------------------------------------------------------
   function receive() {
@@ -44,6 +44,7 @@ function render({ model, el }) {
     slice.disabled = meta.slices < 2;
     slice.max = meta.slices - 1; slice.value = model.get("z"); sliceOut.textContent = `z = ${short(meta.zmm)} mm`;
     build();
+    listed();
     draw();
   }
   const block = (i) => A.subarray(i * N, (i + 1) * N);
@@ -55,6 +56,16 @@ function render({ model, el }) {
       const input = element("input", { type: "range", min: -3, max: 3, step: .05, value: model.get("alpha")[k] ?? 0, ariaLabel: `component ${k + 1}` });
       input.addEventListener("input", () => { state.last = k; stop("cine"); state.draw = -1; set(k, +input.value); });
       return element("div", {}, element("label", {}, `component ${k + 1}${meta.scope ? " of the region" : ""}${meta.shares[k] ? `, ${meta.shares[k]}` : ""}`, out), input);
+    }));
+  }
+  function listed() {  // unknown parameters of the measurement, drawn with the image
+    const all = meta.parameters;
+    view.querySelector("option:last-child").hidden = !all.length;
+    unknown.replaceChildren(...(all.length ? [element("div", { className: "cap", textContent: "unknown parameters" })] : []), ...all.map((p, i) => {
+      const [low, high] = p.interval, unit = p.unit ? ` ${p.unit}` : "";
+      const button = element("button", { textContent: `${p.name}: ${short(low)} to ${short(high)}${unit}`, title: `${meta.interval.name} interval of the draws; prior ${short(p.prior_mean)} ± ${short(p.prior_std)}${unit}. Click for its correlation with every pixel.` });
+      button.addEventListener("click", () => { state.parameter = i; view.value = "correlation with the parameter"; draw(); });
+      return button;
     }));
   }
   function set(k, value) {
@@ -93,11 +104,12 @@ function render({ model, el }) {
     meta.scores.forEach((row, j) => { const d = row.reduce((s, v, k) => s + (v - alpha[k]) ** 2, 0); if (d < least) { least = d; best = j; } });
     return [best, Math.sqrt(least)];
   }
-  function correlation() {
-    const [r, c] = model.get("pixel"), at = r * W + c, m = new Float64Array(N), own = new Float64Array(L), cross = new Float64Array(N), own2 = new Float64Array(N);
+  function correlation(values) {  // of a number a draw with every pixel
+    const m = new Float64Array(N), own = new Float64Array(L), cross = new Float64Array(N), own2 = new Float64Array(N);
     for (let j = 0; j < L; j++) { const s = sample(j); for (let i = 0; i < N; i++) m[i] += s[i] / L; }
+    const average = values.reduce((s, v) => s + v, 0) / L;
     let power = 0;
-    for (let j = 0; j < L; j++) { own[j] = sample(j)[at] - m[at]; power += own[j] ** 2; }
+    for (let j = 0; j < L; j++) { own[j] = values[j] - average; power += own[j] ** 2; }
     for (let j = 0; j < L; j++) { const s = sample(j); for (let i = 0; i < N; i++) { const d = s[i] - m[i]; cross[i] += own[j] * d; own2[i] += d * d; } }
     return Float32Array.from(cross, (v, i) => { const scale = Math.sqrt(power * own2[i]); return scale > 0 ? v / scale : 0; });
   }
@@ -108,7 +120,12 @@ function render({ model, el }) {
     left.classList.toggle("beyond", far);
     leftCap.textContent = state.draw < 0 ? "mean + sliders" + (far ? ": beyond ±2 std, few draws reach this" : "") : `draw ${state.draw + 1} of ${L}`;
     const pixel = model.get("pixel");
-    if (view.value.startsWith("corr") && pixel.length) { paint(right, correlation(), "PuOr_r", -1, 1); rightCap.textContent = "correlation with the pixel, -1 to 1"; }
+    const parameter = meta.parameters[state.parameter ?? 0];
+    if (view.value === "correlation with the parameter" && parameter) { paint(right, correlation(parameter.values), "PuOr_r", -1, 1); rightCap.textContent = `correlation with ${parameter.name}, -1 to 1`; }
+    else if (view.value.startsWith("corr") && pixel.length) {
+      const at = pixel[0] * W + pixel[1];
+      paint(right, correlation(Array.from({ length: L }, (_, j) => sample(j)[at])), "PuOr_r", -1, 1); rightCap.textContent = "correlation with the pixel, -1 to 1";
+    }
     else if (view.value.startsWith("change")) {
       const change = moved(), m = mean(); for (let i = 0; i < N; i++) change[i] -= m[i];
       paint(right, change, "PuOr_r", -meta.stepTop, meta.stepTop); rightCap.textContent = `change, ±${short(meta.stepTop)} ${meta.unit}`;

@@ -1,5 +1,6 @@
 """The explorer: one anywidget whose sliders, clicks and lassos are answered in the browser."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 MOST_BYTES = 64e6  # of one slice's draws in the browser
+MOST_PARAMETERS = 12  # listed; the report and the file hold more
 COMPONENTS = 3  # of a region, unless the file keeps more of a slice
 
 
@@ -144,7 +146,20 @@ def slice_data(
         "window": [unit.factor * end for end in window],
         "stdTop": unit.factor * top_of(std),
         "stepTop": 2 * unit.factor * top_of(steps) if count else 1.0,
+        "parameters": _parameters(posterior, z, shown),
         "regionsWarning": regions_warning(posterior.provenance),
         "colours": colours(),
     }
     return json.loads(json.dumps(meta)), arrays.astype("<f4").tobytes()
+
+
+def _parameters(posterior: "OpenPosterior", z: int, shown: int) -> list[dict[str, Any]]:
+    """Return the first unknown numbers of the measurement of a slice, beside their priors."""
+    from uqrestore.reports.parameters import slice_parameters
+
+    found = itertools.islice(slice_parameters(posterior, z, range(shown)), MOST_PARAMETERS)
+    return [
+        one.to_data() | {"values": one.values.tolist()}
+        for one in found
+        if np.isfinite(one.values).all()
+    ]

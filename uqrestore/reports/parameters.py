@@ -1,8 +1,8 @@
 """Unknown parameters of a measurement: the posterior of each beside its prior."""
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from uqrestore.posterior import read_operator
 from uqrestore.posterior.intervals import central_interval
 from uqrestore.posterior.parameters import prior_draws
+from uqrestore.posterior.view import PosteriorFile
 from uqrestore.reports.contents import Contents
 
 MOST = 48
@@ -22,7 +23,7 @@ class ParameterPosterior:
     """One unknown number of the measurement of one slice.
 
     Attributes:
-        name: Name of the parameter, its place in it, and its slice.
+        name: Name of the parameter and its place in it, in a report with its slice.
         unit: Its unit; empty for a pure number.
         values: Draws of the posterior.
         prior: Draws of the prior.
@@ -58,30 +59,41 @@ class ParameterPosterior:
 
 def unknown_parameters(contents: Contents) -> tuple[ParameterPosterior, ...]:
     """Return the first :data:`MOST` unknown numbers of the slices shown; none without two draws."""
-    file, draws = contents.file, list(contents.draws)
+    rows = zip(contents.rows, contents.slices, strict=True)
+    every = (
+        replace(one, name=f"{one.name}, slice {index}")
+        for row, index in rows
+        for one in slice_parameters(contents.file, int(row), list(contents.draws))
+    )
+    return tuple(itertools.islice(every, MOST))
+
+
+def slice_parameters(
+    file: PosteriorFile, row: int, draws: Sequence[int]
+) -> Iterator[ParameterPosterior]:
+    """Yield the unknown numbers of one slice; none of fewer than two draws.
+
+    Args:
+        file: The file.
+        row: Position of the slice in it.
+        draws: Draws that are written for it.
+    """
     noise = file.noise_model()
     if noise is None or not file.parameters or len(draws) < 2:
-        return ()
+        return
     prior = prior_draws(read_operator(file.path), noise)
-    return tuple(itertools.islice(_numbers(contents, draws, prior), MOST))
-
-
-def _numbers(
-    contents: Contents, draws: list[int], prior: dict[str, np.ndarray]
-) -> Iterator[ParameterPosterior]:
-    for row, index in zip(contents.rows, contents.slices, strict=True):
-        for name, drawn in contents.file.parameters.items():
-            values = drawn.isel(chain=0, z=int(row)).values[draws].astype(np.float64)
-            truth = drawn.attrs.get("truth")
-            if truth is not None:
-                truth = np.reshape(truth, (drawn.sizes["z"], *values.shape[1:]))[int(row)]
-            unit = str(drawn.attrs.get("units", "1"))
-            for place in np.ndindex(values.shape[1:]):
-                at = f" {', '.join(str(i + 1) for i in place)}" if place else ""
-                yield ParameterPosterior(
-                    f"{name.replace('_', ' ')}{at}, slice {index}",
-                    "" if unit == "1" else unit,
-                    values[(slice(None), *place)],
-                    prior[name][(slice(None), *place)],
-                    None if truth is None else float(truth[place]),
-                )
+    for name, drawn in file.parameters.items():
+        values = drawn.isel(chain=0, z=row).values[list(draws)].astype(np.float64)
+        truth = drawn.attrs.get("truth")
+        if truth is not None:
+            truth = np.reshape(truth, (drawn.sizes["z"], *values.shape[1:]))[row]
+        unit = str(drawn.attrs.get("units", "1"))
+        for place in np.ndindex(values.shape[1:]):
+            at = f" {', '.join(str(i + 1) for i in place)}" if place else ""
+            yield ParameterPosterior(
+                f"{name.replace('_', ' ')}{at}",
+                "" if unit == "1" else unit,
+                values[(slice(None), *place)],
+                prior[name][(slice(None), *place)],
+                None if truth is None else float(truth[place]),
+            )
