@@ -27,7 +27,7 @@ from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.restore import restore
 from uqrestore.scans import Source, scan_from_array
 
-PIPELINES = ("brain-cs4-invfussion", "brain-cs4-ssd")
+PIPELINES = ("brain-cs4-invfussion",)
 DRAWS, SLICES, ALPHA = 19, 5, 0.1
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 NORMAL = 1.645

@@ -12,7 +12,7 @@ from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import fitted_gaussian
 from uqrestore.methods.fitted_gaussian import _draw, fourier_diagonal
 from uqrestore.noise import SampleNoise
-from uqrestore.operators import CoilFourier, MaskedFourier
+from uqrestore.operators import CoilFourier, MaskedFourier, Radon, Scaled
 from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import Problem, simulate
 
@@ -84,3 +84,25 @@ def test_a_prior_without_an_error_model_is_refused_with_what_to_do() -> None:
 
     with pytest.raises(ValueError, match=r"no error model .*'local_gaussian'"):
         fitted_gaussian(problem, plain, Zeros())
+
+
+def test_noise_free_draws_do_not_depend_on_the_unit_of_the_measurement() -> None:
+    prior, rays = gaussian_field((1, 12, 10)), Radon.sparse_view((1, 12, 10), views=6)
+    x = prior.draw(SampleNoise(0, [0], slices=[0]))[0]
+    problem = simulate(rays, x, seed=0)
+    scaled = Problem(Scaled((rays,), 100.0), 100 * problem.y, 0.0)
+    draws = [
+        fitted_gaussian(one, prior, SampleNoise(0, range(3), slices=[0]))
+        for one in (problem, scaled)
+    ]
+    torch.testing.assert_close(draws[0], draws[1], rtol=0, atol=1e-4)
+
+
+def test_projections_without_noise_lead_to_the_posterior_mean() -> None:
+    """A sum over many pixels measures them far better than a pixel does: solves must go on."""
+    shape = (1, 33, 31)
+    prior, rays = gaussian_field(shape), Radon.sparse_view(shape, views=20)
+    problem = simulate(rays, prior.draw(SampleNoise(0, [0], slices=[0]))[0], seed=0)
+    draws = fitted_gaussian(problem, prior, SampleNoise(0, range(16), slices=[0]))
+    exact = prior.posterior(problem).mean
+    assert float((draws.mean(0) - exact).square().mean().sqrt()) < 0.023

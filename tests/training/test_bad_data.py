@@ -1,11 +1,13 @@
 """Data that cannot be used: named, left out and counted, or refused before a run begins."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.training.test_training import SHAPE, config, slices
 from uqrestore.pipeline import TrainPipeline
@@ -13,7 +15,7 @@ from uqrestore.training.config import DataConfig
 from uqrestore.training.data import DataError
 from uqrestore.training.run import SKIPPED, run_training
 from uqrestore.training.sources import open_data
-from uqrestore.training.stored import load_stored
+from uqrestore.training.stored import load_slices, load_stored
 from uqrestore.zoo import load_card
 
 CONFIG = DataConfig(files=("a.h5",), shape=SHAPE, augment="none")
@@ -67,6 +69,21 @@ def test_data_of_nothing_but_bad_images_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", bad=tuple(range(400)))
     with pytest.raises(DataError, match="no slices of variable 'brain' in group 'train'"):
         open_data(tmp_path, CONFIG)
+
+
+def test_files_may_name_their_slices_differently_and_be_turned_over(tmp_path: Path) -> None:
+    images = np.arange(2 * 16 * 16, dtype=np.uint8).reshape(2, 16, 16)
+    for name, variable in (("a.h5", "ct"), ("b.h5", "body")):
+        with h5py.File(tmp_path / name, "w") as file:
+            file[f"train/{variable}"] = images
+    fields: dict[str, Any] = {"shape": (1, 16, 16), "augment": "none", "files": ("a.h5", "b.h5")}
+    config = DataConfig(variable=("ct", "body"), from_anterior=("b.h5",), **fields)
+    slices = load_slices(tmp_path, config, "train").numpy()[:, 0]
+    np.testing.assert_array_equal(slices, np.concatenate([images, images[:, ::-1]]))
+    with pytest.raises(ValidationError, match="names 3 data sets for 2 files"):
+        DataConfig(variable=("ct", "body", "brain"), **fields)
+    with pytest.raises(ValidationError, match="'c.h5', which is not in files"):
+        DataConfig(from_anterior=("c.h5",), **fields)
 
 
 def write_scan(path: Path, count: int = 12, bright: float = 600) -> None:

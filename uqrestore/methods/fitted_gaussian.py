@@ -21,10 +21,13 @@ from uqrestore.problem import Problem
 PROBES = 16
 """Random images from which the spectrum of ``A^T A`` is estimated, for the preconditioner."""
 TOLERANCE = 0.02
-"""Relative residual at which a solve stops. At 0.1 a real scan loses 8 dB: what few samples tell of
-wide gaps in k-space is found last, and a structure that a high level leaves in them stays."""
+"""Relative residual at which a solve stops, or the noise over what is missed at its start, where
+that is smaller: then the draw explains the measurement to the noise. At 0.1 a real scan loses 8 dB:
+what few samples tell of wide gaps in k-space is found last, and a structure that a high level
+leaves in them stays."""
 NOISE_FREE = 1e-2
-"""Noise level, in network intensity, with which noise-free measurements are weighed."""
+"""Noise level, in network intensity, with which noise-free measurements are weighed; times the root
+mean square of the rows of ``A``, which sums hundreds of pixels in tomography."""
 
 
 @method(_20={"levels": 20}, _50={"levels": 50})
@@ -148,8 +151,10 @@ def _draw(
     diagonal is split to both sides of the system.
     """
     operator, dims = problem.operator, len(problem.in_shape)
-    noise_std = problem.noise_std_as(mean)
-    noise_std = torch.where(noise_std > 0, noise_std, NOISE_FREE)
+    noise_std, rows = problem.noise_std_as(mean), operator.measured_rows().to(mean).clamp(min=1)
+    pixels = torch.Size(operator.in_shape).numel()
+    row_size = (weights.mean((-3, -2, -1)) * pixels / rows).sqrt()
+    noise_std = torch.where(noise_std > 0, noise_std, NOISE_FREE * row_size)
     variance = expand_to(noise_std.square(), dims)
     pixel = covariance.std.square().mean((-2, -1), keepdim=True)
     diagonal = 1 / (1 + covariance.amplitude.square() * pixel * weights / variance)
@@ -166,5 +171,7 @@ def _draw(
         return diagonal * v + scaled.root_transposed(operator.normal(scaled.root(v)) / variance)
 
     right = scaled.root_transposed(operator.adjoint(residual) / variance)
-    found, _ = conjugate_gradient(apply, right, dims=dims, tol=TOLERANCE, max_iter=iterations)
+    missed = residual.flatten(-len(operator.out_shape)).square().sum(-1).div(rows).sqrt()
+    tol = (noise_std / missed.clamp(min=1e-30)).clamp(max=TOLERANCE)
+    found, _ = conjugate_gradient(apply, right, dims=dims, tol=tol, max_iter=iterations)
     return start + scaled.root(found)

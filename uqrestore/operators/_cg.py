@@ -42,7 +42,7 @@ def conjugate_gradient(
     dims: int,
     start: Tensor | None = None,
     precondition: Callable[[Tensor], Tensor] | None = None,
-    tol: float = 1e-6,
+    tol: float | Tensor = 1e-6,
     max_iter: int = 200,
     reorthogonalise: bool = False,
 ) -> tuple[Tensor, int]:
@@ -59,7 +59,7 @@ def conjugate_gradient(
         dims: Number of dimensions of one unknown.
         start: Initial guess; 0 by default.
         precondition: Approximation of :math:`N^{-1}`, symmetric positive definite.
-        tol: Stop a system once ``||b - N x|| <= tol ||b||``.
+        tol: Stop a system once ``||b - N x|| <= tol ||b||``; one number, or one a system.
         max_iter: Maximum number of iterations.
         reorthogonalise: Keep every residual orthogonal to those before, at the cost of keeping
             them. In finite precision residuals lose their orthogonality once a large eigenvalue

@@ -76,7 +76,9 @@ class DataConfig(Part):
     Args:
         files: HDF5 files of slices in [0, 1], read from their groups ``train`` and ``val``. A
             data set ``subject`` beside the slices names the person of each.
-        variable: Name of the slices in those groups.
+        variable: Name of the slices in those groups, or one name a file.
+        from_anterior: Files whose row 0 is anterior, as in DICOM; they are turned over, since row
+            0 of a slice is posterior here.
         labels: HDF5 file of label maps (groups ``train/PERSON/label``) to draw fresh slices from.
         labels_share: Share of training slices drawn fresh from the label maps.
         shape: ``(channel, row, column)`` of one training image.
@@ -110,10 +112,11 @@ class DataConfig(Part):
             channels, real and imaginary.
     """
 
-    newer = frozenset({"mask", "val_share", "people", "complex_windows"})
+    newer = frozenset({"mask", "val_share", "people", "complex_windows", "from_anterior"})
 
     files: tuple[str, ...] = ()
-    variable: str = "brain"
+    variable: str | tuple[str, ...] = "brain"
+    from_anterior: tuple[str, ...] = ()
     labels: str | None = None
     labels_share: Share = 0.0
     shape: tuple[Count, Count, Count] = (1, 64, 64)
@@ -148,6 +151,25 @@ class DataConfig(Part):
                 f"augment: none, got shape {list(self.shape)}, augment {self.augment!r}"
                 + (f", and no {', '.join(given)} beside it" if given else "")
             )
+        return self
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Name of the slices of each file."""
+        if isinstance(self.variable, str):
+            return dict.fromkeys(self.files, self.variable)
+        names = self.variable
+        return dict(zip(self.files, names, strict=True))
+
+    @model_validator(mode="after")
+    def _files_are_described(self) -> "DataConfig":
+        if not isinstance(self.variable, str) and len(self.variable) != len(self.files):
+            raise ValueError(
+                f"variable names {len(self.variable)} data sets for {len(self.files)} files; give "
+                "one name, or one a file"
+            )
+        if unknown := set(self.from_anterior) - set(self.files):
+            raise ValueError(f"from_anterior names {sorted(unknown)[0]!r}, which is not in files")
         return self
 
     @model_validator(mode="after")

@@ -39,39 +39,41 @@ def load_stored(
         DataError: If a file is missing or unreadable, its slices have another shape, or nothing
             that can be used is found at all.
     """
-    parts = [part for name in config.files for part in _read(folder / name, config, split, skip)]
+    parts = [part for name in config.files for part in _read(folder, name, config, split, skip)]
     if not sum(len(part.slices) for part in parts):
+        names = " or ".join(sorted(map(repr, set(config.variables.values())))) or config.variable
         raise DataError(
-            f"{folder}: no slices of variable {config.variable!r} in group {split!r} of "
+            f"{folder}: no slices of variable {names} in group {split!r} of "
             f"{', '.join(config.files) or 'no files'}; name the files in data.files."
         )
     return Stored.join(parts)
 
 
-def _read(path: Path, config: DataConfig, split: str, skip: Skip) -> Iterator[Stored]:
+def _read(folder: Path, name: str, config: DataConfig, split: str, skip: Skip) -> Iterator[Stored]:
+    path, variable = folder / name, config.variables[name]
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the folder of the training data by --data.")
     try:
         with h5py.File(path, "r", locking=False) as file:
-            if f"{split}/{config.variable}" not in file:
+            if f"{split}/{variable}" not in file:
                 return
             group: Any = file[split]
-            stored = group[config.variable]
+            stored = group[variable]
             if not isinstance(stored, h5py.Dataset):
                 inside = ", ".join(
                     name for name in stored if isinstance(stored[name], h5py.Dataset)
                 )
                 raise DataError(
-                    f"{path}: {split}/{config.variable} is a group, not a data set of slices; name "
+                    f"{path}: {split}/{variable} is a group, not a data set of slices; name "
                     f"one by data.variable (in the group: {inside or 'no data set'})."
                 )
             if stored.ndim not in (3, 4):
                 raise DataError(
-                    f"{path}: {split}/{config.variable} has shape {stored.shape}; slices are "
+                    f"{path}: {split}/{variable} has shape {stored.shape}; slices are "
                     "(slice, row, column) or (slice, channel, row, column)."
                 )
             scale = float(np.asarray(stored.attrs.get("scale_factor", 1.0)).item())
-            values, kept = _values(stored, f"{path.name}: {split}/{config.variable}", skip)
+            values, kept = _values(stored, f"{path.name}: {split}/{variable}", skip)
             person = _people(group, len(stored), path.name)
             height = _height(group, person)[kept]
     except OSError as error:
@@ -83,6 +85,8 @@ def _read(path: Path, config: DataConfig, split: str, skip: Skip) -> Iterator[St
             f"{' and data.windows_of ask' if config.windows_of else ' asks'} for "
             f"{config.slice_shape}."
         )
+    if name in config.from_anterior:
+        values = values[..., ::-1, :].copy()
     if values.dtype != np.uint8:
         values = np.round(np.clip(values * scale, 0, 1) * 255).astype(np.uint8)
     yield Stored(torch.from_numpy(values), torch.from_numpy(height), tuple(person[kept]))
