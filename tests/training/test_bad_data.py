@@ -82,7 +82,7 @@ def test_files_may_name_their_slices_differently_and_be_turned_over(tmp_path: Pa
     np.testing.assert_array_equal(slices, np.concatenate([images, images[:, ::-1]]))
     with pytest.raises(ValidationError, match="names 3 data sets for 2 files"):
         DataConfig(variable=("ct", "body", "brain"), **fields)
-    with pytest.raises(ValidationError, match="'c.h5', which is not in files"):
+    with pytest.raises(ValidationError, match=r"'c\.h5', which is not in files"):
         DataConfig(from_anterior=("c.h5",), **fields)
 
 
