@@ -146,7 +146,7 @@ def unknown_parameters() -> dict[str, Case]:
     seen = Inpainting(torch.rand(SHAPE, generator=torch.Generator().manual_seed(0)) < 0.6)
     half = torch.rand(SHAPE[1:], generator=torch.Generator().manual_seed(1)) < 0.5
     lines = torch.arange(16)[:, None].expand(16, 16)
-    scan = MaskedFourier(torch.ones(16, 16, dtype=torch.bool), channels=1)
+    scan = MaskedFourier(torch.ones(8, 8, dtype=torch.bool), channels=1)
     centre = (lines >= 4) & (lines < 12)
     coils = CoilFourier(centre | (lines % 4 == 0), surface_coils(8, 16))
     return {
@@ -154,14 +154,13 @@ def unknown_parameters() -> dict[str, Case]:
             "gain known to 30 %, 60 % of the pixels, noise 0.05",
             UncertainGain(seen, 1.0, 0.3),
             Gaussian(0.05),
-            SLOW,
-            scenes=100,
+            {"leaps": 2},
         ),
         "blur": Case(
             "blur of 1 pixel, width known to 30 %, noise 0.05",
             UncertainBlur(SHAPE, 1.0, 0.3),
             Gaussian(0.05),
-            {"leaps": 8},
+            {"leaps": 2},
         ),
         "noise": Case(
             "noise 0.1, known from 4 values, 60 % of the pixels",
@@ -176,11 +175,11 @@ def unknown_parameters() -> dict[str, Case]:
             {"leaps": 4},
         ),
         "motion": Case(
-            "4 shots of k-space of 16 x 16, shifts of 0.5 pixels, turns of 2 degrees, noise 0.05",
-            UncertainMotion(scan.to(torch.float64), lines[:, :1] % 4, 0.5, 2.0),
+            "4 shots of k-space, shifts of 0.5 pixels, turns of 5 degrees, noise 0.05",
+            UncertainMotion(scan.to(torch.float64), torch.arange(8)[:, None] % 4, 0.5, 5.0),
             Gaussian(0.05),
-            {"leaps": 4},
-            scenes=8,
+            {"leaps": 2, "moves": 8},
+            scenes=100,
         ),
         "maps": Case(
             "8 coil maps known to 0.1, complex field of 16 x 16, 8 centre lines and 2 more",

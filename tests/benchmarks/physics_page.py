@@ -171,10 +171,11 @@ def page(rows: Rows, chains: Rows, scores: Rows) -> str:
             )
     lines += [
         "",
-        "Where parameters are covered less often than 90 %, chains have not moved far enough from "
-        "the mode where they start: a gain or a width moves at levels above the standard deviation "
-        "of the images alone, and takes more of these. Joint modes of many parameters are poor "
-        "points to plug in: they trade contrast of the image for parameters.",
+        "All but the maps move with the image integrated out, besides trajectories of both: images "
+        "and parameters of an accurate measurement lie on a thin curved sheet, along which "
+        "trajectories are short. Without these moves a width was covered in 76 % and a gain in "
+        "87 %, with mean errors of 1.40 and 1.52. Joint modes of parameters are poor points to "
+        "plug in: they trade contrast of the image for parameters.",
         "",
         *(
             ["Not measured yet: " + "; ".join(known[key].title for key in missing) + ".", ""]

@@ -137,20 +137,22 @@ def mixed(
 
 
 @pytest.mark.parametrize(
-    "operator",
+    ("operator", "noise_std"),
     [
-        UncertainGain(Matrix(ROWS, SHAPE), 1.2, 0.3),
-        UncertainBlur(SHAPE, 0.8, 0.5),
+        (UncertainGain(Matrix(ROWS, SHAPE), 1.2, 0.3), 0.1),
+        (UncertainBlur(SHAPE, 0.8, 0.5), 0.1),
+        # A thin curved sheet of images and gains, on which trajectories alone hardly move.
+        (UncertainGain(Matrix(ROWS, SHAPE), 1.0, 0.6), 0.02),
     ],
-    ids=["gain", "blur"],
+    ids=["gain", "blur", "thin"],
 )
 def test_parameters_and_image_are_drawn_from_their_joint_posterior(
-    operator: UncertainOperator,
+    operator: UncertainOperator, noise_std: float
 ) -> None:
     truth = images([0.6, 0.7, 0.2])
     y = operator.forward_at(truth, torch.full((1,), 0.8).double())
-    mean, covariance, centre, deviation = joint(operator, y, 0.1)
-    problem = GeneralProblem(operator, y, Gaussian(0.1))
+    mean, covariance, centre, deviation = joint(operator, y, noise_std)
+    problem = GeneralProblem(operator, y, Gaussian(noise_std))
     noise = SampleNoise(0, range(DRAWS))
     draws, parameters = draw_jointly(problem, PRIOR, noise, **{**OPTIONS, "levels": 12})
     assert_moments(draws, mean, covariance)

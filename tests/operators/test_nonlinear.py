@@ -29,6 +29,7 @@ from uqrestore.operators.nonlinear import (
     UncertainGain,
     UncertainMaps,
     UncertainMotion,
+    UncertainOperator,
     UncertainPhase,
     check_jacobian,
     compose,
@@ -90,6 +91,10 @@ VARIANTS: dict[str, Callable[[Generator], NonlinearOperator]] = {
     ),
     "image and phase": lambda g: Joint(UncertainPhase(coil_fourier(g), 2, 0.5, normal(g, 5, 3))),
     "image alone": lambda _: Joint(Saturation(SHAPE, -0.5, 0.7)),
+    "gain of counts": lambda _: UncertainGain(BeerLambert(SHAPE, 9.0), 2.0, 0.3),
+    "gain of some pixels": lambda g: compose(
+        UncertainGain(Matrix(normal(g, 7, 15), SHAPE)), Inpainting(mask(g, *SHAPE))
+    ),
     "batch": lambda g: BeerLambert((7,), 3.0) @ Matrix(normal(g, 2, 7, 15), SHAPE),
     "by automatic differentiation": lambda _: Cubed(),
 }
@@ -163,6 +168,17 @@ def test_a_batch_gives_what_one_image_at_a_time_gives(operator: NonlinearOperato
     x, v = image(operator, 3), image(operator, 3, seed=2)
     torch.testing.assert_close(operator(x)[1], operator(x[1]))
     torch.testing.assert_close(operator.jvp(x, v)[2], operator.jvp(x[2], v[2]))
+
+
+@pytest.mark.parametrize("name", [n for n in sorted(ALL) if "uncertain" in n or "gain of" in n])
+def test_what_is_linear_in_the_image_given_its_parameters_says_so(name: str) -> None:
+    operator = ALL[name](Generator().manual_seed(0)).to(torch.float64)
+    assert isinstance(operator, UncertainOperator)
+    x, other = image(operator, 2), image(operator, 2, seed=2)
+    theta = normal(Generator().manual_seed(3), 2, *operator.problem_shape, operator.count)
+    whole = operator.forward_at(2 * x + other, theta)
+    parts = 2 * operator.forward_at(x, theta) + operator.forward_at(other, theta)
+    assert torch.allclose(whole, parts) == operator.linear_in_image
 
 
 def test_one_problem_of_a_batch_is_that_problem() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import geometric_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked
+from uqrestore.methods._collapsed import Collapsed, can_collapse
 from uqrestore.methods._laplace import LocalPosterior
 from uqrestore.methods._method import Method, method, require_range
 from uqrestore.methods._moments import Moments
@@ -46,6 +47,7 @@ def local_laplace(
     data_products: int = 40,
     newton: int = 3,
     leaps: int = 3,
+    moves: int = 6,
     data_std: float = 0.5,
 ) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw posterior samples for any differentiable operator and any noise model.
@@ -61,10 +63,13 @@ def local_laplace(
 
     Parameters of an ``UncertainOperator`` are further entries of the vector that is drawn; the
     level of ``UncertainGaussian`` noise, and the outliers of ``StudentT``, are drawn given the
-    image. :func:`draw_jointly` returns the parameters.
+    image. At most 16 parameters, given which the measurement is linear with Gaussian noise, are
+    moved further with the image integrated out, and the image is drawn again given them
+    (:mod:`uqrestore.methods._collapsed`). :func:`draw_jointly` returns the parameters.
 
     Makes ``levels`` network calls, and at each level, with ``d`` ``data_products``, at most
-    ``spread_products + (newton + 1)(d + 1) + (leaps + 1)(d + 2)`` vector-Jacobian products: solves
+    ``spread_products + (newton + 1)(d + 1) + (leaps + 1)(d + 2)`` vector-Jacobian products, and
+    ``(moves + 1) spread_products + (3 moves + 2) d`` more where parameters are moved alone: solves
     stop once they have converged. Warns where they have not, and where few trajectories are
     accepted.
 
@@ -82,6 +87,7 @@ def local_laplace(
         newton: Gauss-Newton steps to the mode.
         leaps: Kicks of a trajectory; more are accepted more often where the posterior is far from
             Gaussian. One suffices for linear Gaussian problems.
+        moves: Moves of parameters with the image integrated out, at each level; 0 for none.
         data_std: Standard deviation of the images, for scales of rounding only.
 
     Returns:
@@ -107,6 +113,7 @@ def local_laplace(
         data_products=data_products,
         newton=newton,
         leaps=leaps,
+        moves=moves,
         data_std=data_std,
     )[0]
 
@@ -189,10 +196,12 @@ def _draw(
     data_products: int,
     newton: int,
     leaps: int,
+    moves: int,
     data_std: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return images, and the draws of unknown parameters by name."""
     require_range("local_laplace", data_products=(data_products, 1, 10_000), leaps=(leaps, 1, 1000))
+    require_range("local_laplace", moves=(moves, 0, 1000))
     require_range("local_laplace", spread_products=(spread_products, 1, 1000))
     require_range("local_laplace", newton=(newton, 1, 100), sigma_min=(sigma_min, 1e-9, sigma_max))
     if sigmas is None:
@@ -218,9 +227,12 @@ def _draw(
             image, theta = joint.split(v)
             return join(local.covariance(image), theta)
 
-        def spread(local: Moments = local, x: Tensor = x) -> Tensor:
+        def images(local: Moments = local, x: Tensor = x) -> Tensor:
+            return local.spread(noise.like(x), spread_products)
+
+        def spread(images: Callable[[], Tensor] = images, x: Tensor = x) -> Tensor:
             theta = noise.normal((joint.count,), x)
-            return join(local.spread(noise.like(x), spread_products), theta)
+            return join(images(), theta)
 
         mean = join(local.mean, x.new_zeros(*x.shape[:batch], joint.count))
         posterior = LocalPosterior(flat, mean, covariance, spread, data_products, start)
@@ -230,6 +242,10 @@ def _draw(
         state, moved, rest = posterior.draw(state, (mode, pull), noise, leaps)
         accepted.append(moved.to(x))
         residual = torch.maximum(residual, rest)
+        if moves and can_collapse(problem):
+            given_noise = replace(problem, noise_model=flat.noise_model)
+            alone = Collapsed(given_noise, local.mean, local.covariance, images, data_products)
+            state = join(*alone.draw(joint.split(state)[1], noise, moves))
         signal = joint.forward(state)
         model = problem.noise_model.given(problem.y, signal, noise, problem.row_mask)
         flat = replace(flat, noise_model=model)

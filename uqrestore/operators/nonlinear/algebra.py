@@ -157,6 +157,10 @@ class UncertainComposed(UncertainOperator):
     def homogeneous(self) -> bool:
         return NonlinearComposed(self.parts).homogeneous
 
+    @property
+    def linear_in_image(self) -> bool:
+        return self._outer.linear_in_image and isinstance(self.parts[1], LinearOperator)
+
     def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
         return self._outer.forward_at(self.parts[1].forward(x), theta)
 

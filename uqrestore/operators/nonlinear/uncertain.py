@@ -35,6 +35,11 @@ class UncertainOperator(NonlinearOperator):
         """Number of standard normal coordinates; one for each parameter unless overridden."""
         return len(self.parameters)
 
+    @property
+    def linear_in_image(self) -> bool:
+        """Whether :meth:`forward_at` is linear in the image; False where nothing is stated."""
+        return False
+
     @abc.abstractmethod
     def forward_at(self, x: Tensor, theta: Float[Tensor, "*batch parameter"]) -> Tensor:
         """Measure images with parameters in their standard normal coordinates."""
@@ -68,6 +73,11 @@ class OfPart(NonlinearOperator):
     @property
     def homogeneous(self) -> bool:
         return is_homogeneous(self.part)
+
+    @property
+    def linear_in_image(self) -> bool:
+        """Whether the measurement is linear given its parameters, as its part is."""
+        return isinstance(self.part, LinearOperator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +158,10 @@ class UncertainBlur(UncertainOperator):
 
     @property
     def homogeneous(self) -> bool:
+        return True
+
+    @property
+    def linear_in_image(self) -> bool:
         return True
 
     def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
