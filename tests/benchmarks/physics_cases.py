@@ -179,7 +179,7 @@ def unknown_parameters() -> dict[str, Case]:
             UncertainMotion(scan.to(torch.float64), torch.arange(8)[:, None] % 4, 0.5, 5.0),
             Gaussian(0.05),
             {"leaps": 2, "moves": 8},
-            scenes=100,
+            scenes=40,
         ),
         "maps": Case(
             "8 coil maps known to 0.1, complex field of 16 x 16, 8 centre lines and 2 more",
