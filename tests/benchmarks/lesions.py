@@ -27,7 +27,7 @@ from uqrestore.diagnostics.heldout import hold_out
 from uqrestore.diagnostics.scenes import Scenes
 from uqrestore.diagnostics.scores import fair_energy
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.diffusion.error_model import fit_error_model
+from uqrestore.diffusion.error_model import ErrorModel, fit_error_model
 from uqrestore.methods import fitted_gaussian
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Inpainting
@@ -151,8 +151,8 @@ def drawn(prior: NetworkDenoiser, problem: Problem, seed: int = 6, draws: int = 
     return torch.cat(parts, 1)
 
 
-def with_errors(prior: NetworkDenoiser, kind: str, data: Path) -> tuple[NetworkDenoiser, list[Any]]:
-    """Give a prior its error model, of the validation people of its own kind, and choose its gain.
+def with_errors(prior: NetworkDenoiser, kind: str, data: Path) -> tuple[ErrorModel, list[float]]:
+    """Return the error model of a prior, of validation people of its own kind, and its gains.
 
     By the energy score of draws, which no sampler but the ideal one minimises.
     """
@@ -167,8 +167,8 @@ def with_errors(prior: NetworkDenoiser, kind: str, data: Path) -> tuple[NetworkD
         scenes = Scenes(few.images.double().numpy(), draws.double().numpy())
         rows.append((float(fair_energy(scenes.truth, scenes.draws).mean()), gains))
         say(f"{kind}: gains {gains}, energy score {rows[-1][0]:.4f}")
-    prior.errors = with_gain(model, min(rows)[1])
-    return prior, rows
+    best = min(rows)[1]
+    return with_gain(model, best), list(best)
 
 
 def means(images: np.ndarray, regions: np.ndarray) -> np.ndarray:
@@ -231,16 +231,23 @@ def experiment(data: Path, folder: Path, samples: int) -> Iterator[str]:
     for kind in PRIORS:
         loaded = load_prior(str(trained(data, folder, kind, samples)))
         assert isinstance(loaded, NetworkDenoiser)
-        prior, gains = with_errors(loaded, kind, data)
         rows: dict[str, Any] = record.setdefault(kind, {})
-        rows["gains"] = [list(gain) for _, gain in sorted(gains)[:1]]
-        for case in CASES:
-            draws = drawn(prior, measured(case, ill))
-            rows[case] = scored(draws, ill)
-            shown.setdefault(case, {})[kind] = draws
+        if "gains" not in rows:
+            model, rows["gains"] = with_errors(loaded, kind, data)
+            (folder / f"{kind}-errors.json").write_text(json.dumps(model.to_data()))
+        loaded.errors = ErrorModel.from_data(
+            json.loads((folder / f"{kind}-errors.json").read_text())
+        )
+        for number, case in enumerate(CASES):
+            kept = folder / f"{kind}-{number}.npy"
+            if not kept.exists():
+                np.save(kept, drawn(loaded, measured(case, ill)).numpy())
+                say(f"{kind}: {case} done")
+            shown.setdefault(case, {})[kind] = torch.from_numpy(np.load(kept))
+            rows[case] = scored(shown[case][kind], ill)
             path.write_text(json.dumps(record))
-            say(f"{kind}: {case} done")
-        rows["flags"] = {"lesion": flagged(prior, ill), "none": flagged(prior, well)}
+        if "flags" not in rows:
+            rows["flags"] = {"lesion": flagged(loaded, ill), "none": flagged(loaded, well)}
         path.write_text(json.dumps(record))
         yield page(record, sizes_of(ill), samples)
     picture(ill.images, ill.lesion, shown)
