@@ -44,11 +44,11 @@ AROUND = 3
 """Pixels around a lesion that are hidden with it."""
 SIGMAS = torch.logspace(np.log10(0.003), np.log10(5), 20).tolist()
 GAINS = (
-    (0.8, 0.8, 0.8, 0.8, 0.8, 0.8),
     (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
-    (0.8, 0.9, 1.1, 1.2, 1.4, 1.5),
-    (0.8, 0.9, 1.25, 1.4, 1.9, 2.1),
     (1.2, 1.2, 1.2, 1.2, 1.2, 1.2),
+    (1.4, 1.4, 1.4, 1.4, 1.4, 1.4),
+    (1.7, 1.7, 1.7, 1.7, 1.7, 1.7),
+    (1.2, 1.2, 1.5, 1.7, 2.0, 2.1),
 )
 """Gains of the error model to choose from, at the levels of ``fit_errors``."""
 CASES = {

@@ -48,7 +48,7 @@ def test_a_step_draws_from_the_gaussian_posterior_exactly(monkeypatch: pytest.Mo
 
     def step(noise: SampleNoise) -> torch.Tensor:
         start = mean.reshape(1, 2, 5, 4).expand(*noise.shape, 2, 5, 4)
-        return _draw(problem, start, c, noise, weights, 200)
+        return _draw(problem, start, c, noise, weights, 200)[0]
 
     found_mean, found = moments(step)
     gain = prior @ a.mT @ torch.linalg.inv(a @ prior @ a.mT + 0.01 * torch.eye(len(a)).double())
@@ -106,3 +106,5 @@ def test_projections_without_noise_lead_to_the_posterior_mean() -> None:
     draws = fitted_gaussian(problem, prior, SampleNoise(0, range(16), slices=[0]))
     exact = prior.posterior(problem).mean
     assert float((draws.mean(0) - exact).square().mean().sqrt()) < 0.023
+    with pytest.warns(UserWarning, match="ended after 3 iterations, so draws may be far off"):
+        fitted_gaussian(problem, prior, SampleNoise(0, [0], slices=[0]), iterations=3)
