@@ -175,11 +175,11 @@ def unknown_parameters() -> dict[str, Case]:
             {"leaps": 4},
         ),
         "motion": Case(
-            "4 shots of k-space, shifts of 0.5 pixels, turns of 5 degrees, noise 0.05",
-            UncertainMotion(scan.to(torch.float64), torch.arange(8)[:, None] % 4, 0.5, 5.0),
+            "2 shots of k-space, shifts of 0.5 pixels, turns of 5 degrees, noise 0.05",
+            UncertainMotion(scan.to(torch.float64), torch.arange(8)[:, None] % 2, 0.5, 5.0),
             Gaussian(0.05),
             {"leaps": 2, "moves": 8},
-            scenes=40,
+            scenes=60,
         ),
         "maps": Case(
             "8 coil maps known to 0.1, complex field of 16 x 16, 8 centre lines and 2 more",

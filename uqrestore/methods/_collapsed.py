@@ -18,7 +18,6 @@ References:
     arXiv:1206.6848
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,7 +34,8 @@ MOST_PARAMETERS = 16
 """Coordinates beyond which hardly a move is accepted."""
 SMALLEST = 0.03
 """Smallest step relative to the prior. The logarithm of a step is uniform up to that of 1, a draw
-from the prior: the posterior of parameters narrows from level to level."""
+from the prior: the posterior of parameters narrows from level to level. So is that of the number of
+coordinates that move: of many at once only short steps are accepted."""
 
 
 def can_collapse(problem: GeneralProblem) -> bool:
@@ -82,8 +82,7 @@ class Collapsed:
         now = _Given(self, theta)
         fit = now.log_density(now.residual)
         for _ in range(moves):
-            share = torch.special.ndtr(noise.normal((1,), theta))
-            step = torch.exp(math.log(SMALLEST) * share)
+            step = _steps(noise, theta)
             fresh = noise.normal(theta.shape[-1:], theta)
             new = _Given(self, (1 - step.square()).sqrt() * now.theta + step * fresh)
             other = new.forward(self.spread()) + noise.normal(rows, theta)
@@ -96,6 +95,13 @@ class Collapsed:
         perturbed = now.residual - now.forward(spread) + noise.normal(rows, theta)
         pull = now.adjoint(now.solve(perturbed))
         return self.mean + spread + self.covariance(pull), now.theta
+
+
+def _steps(noise: SampleNoise, theta: Tensor) -> Tensor:
+    """Return a step of each coordinate: the same of some, and 0 of the others."""
+    size, share = torch.special.ndtr(noise.normal((2,), theta)).split(1, -1)
+    order = noise.normal(theta.shape[-1:], theta).argsort(-1).argsort(-1)
+    return torch.where(order < theta.shape[-1] ** share, SMALLEST**size, 0)
 
 
 class _Given:

@@ -65,7 +65,8 @@ def fitted_gaussian(
     Args:
         problem: Noisy or not, with any operator. A noise-free measurement is weighed with a small
             noise, and the draws are projected onto it.
-        denoiser: Prior with an error model: one of ``mr-windows``, or a closed-form prior.
+        denoiser: Prior with an error model: ``mr-windows``, ``ct64-prior``, ``brain64-prior``, or
+            a closed-form prior.
         noise: Random streams of the samples to draw.
         levels: Noise levels above 0, one network call each.
         sigma_max: Second-highest level, in network intensity.
