@@ -39,7 +39,7 @@ def drawn() -> tuple[Tensor, Tensor, Mapping[str, Tensor], Tensor]:
     std = float(pipeline.noise_std)
     y = signal + std * torch.randn(signal.shape, generator=generator) * moving.row_mask
     prior, noise = load_prior("brain64-prior"), SampleNoise(0, range(DRAWS))
-    few = {"levels": 8, "iterations": 40}
+    few = {"levels": 8, "iterations": 100}
     problem = GeneralProblem(moving, y, Gaussian(std))
     images, found = IN_DETAIL["fitted_gaussian"](problem, prior, noise, **few)
     noise = SampleNoise(0, range(DRAWS))
