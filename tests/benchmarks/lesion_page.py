@@ -19,6 +19,7 @@ NAMES = {
     "half measured": "in-painting, one side measured",
     "hidden": "in-painting, nothing measured",
 }
+RIVAL = "total variation"
 LEAST = 0.1
 """Contrast, of a range of 2, below which its share is not stated."""
 
@@ -65,6 +66,9 @@ def whole(record: Mapping[str, Any]) -> list[str]:
                 f"{wider:.2f}",
             ]
             lines.append(f"| {name} | {title} | " + " | ".join(cells) + " |")
+        if (row := record.get(RIVAL, {}).get(case)) is not None:
+            everyone = np.ones(len(row["people"]), dtype=bool)
+            lines.append(f"| {name} | none: {RIVAL} | {percent(kept(row, everyone))} | | | | |")
     return lines
 
 
@@ -102,6 +106,21 @@ def flags(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def findings(record: Mapping[str, Any]) -> str:
+    """Return what the tables say, once both priors are measured."""
+    if any(case not in record.get(kind, {}) for kind in PRIORS for case in NAMES):
+        return ""
+    values = {}
+    for key, case in (("r4", "k-space R = 4"), ("r8", "k-space R = 8"), ("hidden", "hidden")):
+        for kind in PRIORS:
+            row = record[kind][case]
+            everyone = np.ones(len(row["people"]), dtype=bool)
+            values[f"{key}_{kind}"] = f"{100 * kept(row, everyone).value:.0f} %"
+            inside = share(row, "lesion inside", everyone).value
+            values[f"{key}_{kind}_inside"] = f"{100 * inside:.0f} %"
+    return FINDINGS.format(**values)
+
+
 def page(record: Mapping[str, Any], areas: np.ndarray, samples: int) -> str:
     """Return the page."""
     counts = [((areas >= low) & (areas < high)).sum() for low, high in SIZES.values()]
@@ -113,6 +132,7 @@ def page(record: Mapping[str, Any], areas: np.ndarray, samples: int) -> str:
         heads=" | ".join(sizes),
         sizes="\n".join(by_size(record, areas)),
         flags="\n".join(flags(record)),
+        findings=findings(record),
     )
 
 
@@ -141,6 +161,25 @@ def picture(truth: Tensor, lesion: np.ndarray, shown: Mapping[str, Mapping[str, 
     figure.savefig(DOCS / "images" / "lesions.png", dpi=110)
 
 
+FINDINGS = """## What follows
+
+- **With one line in four a lesion is seen** with either prior ({r4_without} and {r4_with} of its
+  contrast), but weaker than it is, and its true mean is inside the interval in {r4_without_inside}
+  and {r4_with_inside} of the slices: do not quote the interval of a lesion's mean without a
+  calibration on such patients ([how to](how-to/calibrate.md#means-of-structures)).
+- **With one line in eight about half of the contrast is gone** ({r8_without} and {r8_with} left),
+  most of it whatever the prior has seen: so few lines do not hold it. What lesions in the training
+  change is the honesty of the spread: the true mean is inside in {r8_with_inside} instead of
+  {r8_without_inside}.
+- **Where nothing is measured the prior fills in what it knows** ({hidden_without} and {hidden_with}
+  of the contrast). An in-painted region is no evidence that there is no lesion.
+- **Nothing warns**: neither the scope check nor held-out data tell slices with a lesion from
+  others.
+
+For work on pathology, train the prior and fit its error model on people who have it, look at single
+draws and not only at their mean, measure more, and calibrate on patients.
+"""
+
 PAGE = """# Does a prior hide lesions?
 
 A prior that has never seen a lesion may remove one, or the spread of its draws may show that it is
@@ -162,7 +201,11 @@ over people.
   are bright, so even an ideal sampler holds fewer of them; the same region mirrored to the other
   side of the brain has no such choice.
 - **Draws show it**: draws with at least half of the true contrast.
-- **Wider**: standard deviation of a pixel in the lesion over that in the mirrored region.
+- **Wider**: standard deviation of a pixel in the lesion over that in the mirrored region, which in
+  in-painting is measured.
+
+Total variation has the weight that is best for each slice, chosen with the reference; it has no
+draws.
 
 | measurement | prior | contrast kept | lesion inside | mirrored inside | draws show it | wider |
 |---|---|---|---|---|---|---|
@@ -190,7 +233,8 @@ ranked among what 19 draws predict of it. In the table: slices whose measurement
 draws than every draw is from the others (1 in 20 by chance), and the probability that a slice with
 a lesion ranks farther than one without (0.5: no warning at all).
 
-| prior | with a stroke | without | told apart |
+| prior | with a stroke | without | probability |
 |---|---|---|---|
 {flags}
-"""
+
+{findings}"""

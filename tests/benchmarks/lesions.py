@@ -19,9 +19,10 @@ from torch import Tensor
 
 from tests.benchmarks.fit_errors import with_gain
 from tests.benchmarks.heads import stored
-from tests.benchmarks.lesion_page import page, picture
+from tests.benchmarks.lesion_page import RIVAL, page, picture
 from tests.benchmarks.lesion_priors import PRIORS, SAMPLES, STROKES, chosen, trained
 from tests.benchmarks.small import run
+from uqrestore.baselines import total_variation
 from uqrestore.cli.terminal import say
 from uqrestore.diagnostics.heldout import hold_out
 from uqrestore.diagnostics.scenes import Scenes
@@ -42,6 +43,8 @@ FEWEST = 4
 """Pixels of a lesion, of 9 mm^2 each, below which its mean says little."""
 AROUND = 3
 """Pixels around a lesion that are hidden with it."""
+WEIGHTS = (0.01, 0.02, 0.04, 0.08, 0.15)
+"""Weights of total variation."""
 SIGMAS = torch.logspace(np.log10(0.003), np.log10(5), 20).tolist()
 GAINS = (
     (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
@@ -197,6 +200,25 @@ def scored(draws: Tensor, strokes: Strokes) -> dict[str, list[Any]]:
     return {**out, "people": strokes.people.tolist()}
 
 
+def conventional(case: str, strokes: Strokes) -> dict[str, list[Any]]:
+    """Return the contrast that total variation keeps, at the weight that is best for each slice."""
+    problem, best = measured(case, strokes), strokes.images.clone()
+    least = torch.full((len(strokes),), torch.inf)
+    above = Problem(
+        problem.operator, problem.y + problem.operator(torch.ones_like(best)), NOISE_STD
+    )  # 0 outside, as it expects
+    for weight in WEIGHTS:
+        images = total_variation(above, weight=weight) - 1
+        error = (images - strokes.images).square().flatten(1).sum(1)
+        better = error < least
+        best[better], least[better] = images[better], error[better]
+    around, found = near(strokes), {}
+    for name, images in (("contrast", strokes.images), ("contrast of the mean", best)):
+        values = images[:, 0].double().numpy()
+        found[name] = (means(values, strokes.lesion) - means(values, around)).tolist()
+    return {**found, "people": strokes.people.tolist()}
+
+
 def flagged(prior: NetworkDenoiser, strokes: Strokes) -> list[float]:
     """Return how far held-out k-space is from what the draws predict: a rank of each slice.
 
@@ -227,6 +249,9 @@ def experiment(data: Path, folder: Path, samples: int) -> Iterator[str]:
         test.of(np.flatnonzero(test.sizes >= FEWEST)),
         test.of(np.flatnonzero(test.sizes == 0)),
     )
+    if RIVAL not in record:
+        cases = [case for case in CASES if case.startswith("k-space")]
+        record[RIVAL] = {case: conventional(case, ill) for case in cases}
     shown: dict[str, dict[str, Tensor]] = {}
     for kind in PRIORS:
         loaded = load_prior(str(trained(data, folder, kind, samples)))
