@@ -133,7 +133,7 @@ def known_operators() -> dict[str, Case]:
             "phase retrieval, magnitudes behind 3 coded masks, noise 0.1",
             phase_retrieval(torch.polar(torch.ones_like(phases), phases)),
             Gaussian(0.1),
-            {"leaps": 8},
+            {"leaps": 8, "newton": 10, "starts": 8},
             scenes=20,
         ),
         "ct-30": ct(30.0),

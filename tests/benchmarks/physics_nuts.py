@@ -8,13 +8,14 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tests.benchmarks.physics import DOCS, write
+from tests.benchmarks.physics_cases import SLOW
 from uqrestore.methods import local_laplace
 from uqrestore.noise import Gaussian, NoiseModel, Poisson, SampleNoise
 from uqrestore.operators import Radon
@@ -36,12 +37,14 @@ class Field:
         operator: The operator.
         noise: The noise model.
         steps: Draws of each chain, after half as many that are discarded.
+        options: Options of the method besides those of every row.
     """
 
     title: str
     operator: NonlinearOperator
     noise: NoiseModel
     steps: int = 1000
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fields() -> dict[str, Field]:
@@ -50,9 +53,19 @@ def fields() -> dict[str, Field]:
     rays = Radon.sparse_view(small, views=6).to(torch.float64)
     scan = BeerLambert(rays.out_shape, 30.0) @ rays @ Affine(small, 0.0, 0.4)
     return {
-        "saturation-8": Field("saturation, 8 x 8", Saturation(small, -0.2, 0.4), Gaussian(0.1)),
+        "saturation-8": Field(
+            "saturation, 8 x 8, 32 levels of 24 leaps",
+            Saturation(small, -0.2, 0.4),
+            Gaussian(0.1),
+            options={**SLOW, "leaps": 24},
+        ),
         "ct-8": Field("Poisson CT, 30 photons a ray, 8 x 8", scan, Poisson()),
-        "saturation-16": Field("saturation, 16 x 16", Saturation(large, -0.2, 0.4), Gaussian(0.1)),
+        "saturation-16": Field(
+            "saturation, 16 x 16, 32 levels of 24 leaps",
+            Saturation(large, -0.2, 0.4),
+            Gaussian(0.1),
+            options={**SLOW, "leaps": 24},
+        ),
         "counts-16": Field(
             "photons behind each pixel, 5 on average, 16 x 16",
             BeerLambert(large, 15.0) @ Affine(large, 0.0, 2.0),
@@ -92,13 +105,15 @@ def no_u_turn(
     return drawn.flatten(0, 1), float(ratio.max()), float(size.min())
 
 
-def measure(field: Field) -> dict[str, float]:
+def measure(row: Field) -> dict[str, float]:
     """Return the numbers of one row."""
-    prior = gaussian_field(field.operator.in_shape)
+    prior = gaussian_field(row.operator.in_shape)
     x = prior.draw(SampleNoise(0, [10]))[0]
-    problem = GeneralProblem.simulate(field.operator, x, field.noise, seed=11)
-    exact, ratio, size = no_u_turn(problem, prior, field.steps)
-    draws = local_laplace(problem, prior, SampleNoise(1, range(DRAWS)), **OPTIONS)
+    problem = GeneralProblem.simulate(row.operator, x, row.noise, seed=11)
+    exact, ratio, size = no_u_turn(problem, prior, row.steps)
+    draws = local_laplace(
+        problem, prior, SampleNoise(1, range(DRAWS)), **{**OPTIONS, **row.options}
+    )
     variance, away = exact.var(0), draws.mean(0) - exact.mean(0)
     floor = (variance.mean() * (1 / DRAWS + 1 / size)).sqrt()
     return {

@@ -58,12 +58,13 @@ def nuts(rows: Rows) -> list[str]:
         f"({row['chance']:.2f}) |"
         for row in rows.values()
     ]
-    if any(row["mean_error"] > 1.3 for row in rows.values()):
-        lines += [
-            "",
-            "Where the mean error exceeds 1.3 the draws have not reached the posterior after 12 "
-            "levels, though each level leaves it invariant.",
-        ]
+    lines += [
+        "",
+        "Clipped values need many levels above the standard deviation of the images, and many "
+        "leaps: with 12 levels of 8 the mean error was 5.6 and the variance 0.80, with 32 levels "
+        "of 8 they were 1.7 and 0.94. The row of saturation in the first table, with 12 levels of "
+        "8, has not reached the posterior either.",
+    ]
     return [*lines, ""]
 
 
@@ -134,8 +135,9 @@ def page(rows: Rows, chains: Rows, scores: Rows) -> str:
         *(
             [
                 "Phase retrieval is up to the sign of the image: every draw has the sign that is "
-                "nearer to the truth, which narrows its intervals a little. They are too wide "
-                "all the same: some chains end in a mode that the posterior hardly holds.",
+                "nearer to the truth. The mode is sought from 8 random images (`starts`): from one "
+                "alone about half of the chains end in a mode some hundred nats below the best; "
+                "their intervals, too wide, held 97.3 %.",
                 "",
             ]
             if "phase" in rows

@@ -27,9 +27,11 @@ from uqrestore.operators.nonlinear import (
     UncertainBlur,
     UncertainGain,
     UncertainOperator,
+    phase_retrieval,
 )
 from uqrestore.posterior import validate
 from uqrestore.priors import GaussianPrior
+from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import GeneralProblem, Problem
 
 SHAPE = (1, 1, 3)
@@ -181,6 +183,24 @@ def test_the_noise_level_is_drawn_from_its_posterior() -> None:
     assert_moments(draws, mean, covariance)
     assert abs(parameters["noise_std"].mean() - centre) < 5 * deviation / DRAWS**0.5
     torch.testing.assert_close(parameters["noise_std"].std(), deviation, rtol=0.15, atol=0)
+
+
+def test_chains_from_many_starts_do_not_end_in_modes_of_little_weight() -> None:
+    """Of phase retrieval, where a single start finds such modes."""
+    phases = 6.3 * torch.rand(2, 6, 5, generator=torch.Generator().manual_seed(0)).double()
+    operator = phase_retrieval(torch.polar(torch.ones_like(phases), phases))
+    prior = gaussian_field((1, 6, 5))
+    x = prior.draw(SampleNoise(3, [0]))[0]
+    problem = GeneralProblem.simulate(operator, x, Gaussian(0.05), seed=1)
+    best = problem.log_likelihood(x)
+
+    def lost(starts: int) -> float:
+        noise, options = SampleNoise(0, range(30)), {"levels": 5, "newton": 8, "leaps": 4}
+        draws = local_laplace(problem, prior, noise, starts=starts, **options)
+        return float((problem.log_likelihood(draws) < best - 40).double().mean())
+
+    assert lost(1) > 0.2
+    assert lost(8) < 0.1
 
 
 def test_a_draw_depends_on_its_own_stream_alone() -> None:

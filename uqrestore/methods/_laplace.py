@@ -18,8 +18,9 @@ References:
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ from uqrestore.problem import GeneralProblem
 
 FRACTIONS = (1.0, 0.5, 0.2, 0.05)
 """Fractions of a Gauss-Newton step, of which the best is taken."""
+UNSOLVED, STUCK = 0.1, 0.1
+"""Relative residual of solves, and share of moves in the lower half of the levels, that warn."""
 IMPROVEMENT = 1e-6
 """Increase of the log density, in nats, below which a Gauss-Newton step is not worth taking."""
 
@@ -45,7 +48,8 @@ class LocalPosterior:
         covariance: Product with ``C``.
         spread: Draw of ``N(0, C)``.
         products: Largest number of products with ``C`` in one solve.
-        start: Where Gauss-Newton steps start, less ``D``; 0 where ``C`` is not the identity.
+        start: :math:`C^{-1} (u - D)` of the vector ``u`` at which Gauss-Newton steps start; None
+            for 0.
     """
 
     problem: GeneralProblem
@@ -82,7 +86,7 @@ class LocalPosterior:
     def mode(self, newton: int) -> tuple[Tensor, Tensor]:
         r"""Return an approximate mode ``m`` and :math:`C^{-1} (m - D)`."""
         pull = torch.zeros_like(self.mean) if self.start is None else self.start
-        u = self.mean + pull
+        u = self.mean if self.start is None else self.mean + self.covariance(pull)
         best = self._log_density(u, pull)
         active = torch.ones_like(best, dtype=torch.bool)  # each vector stops on its own
         for _ in range(newton):
@@ -100,6 +104,15 @@ class LocalPosterior:
             active = moved
             if not active.any():
                 break
+        return u, pull
+
+    def best_mode(self, newton: int, starts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the most probable of the modes from :attr:`start` and from other starts."""
+        u, pull = self.mode(newton)
+        for start in starts:
+            tried = replace(self, start=start).mode(newton)
+            better = (self._log_density(*tried) > self._log_density(u, pull))[..., None]
+            u, pull = torch.where(better, tried[0], u), torch.where(better, tried[1], pull)
         return u, pull
 
     def draw(
@@ -154,3 +167,20 @@ class LocalPosterior:
     def _log_density(self, u: Tensor, pull: Tensor) -> Tensor:
         """Log posterior density up to a constant."""
         return self.problem.log_likelihood(u) - 0.5 * ((u - self.mean) * pull).sum(-1)
+
+
+def warn_of_chains(acceptance: float, residual: float) -> None:
+    """Warn of draws that are not those of the posterior."""
+    if residual > UNSOLVED:
+        warnings.warn(
+            f"local_laplace: solves stopped at a relative residual of {residual:.2g}, so draws may "
+            "be far off; give more data_products, or for linear operators another method, such as "
+            "'moment_matching'.",
+            stacklevel=3,
+        )
+    if acceptance < STUCK:
+        warnings.warn(
+            f"local_laplace: {acceptance:.1%} of the trajectories at low noise were "
+            "accepted, so draws have hardly moved; give more leaps, or more levels.",
+            stacklevel=3,
+        )

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +15,7 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import geometric_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._collapsed import Collapsed, can_collapse
-from uqrestore.methods._laplace import LocalPosterior
+from uqrestore.methods._laplace import LocalPosterior, warn_of_chains
 from uqrestore.methods._method import Method, method, require_range
 from uqrestore.methods._moments import Moments
 from uqrestore.noise import Gaussian, SampleNoise, UncertainGaussian
@@ -29,8 +28,6 @@ NOISE_FREE = 1e-2
 
 STATISTICS, COORDINATES = ("acceptance", "solve_residual"), "theta"
 """Names of what is returned in detail beside the parameters."""
-UNSOLVED, STUCK = 0.1, 0.1
-"""Relative residual of solves, and share of moves in the lower half of the levels, that warn."""
 
 
 @method(general=True)
@@ -46,6 +43,7 @@ def local_laplace(
     spread_products: int = 4,
     data_products: int = 40,
     newton: int = 3,
+    starts: int = 1,
     leaps: int = 3,
     moves: int = 6,
     data_std: float = 0.5,
@@ -85,6 +83,8 @@ def local_laplace(
         spread_products: Products per level for a draw of ``N(0, C)``.
         data_products: Largest number of products in one solve.
         newton: Gauss-Newton steps to the mode.
+        starts: Images from which the mode is sought at the highest level, and two at the others, to
+            keep the most probable; one suffices unless there are modes of little probability.
         leaps: Kicks of a trajectory; more are accepted more often where the posterior is far from
             Gaussian. One suffices for linear Gaussian problems.
         moves: Moves of parameters with the image integrated out, at each level; 0 for none.
@@ -112,6 +112,7 @@ def local_laplace(
         spread_products=spread_products,
         data_products=data_products,
         newton=newton,
+        starts=starts,
         leaps=leaps,
         moves=moves,
         data_std=data_std,
@@ -195,13 +196,14 @@ def _draw(
     spread_products: int,
     data_products: int,
     newton: int,
+    starts: int,
     leaps: int,
     moves: int,
     data_std: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return images, and the draws of unknown parameters by name."""
     require_range("local_laplace", data_products=(data_products, 1, 10_000), leaps=(leaps, 1, 1000))
-    require_range("local_laplace", moves=(moves, 0, 1000))
+    require_range("local_laplace", moves=(moves, 0, 1000), starts=(starts, 1, 1000))
     require_range("local_laplace", spread_products=(spread_products, 1, 1000))
     require_range("local_laplace", newton=(newton, 1, 100), sigma_min=(sigma_min, 1e-9, sigma_max))
     if sigmas is None:
@@ -213,7 +215,7 @@ def _draw(
     joint = Joint(problem.operator)
     flat = GeneralProblem(joint, problem.y, problem.noise_model)
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
-    batch, state, start = x.ndim - dims, None, None
+    batch, state, start, others = x.ndim - dims, None, None, []
     accepted: list[Tensor] = []
     residual = x.new_zeros(x.shape[:batch])
 
@@ -236,7 +238,10 @@ def _draw(
 
         mean = join(local.mean, x.new_zeros(*x.shape[:batch], joint.count))
         posterior = LocalPosterior(flat, mean, covariance, spread, data_products, start)
-        mode, pull = posterior.mode(newton)
+        if state is None:
+            others = [join(noise.like(x), 0 * joint.split(mean)[1]) for _ in range(starts - 1)]
+        mode, pull = posterior.best_mode(newton, others)
+        others = [pull] if starts > 1 else []
         # Far from linear parameters need more steps than one level takes, so they go on from here.
         start = join(torch.zeros_like(local.mean), joint.split(mode)[1])
         state, moved, rest = posterior.draw(state, (mode, pull), noise, leaps)
@@ -252,7 +257,7 @@ def _draw(
         image, _ = joint.split(state)
         x = image + sigma_next * noise.like(image) if sigma_next else image
     acceptance = torch.stack(accepted[len(accepted) // 2 :]).mean(0)
-    _warn(float(acceptance.mean()), float(residual.median()))
+    warn_of_chains(float(acceptance.mean()), float(residual.median()))
     found = {"acceptance": acceptance, "solve_residual": residual}
     if isinstance(problem.operator, UncertainOperator) and state is not None:
         theta = joint.split(state)[1]
@@ -281,20 +286,3 @@ def _noisy(problem: Problem | GeneralProblem) -> GeneralProblem:
             "give GeneralProblem a small one."
         )
     return problem
-
-
-def _warn(acceptance: float, residual: float) -> None:
-    """Warn of draws that are not those of the posterior."""
-    if residual > UNSOLVED:
-        warnings.warn(
-            f"local_laplace: solves stopped at a relative residual of {residual:.2g}, so draws may "
-            "be far off; give more data_products, or for linear operators another method, such as "
-            "'moment_matching'.",
-            stacklevel=2,
-        )
-    if acceptance < STUCK:
-        warnings.warn(
-            f"local_laplace: {acceptance:.1%} of the trajectories at low noise were "
-            "accepted, so draws have hardly moved; give more leaps, or more levels.",
-            stacklevel=2,
-        )
