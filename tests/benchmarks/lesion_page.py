@@ -223,8 +223,8 @@ Contrast kept, and how often the lesion is inside.
 :alt: Slices with strokes, and what two priors make of them
 ```
 
-Three slices (SOOP, CC0): the outline is that of the provider. At one line in eight, three of them in
-the centre, single draws hold shapes that no brain has, bright halves and holes: so little is
+Three slices (SOOP, CC0): the outline is that of the provider. At one line in eight, three of them
+in the centre, single draws hold shapes that no brain has, bright halves and holes: so little is
 measured that large structures are left to an error model that knows only how large errors are, and
 its gain was chosen at one line in four. The mean averages them out; the contrast that it loses is
 lost for that reason too.

@@ -109,7 +109,7 @@ def known_operators() -> dict[str, Case]:
             "saturation: values above 0.4 and below -0.2 clipped, noise 0.1",
             Saturation(SHAPE, -0.2, 0.4),
             Gaussian(0.1),
-            {"leaps": 8},
+            {**SLOW, "leaps": 24},
             assume(0.1),
             "no clipping",
         ),

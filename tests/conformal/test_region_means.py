@@ -56,7 +56,7 @@ def test_a_guarantee_comes_back_from_json_and_holds_for_as_many_slices() -> None
         again.check(region_setting(setting(), 6))
     with pytest.raises(OutOfScopeError, match="1 of its 1 scenes were calibrated on"):
         again.check(region_setting(setting("3"), 5))
-    with pytest.raises(ValueError, match="no intervals of pixels"):
+    with pytest.raises(ValueError, match="no pixel intervals"):
         again.interval(np.zeros(2), np.ones(2), region_setting(setting(), 5))
 
 

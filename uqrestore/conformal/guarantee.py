@@ -156,7 +156,7 @@ class Guarantee:
         """
         self.check(setting)
         if "interval" not in self.widths:
-            raise ValueError(f"a guarantee of {self.method} has no intervals of pixels.")
+            raise ValueError(f"a guarantee of {self.method} has no pixel intervals.")
         if centre.shape != scale.shape:
             raise ValueError(f"centre is {centre.shape} but scale {scale.shape}.")
         half = self.widths["interval"] * scale
