@@ -22,7 +22,7 @@ from uqrestore.baselines import total_variation
 from uqrestore.cli.terminal import say
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.windowed import WindowedDenoiser
-from uqrestore.methods import fitted_gaussian, ssd
+from uqrestore.methods import ssd
 from uqrestore.noise import MEASUREMENT_STREAM, SampleNoise
 from uqrestore.operators import Radon
 from uqrestore.posterior.intervals import central_interval
@@ -31,11 +31,11 @@ from uqrestore.zoo import load_card, load_prior
 
 DOCS = Path(__file__).parents[2] / "docs"
 STORE, PAGE = DOCS / "benchmarks-ct.json", DOCS / "benchmarks-ct.md"
-SHAPE, DRAWS, PER_PERSON = (1, 128, 128), 8, 2
+SHAPE, DRAWS, PER_PERSON = (1, 128, 128), 8, 1
 WIDTHS = (0.0, 0.4, 0.6, 0.8, 1.1)
 """Standard deviations, in detectors, of the smoothing before filtered back-projection."""
 WEIGHTS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-METHODS = ("filtered back-projection", "total variation", "SSD", "fitted Gaussian")
+METHODS = ("filtered back-projection", "total variation", "SSD")
 BODY = -300.0
 """HU in the reference above which a row or column has body, whose box is scored."""
 
@@ -98,17 +98,16 @@ def measured(x: Tensor, geometry: Geometry, prior: NetworkDenoiser, key: int) ->
     """Return the errors of all methods on one slice, and the coverage of the draws."""
     noise = SampleNoise(0, [MEASUREMENT_STREAM], slices=key)
     problem, box = simulate(geometry.rays(), x, noise=noise), body(x)
-    windowed, row = WindowedDenoiser(prior, SHAPE[1:]), conventional(problem, x, box)
-    for name, method in zip(METHODS[2:], (ssd, fitted_gaussian), strict=True):
-        options = {"preset": "30"} if name == "SSD" else {}
-        with torch.no_grad():
-            draws = method(problem, windowed, SampleNoise(0, range(DRAWS), slices=key), **options)
-        low, high = central_interval(DRAWS).of(draws.numpy())
-        inside = (low <= x.numpy()) & (x.numpy() <= high)
-        row[name] = rmse(draws.mean(0), x, box)
-        row[f"{name}: a draw"] = rmse(draws[0], x, box)
-        row[f"{name}: coverage"] = float(inside[0][box].mean())
-    return row
+    windowed = WindowedDenoiser(prior, SHAPE[1:])
+    with torch.no_grad():
+        draws = ssd(problem, windowed, SampleNoise(0, range(DRAWS), slices=key), preset="30")
+    low, high = central_interval(DRAWS).of(draws.numpy())
+    inside = (low <= x.numpy()) & (x.numpy() <= high)
+    return conventional(problem, x, box) | {
+        METHODS[2]: rmse(draws.mean(0), x, box),
+        "a draw": rmse(draws[0], x, box),
+        "coverage": float(inside[0][box].mean()),
+    }
 
 
 def run(folder: Path) -> dict[str, dict[str, Any]]:
@@ -118,8 +117,8 @@ def run(folder: Path) -> dict[str, dict[str, Any]]:
     rows = {name: row for name, row in rows.items() if row["sha256"] == digest}
     prior = load_prior("ct64-prior")
     assert isinstance(prior, NetworkDenoiser)
-    for key, (person, number, x) in enumerate(few(folder, "test", PER_PERSON)):
-        for title, geometry in GEOMETRIES.items():
+    for title, geometry in GEOMETRIES.items():
+        for key, (person, number, x) in enumerate(few(folder, "test", PER_PERSON)):
             name = f"{person} {number} {title}"
             if name not in rows:
                 about = {"person": person, "geometry": title, "sha256": digest}
@@ -151,16 +150,15 @@ def page(rows: Mapping[str, dict[str, Any]]) -> str:
         if not any(row["geometry"] == title for row in rows.values()):
             continue
         found = {name: by_person(rows, title, name) for name in METHODS}
-        best = min(METHODS[2:], key=lambda name: found[name].mean())
+        ours = found[METHODS[2]]
         rival = min(METHODS[:2], key=lambda name: found[name].mean())
         cells = [spread(found[name]) for name in METHODS]
-        less = 100 * (1 - found[best].mean() / found[rival].mean())
-        nearer = f"{(found[best] < found[rival]).sum()} of {len(found[best])}"
+        less = 100 * (1 - ours.mean() / found[rival].mean())
+        nearer = f"{(ours < found[rival]).sum()} of {len(ours)}"
         errors.append(f"| {title} | {' | '.join(cells)} | {less:.0f} % | {nearer} |")
-        cells = [spread(100 * by_person(rows, title, f"{name}: coverage")) for name in METHODS[2:]]
-        coverage.append(f"| {title} | {' | '.join(cells)} |")
+        coverage.append(f"| {title} | {spread(100 * by_person(rows, title, 'coverage'))} |")
     return PAGE_TEXT.format(
-        slices=len(rows) // len(GEOMETRIES),
+        slices=max(sum(row["geometry"] == title for row in rows.values()) for title in GEOMETRIES),
         people=len({row["person"] for row in rows.values()}),
         draws=DRAWS,
         windows=load_card("ct64-prior").training.samples,
@@ -174,22 +172,25 @@ PAGE_TEXT = """# Sparse-view and limited-angle CT
 
 {slices} slices of {people} people whom no training saw (thorax, 128 x 128 pixels of 3 mm), parallel
 views without noise. `ct64-prior` ({windows:,} windows) with SSD in 30 calls, as in the pipeline
-`ct-sparse-view-ssd`, and with `fitted_gaussian` at its defaults, {draws} draws each. Filtered
+`ct-sparse-view-ssd`, {draws} draws. Filtered
 back-projection has the smoothing and total variation the weight that is best for each slice, chosen
 with the reference, which no one has in practice. Root mean square error in HU in the box around the
-body, mean ± standard deviation over people; then how far the better of the two means of draws is
-below the better of the conventional reconstructions, and for how many people.
+body, mean ± standard deviation over people; then how far the mean of the draws is below the better
+of the conventional reconstructions, and for how many people it is nearer.
 
-| geometry | filtered back-projection | total variation | SSD | fitted Gaussian | below | nearer |
-|---|---|---|---|---|---|---|
+| geometry | filtered back-projection | total variation | mean of SSD | below | nearer |
+|---|---|---|---|---|---|
 {errors}
 
 Central intervals of {interval}, from the smallest to the largest of {draws} draws, hold, in percent
 of the pixels:
 
-| geometry | SSD | fitted Gaussian |
-|---|---|---|
+| geometry | SSD |
+|---|---|
 {coverage}
+
+`fitted_gaussian` is not in the table: on whole slices without noise its solves end early, which it
+says in a warning; with the noise of [low doses](benchmarks-low-dose.md) it is the method to take.
 
     python -m tests.benchmarks.ct DATA
 

@@ -62,7 +62,8 @@ def nuts(rows: Rows) -> list[str]:
         "",
         "Clipped values need many levels above the standard deviation of the images, and many "
         "leaps: with 12 levels of 8 the mean error was 5.6 and the variance 0.80, with 32 levels "
-        "of 8 they were 1.7 and 0.94. The row of saturation in the first table has 32 levels of 24.",
+        "of 8 they were 1.7 and 0.94. The row of saturation in the first table has 32 levels of "
+        "24.",
     ]
     return [*lines, ""]
 
