@@ -46,7 +46,7 @@ class RegionComponents:
 
 def region_components(
     draws: Float[np.ndarray, " draw *shape"],
-    region: Bool[np.ndarray, " *shape"],
+    region: Bool[np.ndarray, "..."],
     count: int,
 ) -> RegionComponents:
     r"""Find the directions along which draws vary most in a region.
