@@ -46,14 +46,16 @@ def percent(estimate: Estimate) -> str:
     return f"{value:.0f} % ({low:.0f} to {high:.0f})"
 
 
+def measured(record: Mapping[str, Any], case: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return title and numbers of each prior that a case is measured for."""
+    return [(t, record[kind][case]) for kind, t in PRIORS.items() if case in record.get(kind, {})]
+
+
 def whole(record: Mapping[str, Any]) -> list[str]:
     """Return the table over all slices."""
     lines = []
     for case, name in NAMES.items():
-        for kind, title in PRIORS.items():
-            row = record.get(kind, {}).get(case)
-            if row is None:
-                continue
+        for title, row in measured(record, case):
             everyone = np.ones(len(row["people"]), dtype=bool)
             here = np.array(row["mirrored pixels"]) > 0
             wider = np.array(row["lesion pixel std"])[here]
@@ -76,10 +78,7 @@ def by_size(record: Mapping[str, Any], areas: np.ndarray) -> list[str]:
     """Return the table by the area of the lesion."""
     lines = []
     for case, name in NAMES.items():
-        for kind, title in PRIORS.items():
-            row = record.get(kind, {}).get(case)
-            if row is None:
-                continue
+        for title, row in measured(record, case):
             cells = []
             for low, high in SIZES.values():
                 chosen = (areas >= low) & (areas < high)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tests.cli.test_cli import MISTAKE, assert_one_line, run
 from tests.front import read, tiny_voxels, write_pipeline, write_scan
 from uqrestore.conformal.guarantee import Guarantee
 from uqrestore.conformal.study import find_files, read_study
-from uqrestore.posterior import validate
+from uqrestore.posterior import PosteriorError, validate
 from uqrestore.reports.findings import find
 
 
@@ -276,6 +277,12 @@ def test_region_means_of_a_cohort_get_intervals_in_the_report(cohort: Path, tmp_
         assert low < rows[name]["truth"] < high or guarantee.widths[name] < 3
     assert draws.unit == written.data["unit"]
     assert "Guaranteed" in written.page.read_text()
+    part = tmp_path / "half.posterior.h5.part"
+    part.write_bytes(new.read_bytes())
+    with h5py.File(part, "a") as file:
+        file.attrs["status"] = "partial"
+    with pytest.raises(PosteriorError, match="is not finished, so the guarantee does not hold"):
+        uq.report(part, tmp_path / "half", labels=rois, names=str(table), guarantee=made)
     (old,) = find_files(cohort / "files")[:1]
     with pytest.raises(ValueError, match="scenes were calibrated on"):
         uq.report(old, tmp_path / "old", labels=rois, names=str(table), guarantee=made)

@@ -80,35 +80,6 @@ class OpenPosterior(PosteriorFile):
         Raises:
             ValueError: If the mask does not fit or is empty.
         """
-        draws, inside = self._inside(mask, z)
-        return draws.where(draws[0].copy(data=inside)).mean(dim=draws.dims[1:])
-
-    def region_components(
-        self, mask: "np.ndarray | xr.DataArray", z: int | None = None, count: int = 3
-    ) -> RegionComponents:
-        """Return the principal components of a region, and what follows them elsewhere.
-
-        Those of a whole slice share its variance among everything that is uncertain in it; these
-        are about one structure. ``posterior.mean[z] + 2 * found.steps[0]`` is the mean moved by
-        two standard deviations along the first. Draws not yet written do not count.
-
-        Args:
-            mask: ``(z, y, x)``, or ``(y, x)`` with a slice given; not 0 inside.
-            z: Position of the slice that a two-dimensional mask is on.
-            count: Number of components; at most the number of draws less two.
-
-        Raises:
-            ValueError: If the mask does not fit or is empty, or there are too few draws.
-        """
-        draws, inside = self._inside(mask, z)
-        values = draws.values
-        written = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-        return region_components(values[written], inside, count)
-
-    def _inside(
-        self, mask: "np.ndarray | xr.DataArray", z: int | None
-    ) -> tuple["xr.DataArray", np.ndarray]:
-        """Return the draws that a mask is about, and the mask as booleans."""
         draws = self.samples if z is None else self.samples.isel(z=z)
         mask = np.asarray(mask, bool)
         if mask.shape != draws.shape[1:] or not mask.any():
@@ -116,7 +87,27 @@ class OpenPosterior(PosteriorFile):
                 f"the mask has shape {mask.shape} and {int(mask.sum())} pixels; it must have shape "
                 f"{draws.shape[1:]} and at least one."
             )
-        return draws, mask
+        return draws.where(draws[0].copy(data=mask)).mean(dim=draws.dims[1:])
+
+    def region_components(
+        self, mask: "np.ndarray | xr.DataArray", z: int | None = None, count: int = 3
+    ) -> RegionComponents:
+        """Return the principal components of a region, and what follows them elsewhere.
+
+        ``posterior.mean[z] + 2 * found.steps[0]`` is the mean moved by two standard deviations
+        along the first. Draws not yet written do not count.
+
+        Args:
+            mask: As for :meth:`region`.
+            z: As for :meth:`region`.
+            count: Number of components; at most the number of draws less two.
+
+        Raises:
+            ValueError: If the mask does not fit or is empty, or there are too few draws.
+        """
+        draws = (self.samples if z is None else self.samples.isel(z=z)).values
+        written = np.isfinite(draws).all(axis=tuple(range(1, draws.ndim)))
+        return region_components(draws[written], np.asarray(mask, bool), count)
 
     def interval(
         self, values: "xr.DataArray | np.ndarray", level: float | int = 0.9

@@ -39,7 +39,9 @@ def calibrate_labelled(
             "posterior file belongs, such as labels/{}_roi.nii.gz."
         )
     people = [
-        person_regions(path, Path(labels.format(path.name.removesuffix(".posterior.h5"))), names)
+        person_regions(
+            path, Path(labels.replace("{}", path.name.removesuffix(".posterior.h5"))), names
+        )
         for path in files
     ]
     return calibrate_regions(people, alpha=alpha)
@@ -91,12 +93,18 @@ def region_widths(guarantee: Guarantee, contents: Contents) -> dict[str, float]:
 
     Raises:
         OutOfScopeError: If the guarantee does not hold for this file.
+        PosteriorError: If the file is not finished: fewer draws make other intervals.
         ValueError: If it is not one of region means.
     """
     if guarantee.method != "region_means":
         raise ValueError(
             f"the guarantee is of {guarantee.method}, not of region means; a report takes one made "
             "by 'uqrestore calibrate --method region_means'."
+        )
+    if not contents.file.complete:
+        raise PosteriorError(
+            f"{contents.path}: is not finished, so the guarantee does not hold for it; run its "
+            "restoration to the end."
         )
     guarantee.check(region_setting(setting_of_contents(contents), len(contents.z)))
     return dict(guarantee.widths)

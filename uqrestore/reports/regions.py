@@ -17,7 +17,7 @@ REGIONS_NOT_CALIBRATED = (
     "intervals that hold for pixels can fail for means. Inside a mask drawn on the reference image "
     "the mean was 0.2 to 1.3 % too low in every person tried and never inside its interval, mostly "
     "because the reference chose the region; over the object in the posterior mean it was 0 to "
-    "0.3 % too low. Do not use these intervals as error bars of a measurement."
+    "0.4 % too low. Do not use these intervals as error bars of a measurement."
 )
 
 SPOTS = 3

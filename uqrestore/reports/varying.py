@@ -73,13 +73,19 @@ def varying_regions(
         of_object = int(contents.mask[region.slice].sum())
         if inside.sum() >= FEWEST_PIXELS and inside.sum() <= LARGEST * of_object:
             chosen.append((region, inside.reshape(contents.mask.shape[1:])))
-    return tuple(_varying(contents, region, inside, draws) for region, inside in chosen[:MOST])
+    chosen = chosen[:MOST]
+    slices = sorted({region.slice for region, _ in chosen})
+    # Each draw is read once, however many regions a slice has.
+    read = [contents.draw(index, slices) for index in draws]
+    values = {at: np.stack([one[k] for one in read]) for k, at in enumerate(slices)}
+    return tuple(
+        _varying(contents, region, inside, values[region.slice]) for region, inside in chosen
+    )
 
 
 def _varying(
-    contents: Contents, region: Region, inside: np.ndarray, draws: Sequence[int]
+    contents: Contents, region: Region, inside: np.ndarray, values: Float[np.ndarray, "draw y x"]
 ) -> Varying:
-    values = np.stack([contents.draw(index, [region.slice])[0] for index in draws])
     found, mean = region_components(values, inside, COUNT), values.mean(0, dtype=np.float64)
     truth = contents.maps.get("truth")
     along = None if truth is None else found.of(truth[region.slice], mean)
