@@ -290,6 +290,8 @@ def test_region_means_of_a_cohort_get_intervals_in_the_report(cohort: Path, tmp_
 
 def test_labels_and_method_of_a_guarantee_go_together(cohort: Path, tmp_path: Path) -> None:
     files, made = cohort / "files", tmp_path / "g.json"
+    with pytest.raises(ValueError, match="method 'crcp' is unknown; choose split_conformal, crc"):
+        uq.calibrate(files, method="crcp")  # type: ignore[arg-type]
     for options in (["--method", "region_means"], ["--labels", "{}_roi.nii.gz"]):
         result = run("calibrate", files, "-o", made, *options)
         assert_one_line(result, MISTAKE, "labels and method region_means go together")

@@ -95,6 +95,23 @@ def test_components_of_a_region_are_those_of_its_fullest_slice(contents: Content
     assert not varying_regions(contents, regions, voxels, contents.draws[:7])
 
 
+def test_labels_that_cannot_be_read_are_refused_in_one_line(
+    contents: Contents, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.nii.gz"
+    noise = np.random.default_rng(0).integers(0, 9, (30, 30, 30)).astype(np.int16)
+    _nifti(whole, noise, np.eye(4))
+    for name, content in (
+        ("empty", b""),
+        ("cut", whole.read_bytes()[:3000]),
+        ("text", b"no image"),
+    ):
+        path = tmp_path / f"{name}.nii.gz"
+        path.write_bytes(content)
+        with pytest.raises(PosteriorError, match=rf"{name}\.nii\.gz: is not a readable NIfTI"):
+            labelled_regions(contents, path, None)
+
+
 def test_labels_on_the_scans_grid_arrive_on_the_right_voxels(
     contents: Contents, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from uqrestore.conformal.guarantee import Guarantee, Method
 from uqrestore.conformal.study import read_study
@@ -35,6 +36,8 @@ def make_guarantee(
         ValueError: If there are too few people, stating how many it takes, or labels and method
             do not go together.
     """
+    if method not in get_args(Method):
+        raise ValueError(f"method {method!r} is unknown; choose {', '.join(get_args(Method))}.")
     if (labels is not None) != (method == "region_means"):
         raise ValueError(
             "labels and method region_means go together: its intervals are of labelled regions, "

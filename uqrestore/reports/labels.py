@@ -2,6 +2,7 @@
 
 import csv
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,13 +26,19 @@ def labelled_regions(contents: Contents, labels: Path, names: str | None) -> dic
         names: See :func:`region_names`.
 
     Raises:
-        PosteriorError: If it does not lie on that grid, or holds no label in these slices.
+        PosteriorError: If it cannot be read, does not lie on that grid, or holds no label in these
+            slices.
     """
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     known = region_names(labels, names)
     native = contents.file.placement.native
-    image = nibabel.load(labels)  # pyright: ignore[reportPrivateImportUsage]
+    try:
+        image = nibabel.load(labels)  # pyright: ignore[reportPrivateImportUsage]
+        values = np.asarray(image.dataobj)  # pyright: ignore[reportAttributeAccessIssue]
+    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise PosteriorError(f"{labels}: is not a readable NIfTI of labels ({error}).") from error
     affine = image.affine  # pyright: ignore[reportAttributeAccessIssue]
     shape = image.shape  # pyright: ignore[reportAttributeAccessIssue]
     if shape != native.shape or not np.allclose(affine, native.affine, atol=1e-3):
@@ -39,7 +46,6 @@ def labelled_regions(contents: Contents, labels: Path, names: str | None) -> dic
             f"{labels}: does not lie on the grid of the scan (shape {native.shape}), but has shape "
             f"{shape} or another affine; draw the labels on the scan that was restored."
         )
-    values = np.asarray(image.dataobj)  # pyright: ignore[reportAttributeAccessIssue]
     if not np.array_equal(values, np.rint(values)):
         raise PosteriorError(f"{labels}: holds values that are no whole numbers, so no labels.")
     found = _on_slices(contents, values.astype(np.int32)).ravel()
