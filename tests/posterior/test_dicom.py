@@ -224,8 +224,8 @@ def test_the_command_writes_nifti_on_the_grid_of_the_source_and_dicom(
     assert output.count("written: ") == 6
     assert run() == (
         2,
-        "Error: choose what to write: --nifti, --array NAME.npz, --zarr, or --dicom pmap, series "
-        "or both.\n",
+        "Error: choose what to write: --nifti, --array NAME.npz, --zarr, --ome-zarr, or --dicom "
+        "pmap, series or both.\n",
     )
 
 

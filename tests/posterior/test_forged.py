@@ -15,6 +15,7 @@ from uqrestore.posterior import (
     PosteriorFile,
     export_array,
     export_nifti,
+    export_ome_zarr,
     export_zarr,
     inspect,
     open_posterior,
@@ -34,6 +35,7 @@ READERS: dict[str, Reader] = {
     "nifti": lambda path, out: export_nifti(path, out / "maps"),
     "array": lambda path, out: export_array(path, out / "all.npz"),
     "zarr": lambda path, out: export_zarr(path, out / "all.zarr"),
+    "ome-zarr": lambda path, out: export_ome_zarr(path, out / "all.ome.zarr"),
     "report": lambda path, out: write_report(path, out),
 }
 

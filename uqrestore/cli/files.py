@@ -25,6 +25,10 @@ def export(
     zarr: Annotated[
         bool, typer.Option("--zarr", help="The whole file as a Zarr store (extra zarr).")
     ] = False,
+    ome_zarr: Annotated[
+        bool,
+        typer.Option("--ome-zarr", help="Maps as an OME-Zarr image, for microscopy (extra zarr)."),
+    ] = False,
     array: Annotated[
         Path | None,
         typer.Option(help="NumPy file (.npz) of everything, in the array order of the scan."),
@@ -42,15 +46,22 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write maps of a posterior file as NIfTI, DICOM or NumPy arrays, or all of it as Zarr."""
+    """Write maps as NIfTI, DICOM, OME-Zarr or NumPy arrays, or all of a file as Zarr."""
     with one_line_faults():
-        if not nifti and not zarr and dicom is None and array is None:
+        if not (nifti or zarr or ome_zarr) and dicom is None and array is None:
             raise ValueError(
-                "choose what to write: --nifti, --array NAME.npz, --zarr, or --dicom pmap, series "
-                "or both."
+                "choose what to write: --nifti, --array NAME.npz, --zarr, --ome-zarr, or --dicom "
+                "pmap, series or both."
             )
-        from uqrestore.posterior import export_array, export_dicom, export_nifti, export_zarr
+        from uqrestore.posterior import (
+            export_array,
+            export_dicom,
+            export_nifti,
+            export_ome_zarr,
+            export_zarr,
+        )
 
+        stem = path.name.removesuffix(".h5")
         where, chosen = folder or path.parent, tuple(maps or ("mmse", "std"))
         written = []
         if nifti:
@@ -62,8 +73,10 @@ def export(
                 path, where, kind=dicom, maps=chosen, source=source, overwrite=overwrite
             )
         if zarr:
-            store = where / f"{path.name.removesuffix('.h5')}.zarr"
-            written.append(export_zarr(path, store, overwrite=overwrite))
+            written.append(export_zarr(path, where / f"{stem}.zarr", overwrite=overwrite))
+        if ome_zarr:
+            store = where / f"{stem}.ome.zarr"
+            written.append(export_ome_zarr(path, store, maps=chosen, overwrite=overwrite))
         if array is not None:
             written.append(export_array(path, array, overwrite=overwrite))
         for file in written:

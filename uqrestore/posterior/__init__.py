@@ -10,13 +10,14 @@ from uqrestore.posterior.errors import (
     PosteriorError,
     PosteriorWriteError,
 )
-from uqrestore.posterior.export import export_nifti, export_zarr
+from uqrestore.posterior.export import export_nifti
 from uqrestore.posterior.inspect import Inspection, inspect
 from uqrestore.posterior.open import is_complete, open_posterior, read_operator, read_placement
 from uqrestore.posterior.plan import Named, PosteriorPlan
 from uqrestore.posterior.regional_components import RegionComponents, region_components
 from uqrestore.posterior.schema import SCHEMA
 from uqrestore.posterior.storage import Storage
+from uqrestore.posterior.stores import export_ome_zarr, export_zarr
 from uqrestore.posterior.summaries import ComponentBox, Interval, Predicted, Summary
 from uqrestore.posterior.validation import validate
 from uqrestore.posterior.view import PosteriorFile
@@ -44,6 +45,7 @@ __all__ = [
     "export_array",
     "export_dicom",
     "export_nifti",
+    "export_ome_zarr",
     "export_zarr",
     "inspect",
     "is_complete",

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from uqrestore._shared.files import temporary_name
 from uqrestore.posterior._native import place, placed_draws, placed_std
 from uqrestore.posterior.errors import PosteriorError
 from uqrestore.posterior.view import PosteriorFile
@@ -75,47 +74,6 @@ def export_nifti(
                     write_nifti(target, values, grid, space_code=code, description=description)
                 )
     return written
-
-
-def export_zarr(path: Path | str, folder: Path | str, *, overwrite: bool = False) -> Path:
-    """Copy a finished posterior file to a Zarr store, for object stores and web viewers.
-
-    Every group, variable and attribute is the same; ``xarray.open_datatree(folder)`` reads it.
-
-    Args:
-        path: The posterior file.
-        folder: The store, a folder such as ``scan.zarr``; it appears once it is whole.
-        overwrite: Replace a store that exists.
-
-    Raises:
-        PosteriorError: If the file is not finished, the store exists, or the package zarr is
-            missing.
-    """
-    import shutil
-
-    path, folder = Path(path), Path(folder)
-    try:
-        import zarr  # noqa: F401 - only whether it is there
-    except ModuleNotFoundError:
-        raise PosteriorError("Zarr needs its package: pip install 'uqrestore[zarr]'.") from None
-    if folder.exists() and not overwrite:
-        raise PosteriorError(f"{folder}: exists already; pass --overwrite.")
-    temporary = temporary_name(folder)
-    with PosteriorFile(path) as file:
-        file.require_sound()
-        shutil.rmtree(temporary, ignore_errors=True)  # of an export that was killed
-        try:
-            # The filters of HDF5 are not those of Zarr: every variable gets its default ones.
-            # Group by group, for a tree leaves out what it takes for an inherited axis: ``y``.
-            for node in file.tree.subtree:
-                group = node.to_dataset(inherit=False).drop_encoding()
-                group.to_zarr(temporary, group=node.path, mode="a", consolidated=False)
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.replace(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder
 
 
 def map_volume(file: PosteriorFile, name: str, channel: int, *, native: bool) -> np.ndarray:
