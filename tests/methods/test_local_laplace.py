@@ -18,7 +18,7 @@ from uqrestore.noise import (
     StudentT,
     UncertainGaussian,
 )
-from uqrestore.operators import Inpainting, Matrix
+from uqrestore.operators import Inpainting, Matrix, Radon, Scaled, stack_operators
 from uqrestore.operators.nonlinear import (
     Affine,
     BeerLambert,
@@ -32,7 +32,7 @@ from uqrestore.operators.nonlinear import (
 from uqrestore.posterior import validate
 from uqrestore.priors import GaussianPrior
 from uqrestore.priors.gaussian import gaussian_field
-from uqrestore.problem import GeneralProblem, Problem
+from uqrestore.problem import GeneralProblem, Problem, simulate
 
 SHAPE = (1, 1, 3)
 PIXELS = torch.tensor([[1.0, 0.6, 0.2], [0.6, 1.0, 0.6], [0.2, 0.6, 1.0]], dtype=torch.float64)
@@ -250,3 +250,17 @@ def test_sample_draws_from_a_general_problem(tmp_path: Path) -> None:
     )
     torch.testing.assert_close(again, one, rtol=1e-6, atol=1e-6)
     assert validate(out) == []
+
+
+def test_noise_free_draws_do_not_depend_on_the_unit_of_the_measurement() -> None:
+    prior, rays = gaussian_field((1, 7, 6)), Radon.sparse_view((1, 7, 6), views=3)
+    truth = prior.draw(SampleNoise(0, [0], slices=range(2)))[0]
+    problem = simulate(stack_operators([rays.to(torch.float64)] * 2), truth, noise_std=0.0, seed=0)
+    # The second of two is noisy: only the first is weighed by a small noise.
+    std = torch.tensor([0.0, 0.1], dtype=torch.float64)
+    scaled = Problem(Scaled((problem.operator,), 100.0), 100 * problem.y, 100 * std)
+    draws = [
+        local_laplace(one, prior, SampleNoise(0, range(3), slices=range(2)))
+        for one in (Problem(problem.operator, problem.y, std), scaled)
+    ]
+    torch.testing.assert_close(draws[0], draws[1], rtol=0, atol=1e-3)

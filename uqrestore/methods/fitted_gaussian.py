@@ -15,6 +15,7 @@ from uqrestore.diffusion.error_model import ErrorCovariance, ErrorModel, error_m
 from uqrestore.diffusion.schedules import noise_levels
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
+from uqrestore.methods._noise_free import NOISE_FREE
 from uqrestore.noise import SampleNoise
 from uqrestore.operators._cg import conjugate_gradient, expand_to
 from uqrestore.problem import Problem
@@ -28,9 +29,6 @@ what few samples tell of wide gaps in k-space is found last, and a structure tha
 leaves in them stays."""
 UNSOLVED = 0.25
 """Share of the noise levels whose solves may end early; those of real scans never do."""
-NOISE_FREE = 1e-2
-"""Noise level, in network intensity, with which noise-free measurements are weighed; times the root
-mean square of the rows of ``A``, which sums hundreds of pixels in tomography."""
 
 
 @method(_20={"levels": 20}, _50={"levels": 50})

@@ -18,13 +18,10 @@ from uqrestore.methods._collapsed import Collapsed, can_collapse
 from uqrestore.methods._laplace import LocalPosterior, warn_of_chains
 from uqrestore.methods._method import Method, method, require_range
 from uqrestore.methods._moments import Moments
+from uqrestore.methods._noise_free import weighed_std
 from uqrestore.noise import Gaussian, SampleNoise, UncertainGaussian
 from uqrestore.operators.nonlinear.uncertain import Joint, UncertainOperator
 from uqrestore.problem import GeneralProblem, Problem
-
-NOISE_FREE = 1e-2
-"""Noise level, in network intensity, with which noise-free measurements are weighed."""
-
 
 STATISTICS, COORDINATES = ("acceptance", "solve_residual"), "theta"
 """Names of what is returned in detail beside the parameters."""
@@ -276,9 +273,7 @@ def _noisy(problem: Problem | GeneralProblem) -> GeneralProblem:
         ValueError: If the measurement of a general problem is noise-free.
     """
     if isinstance(problem, Problem):
-        std = problem.noise_std_like(problem.y)
-        model = Gaussian(torch.where(std > 0, std, NOISE_FREE))
-        return GeneralProblem(problem.operator, problem.y, model)
+        return GeneralProblem(problem.operator, problem.y, Gaussian(weighed_std(problem)))
     model = problem.noise_model
     if isinstance(model, Gaussian) and not (torch.as_tensor(model.std) > 0).all():
         raise ValueError(
