@@ -203,12 +203,13 @@ def page(rows: Mapping[str, dict[str, Any]]) -> str:
         f"middle 64 x 64 pixels of 3 mm, taken as the whole object), {VIEWS} parallel views, "
         "Poisson counts behind Beer-Lambert attenuation, at 60 keV. Noise model, operator and "
         "draws are those of the pipeline `ct-low-dose`: `ct64-prior`, `fitted_gaussian` with "
-        f"{LEVELS} levels on the linearised counts, {DRAWS} draws ({seconds:.1f} s a draw on one "
-        "core). Filtered back-projection and total variation take the logarithm of the counts; "
-        "their smoothing and weight are the best of each slice, chosen with the reference, which "
-        "no one has in practice. Root mean square error in HU, mean ± standard deviation over "
-        "people; in the last column the number of people for whom the posterior mean is nearer "
-        "than total variation.",
+        f"{LEVELS} levels on the linearised counts, {DRAWS} draws ({LEVELS} network calls and "
+        f"{seconds:.1f} s each on one core, after {FIRST} draws of the logarithm that give the "
+        "point of linearisation). Filtered back-projection and total variation take the "
+        "logarithm of the counts; their smoothing and weight are the best of each slice, chosen "
+        "with the reference, which no one has in practice. Root mean square error in HU, mean ± "
+        "standard deviation over people; in the last column the number of people for whom the "
+        "posterior mean is nearer than total variation.",
         "",
         "| photons a ray | filtered back-projection | total variation | posterior mean | below "
         "total variation | nearer |",

@@ -66,16 +66,16 @@ class Known(NonlinearOperator):
         return self.operator.forward_at(x, self.theta.expand(*x.shape[:-3], -1))
 
 
-def people(data: Path, split: str, each: int) -> dict[str, Tensor]:
+def people(data: Path, split: str, each: int, side: int = 64) -> dict[str, Tensor]:
     """Return slices of every person of IXI, spread over the person, in network intensity."""
     images, subjects = (
-        stored(data / "ixi_brain_64.h5", f"{split}/{key}") for key in ("brain", "subject")
+        stored(data / f"ixi_brain_{side}.h5", f"{split}/{key}") for key in ("brain", "subject")
     )
     found = {}
     for person in sorted(set(subjects.tolist())):
         own = [i for i, name in enumerate(subjects.tolist()) if name == person]
         at = [own[round((k + 1) * (len(own) - 1) / (each + 1))] for k in range(each)]
-        values = torch.from_numpy(images[at]).float().reshape(each, *SHAPE) / 255
+        values = torch.from_numpy(images[at]).float().reshape(each, 1, side, side) / 255
         found[person.decode()] = 2 * values - 1
     return found
 

@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from torch import Tensor
 from tests.benchmarks.physics_cases import Case, cases
 from tests.benchmarks.physics_page import DRAWS, LEVELS, page
 from tests.benchmarks.physics_plugin import exact, most_probable, plug_in
+from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import draw_jointly, local_laplace
 from uqrestore.noise import Poisson, SampleNoise, UncertainGaussian
 from uqrestore.operators.nonlinear import UncertainOperator
@@ -27,6 +30,8 @@ from uqrestore.priors.gaussian import gaussian_field
 from uqrestore.problem import GeneralProblem
 
 DOCS = Path(__file__).parents[2] / "docs"
+FEW_SCENES = 2
+"""Images that calls are counted on."""
 OPTIONS: Mapping[str, Any] = {"levels": LEVELS, "spread_products": 12, "data_products": 64}
 
 
@@ -72,17 +77,33 @@ def scored(name: str, x: Tensor, posterior: ClosedForm) -> dict[str, float]:
     return {name: float(inside.double().mean()), f"{name}_rmse": float(rmse)}
 
 
+def sample(case: Case, y: Tensor, prior: Denoiser) -> tuple[Tensor, dict[str, Tensor]]:
+    """Draw images, and parameters if some are unknown, in single precision: twice as fast."""
+    problem = GeneralProblem(case.operator, y, case.noise).to(torch.float32)
+    noise = SampleNoise(1, range(DRAWS), slices=range(len(y)))
+    options = {**OPTIONS, **case.options}
+    unknown = isinstance(case.operator, UncertainOperator) or isinstance(
+        case.noise, UncertainGaussian
+    )
+    if unknown:
+        return draw_jointly(problem, prior, noise, **options)
+    return local_laplace(problem, prior, noise, **options), {}
+
+
+def cost(case: Case) -> dict[str, int]:
+    """Return network calls and products of a draw, the most among those of a few images."""
+    prior = gaussian_field(case.operator.in_shape, correlation=case.correlation)
+    counting = Counting(prior)
+    sample(case, simulate(replace(case, scenes=FEW_SCENES), prior)[2], counting)
+    return {"calls": counting.counts.network, "products": counting.counts.products}
+
+
 def measure(case: Case) -> dict[str, Any]:
     """Return the numbers of one row."""
     prior = gaussian_field(case.operator.in_shape, correlation=case.correlation)
     x, theta, y = simulate(case, prior)
-    problem = GeneralProblem(case.operator, y, case.noise).to(torch.float32)  # twice as fast
-    noise = SampleNoise(1, range(DRAWS), slices=range(case.scenes))
-    start, options = time.perf_counter(), {**OPTIONS, **case.options}
-    if theta is None:
-        draws, found = local_laplace(problem, prior, noise, **options), {}
-    else:
-        draws, found = draw_jointly(problem, prior, noise, **options)
+    start = time.perf_counter()
+    draws, found = sample(case, y, prior)
     draws, seconds = draws.double(), time.perf_counter() - start
     if case.operator.name == "nonlinear_composed" and not isinstance(case.noise, Poisson):
         sign = (draws * x).flatten(2).sum(-1).sign()  # magnitudes do not tell x from -x
@@ -129,6 +150,10 @@ def main() -> None:
     rows = json.loads(store.read_text()) if store.exists() else {}
     for key in sys.argv[1:] or [key for key in known if key not in rows]:
         rows[key] = measure(known[key])
+        store.write_text(json.dumps(rows, indent=1) + "\n")
+        print(key, rows[key], flush=True)  # noqa: T201 - progress
+    for key in [key for key, row in rows.items() if "calls" not in row]:
+        rows[key] |= cost(known[key])
         store.write_text(json.dumps(rows, indent=1) + "\n")
         print(key, rows[key], flush=True)  # noqa: T201 - progress
     write()

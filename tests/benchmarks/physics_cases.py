@@ -134,7 +134,6 @@ def known_operators() -> dict[str, Case]:
             phase_retrieval(torch.polar(torch.ones_like(phases), phases)),
             Gaussian(0.1),
             {"leaps": 8, "newton": 10, "starts": 8},
-            scenes=20,
         ),
         "ct-30": ct(30.0),
         "ct-1000": ct(1000.0),
@@ -179,7 +178,6 @@ def unknown_parameters() -> dict[str, Case]:
             UncertainMotion(scan.to(torch.float64), torch.arange(8)[:, None] % 2, 0.5, 5.0),
             Gaussian(0.05),
             {"leaps": 2, "moves": 8},
-            scenes=60,
         ),
         "maps": Case(
             "8 coil maps known to 0.1, complex field of 16 x 16, 8 centre lines and 2 more",

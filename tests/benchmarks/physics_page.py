@@ -91,6 +91,32 @@ def evidence(rows: Rows) -> list[str]:
     return [*lines, ""]
 
 
+def costs(rows: Rows) -> list[str]:
+    """Return the section on calls."""
+    known = cases()
+    lines = [
+        "## What a draw costs",
+        "",
+        "Calls of the denoiser and vector-Jacobian products with it, the most of a few images. A "
+        "product of a network takes as long as two calls, of the Gaussian prior here next to "
+        "nothing: `local_laplace` is the method for closed-form priors, and for networks where "
+        "minutes do not count. Pipelines with networks draw by `fitted_gaussian`, whose error "
+        "model stands in for the products: 20 calls and no product a draw of a 64 x 64 image in "
+        "`ct-low-dose` (which needs 40 more calls in all to linearise the counts) and in "
+        "`mr-motion`; [low-dose CT](benchmarks-low-dose.md) and "
+        "[motion](benchmarks-motion.md) have their coverage.",
+        "",
+        "| problem | calls | products |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {known[key].title} | {row['calls']:,} | {row['products']:,} |"
+        for key, row in rows.items()
+        if "calls" in row
+    ]
+    return [*lines, ""]
+
+
 def images(row: Mapping[str, Any]) -> str:
     """Return the number of images where it is not that of the page."""
     count = row.get("scenes", SCENES)
@@ -188,6 +214,7 @@ def page(rows: Rows, chains: Rows, scores: Rows) -> str:
         ),
         *(nuts(chains) if chains else []),
         *(evidence(scores) if scores else []),
+        *costs(rows),
         "## Why not a split Gibbs sampler",
         "",
         "PnP-DM (arXiv:2405.18782) alternates between prior and likelihood, coupled by a noise "

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from uqrestore.diffusion._spectra import spectrum_of
@@ -17,6 +17,7 @@ from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
 from uqrestore.methods._noise_free import NOISE_FREE
 from uqrestore.noise import SampleNoise
+from uqrestore.operators import LinearOperator
 from uqrestore.operators._cg import conjugate_gradient, expand_to
 from uqrestore.problem import Problem
 
@@ -27,6 +28,12 @@ TOLERANCE = 0.02
 that is smaller: then the draw explains the measurement to the noise. At 0.1 a real scan loses 8 dB:
 what few samples tell of wide gaps in k-space is found last, and a structure that a high level
 leaves in them stays."""
+LEVEL_SHARE, FLAT = 0.1, 2.0
+"""Least noise of a measurement at a level, as a share of the level, and how much the singular
+values of ``A`` may differ where it applies. What is unmeasured follows from what is measured
+through ``C`` alone; without this least noise solves end before it has: of one line in 4 at noise
+0.002 the mean of the draws gains 15 dB, and at noise 0.05 nothing changes. Small singular values,
+as of coils, would lose what they measure. Those of a real image's k-space differ by a root of 2."""
 UNSOLVED = 0.25
 """Share of the noise levels whose solves may end early; those of real scans never do."""
 
@@ -89,10 +96,11 @@ def fitted_gaussian(
     )
     denoise, weights = Checked(denoiser, "fitted_gaussian"), fourier_diagonal(problem)
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
-    stopped = 0
+    stopped, least = 0, LEVEL_SHARE * _flat(problem.operator).to(x)
     for sigma, sigma_next in pairwise(grid):
         mean = denoise(x, sigma)
-        x, used = _draw(problem, mean, errors.at(sigma, mean), noise, weights, iterations)
+        covariance = errors.at(sigma, mean)
+        x, used = _draw(problem, mean, covariance, noise, weights, iterations, sigma * least)
         stopped += used == iterations
         if sigma_next:
             x = x + sigma_next * noise.like(x)
@@ -146,6 +154,15 @@ def fourier_diagonal(problem: Problem) -> Float[Tensor, "*problem 1 row frequenc
     return diagonal.mean(-3, keepdim=True).clamp(0)
 
 
+def _flat(operator: LinearOperator) -> Bool[Tensor, "*problem"]:
+    """Return which problems have nearly one singular value, besides 0."""
+    spectrum = operator.spectral()
+    if spectrum is None:
+        return torch.zeros(operator.problem_shape, dtype=torch.bool)
+    least = torch.where(spectrum.s > 0, spectrum.s, torch.inf).amin(-1)
+    return spectrum.s.amax(-1) < FLAT * least
+
+
 def _draw(
     problem: Problem,
     mean: Tensor,
@@ -153,6 +170,7 @@ def _draw(
     noise: SampleNoise,
     weights: Tensor,
     iterations: int,
+    least: Tensor,
 ) -> tuple[Tensor, int]:
     r"""Draw from :math:`N(D, C)` conditioned on the measurement.
 
@@ -165,6 +183,7 @@ def _draw(
     pixels = torch.Size(operator.in_shape).numel()
     row_size = (weights.mean((-3, -2, -1)) * pixels / rows).sqrt()
     noise_std = torch.where(noise_std > 0, noise_std, NOISE_FREE * row_size)
+    noise_std = torch.hypot(noise_std, least * row_size)
     variance = expand_to(noise_std.square(), dims)
     pixel = covariance.std.square().mean((-2, -1), keepdim=True)
     diagonal = 1 / (1 + covariance.amplitude.square() * pixel * weights / variance)
