@@ -13,6 +13,7 @@ from uqrestore.noise import (
     Gaussian,
     NoiseModel,
     Poisson,
+    Quantised,
     Rician,
     SampleNoise,
     StudentT,
@@ -56,6 +57,11 @@ CASES: dict[str, tuple[NonlinearOperator | Matrix, Tensor, NoiseModel]] = {
     ),
     "saturation": (Saturation(SHAPE, -0.3, 0.4), images([0.5, -0.1, -0.4]), Gaussian(0.2)),
     "rician": (Affine(SHAPE, 0.0, 1.0), images([0.9, 0.2, 0.6]), Rician(0.3)),
+    "rounded": (
+        Matrix(ROWS, SHAPE),
+        torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64),
+        Quantised(0.5, 0.1),
+    ),
     "outliers": (
         Matrix(ROWS, SHAPE),
         torch.tensor([3.0, 0.1, -0.2], dtype=torch.float64),

@@ -15,6 +15,7 @@ from uqrestore.noise import (
     Gaussian,
     NoiseModel,
     Poisson,
+    Quantised,
     Rician,
     SampleNoise,
     StudentT,
@@ -35,6 +36,16 @@ CASES: dict[str, tuple[NoiseModel, Density]] = {
     "uncertain_gaussian": (
         UncertainGaussian(0.7, 4.0),
         lambda y, s: scipy.stats.norm.logpdf(y, s, 0.7),
+    ),
+    "quantised": (
+        Quantised(step=0.5, std=0.3),
+        lambda y, s: np.log(
+            np.where(
+                y > s,
+                scipy.stats.norm.sf(y - 0.25, s, 0.3) - scipy.stats.norm.sf(y + 0.25, s, 0.3),
+                scipy.stats.norm.cdf(y + 0.25, s, 0.3) - scipy.stats.norm.cdf(y - 0.25, s, 0.3),
+            )
+        ),
     ),
     "student_t": (StudentT(0.7, df=5), lambda y, s: scipy.stats.t.logpdf(y, 5, s, 0.7)),
 }
@@ -95,6 +106,30 @@ def test_noise_given_its_variances_is_that_of_students_distribution() -> None:
     assert scipy.stats.kstest(again.flatten() / 0.7, "t", args=(5,)).pvalue > 0.01
     sizes = torch.stack([y, again]).abs().flatten(1).argsort(1).argsort(1).double()
     assert float(sizes.corrcoef()[0, 1]) > 0.06  # outliers stay outliers
+
+
+@pytest.mark.parametrize("std", [0.02, 0.2, 0.99, 1.01, 4.0])
+def test_rounding_adds_the_variance_of_a_step_and_loses_information(std: float) -> None:
+    model, s = Quantised(1.0, std), torch.linspace(-1, 1, 401, dtype=torch.float64)
+    steps = torch.arange(-40, 41).double()[:, None]
+    p = model.log_likelihood(steps, s).exp()
+    torch.testing.assert_close(p.sum(0), torch.ones_like(s))
+    mean = (p * steps).sum(0)
+    torch.testing.assert_close(model.mean(s), mean, rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        model.variance(s), (p * (steps - mean).square()).sum(0), rtol=0, atol=2e-7
+    )
+    exact = (p * torch.nan_to_num(model.score(steps, s)).square()).sum(0)
+    torch.testing.assert_close(model.information(s), exact, rtol=6e-3, atol=1e-12)
+    assert (exact <= 1 / std**2 + 1e-9).all()
+    # Far from what was measured nothing overflows.
+    assert torch.isfinite(model.log_likelihood(steps, s)).all()
+    far = model.score(torch.tensor(40.0).double(), s)
+    torch.testing.assert_close(far, (39.5 - s) / std**2, rtol=0.03, atol=0)
+    with pytest.raises(
+        ValueError, match=r"1 measurements are no multiples of the step, such as 0\.4"
+    ):
+        model.check(torch.tensor([1.0, 0.4]))
 
 
 def test_noise_level_given_residuals_is_conjugate() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from uqrestore.noise.base import NoiseModel
 from uqrestore.noise.gaussian import Gaussian, UncertainGaussian
 from uqrestore.noise.poisson import Poisson
+from uqrestore.noise.quantised import Quantised
 from uqrestore.noise.rician import Rician
 from uqrestore.noise.streams import (
     ALONE,
@@ -27,6 +28,7 @@ from uqrestore.noise.student_t import StudentT
 NOISE_MODELS: Mapping[str, type[NoiseModel]] = {
     "gaussian": Gaussian,
     "poisson": Poisson,
+    "quantised": Quantised,
     "rician": Rician,
     "student_t": StudentT,
     "uncertain_gaussian": UncertainGaussian,
@@ -42,6 +44,7 @@ __all__ = [
     "Gaussian",
     "NoiseModel",
     "Poisson",
+    "Quantised",
     "Rician",
     "SampleNoise",
     "StudentT",
