@@ -119,6 +119,7 @@ def again(problem: Problem) -> Problem:
 def forward_call(denoiser: NetworkDenoiser, problem: Problem | None, precision: str) -> Call:
     """One call of a network; a problem is laid out once, as a sampler does."""
     x, sigma = 0.5 * images(), torch.tensor(1.0)
+    problem = None if problem is None else denoiser.prepare(problem, (BATCH,))
 
     def call() -> Tensor:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
@@ -258,7 +259,6 @@ def _with_gradients(
 
 
 def _layout(denoiser: NetworkDenoiser, problem: Problem) -> object:
-    # Past the denoiser, which would forget the problem that the other calls are about.
     return Measurement.of(problem, (BATCH,), denoiser.network.linear_guess)  # type: ignore[arg-type]
 
 
