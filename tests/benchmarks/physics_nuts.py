@@ -61,11 +61,10 @@ def fields() -> dict[str, Field]:
         ),
         "ct-8": Field("Poisson CT, 30 photons a ray, 8 x 8", scan, Poisson()),
         "saturation-16": Field(
-            "saturation, 16 x 16, 32 levels of 64 leaps",
+            "saturation, 16 x 16, 32 levels of 24 leaps",
             Saturation(large, -0.2, 0.4),
             Gaussian(0.1),
-            steps=4000,
-            options={**SLOW, "leaps": 64},
+            options={**SLOW, "leaps": 24},
         ),
         "counts-16": Field(
             "photons behind each pixel, 5 on average, 16 x 16",
