@@ -242,21 +242,33 @@ def page(rows: Mapping[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure what is missing and write the page, choose the gain, or write the error model."""
+def command(description: str | None, name: str) -> tuple[argparse.Namespace, NetworkDenoiser]:
+    """Return the arguments of a page on a prior with an error model, and the prior."""
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", type=Path)
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--fit", action="store_true")
-    given = parser.parse_args()
-    prior = load_prior("brain64-prior")
+    prior = load_prior(name)
     assert isinstance(prior, NetworkDenoiser)
+    return parser.parse_args(), prior
+
+
+def write_errors(name: str, errors: ErrorModel) -> None:
+    """Write the error model of a bundled prior to its card."""
+    path = locate(name).with_suffix(".json")
+    card = json.loads(path.read_text())
+    card["errors"] = errors.to_data()
+    path.write_text(json.dumps(card, indent=1) + "\n")
+
+
+def main() -> None:
+    """Measure what is missing and write the page, choose the gain, or write the error model."""
+    given, prior = command(__doc__, "brain64-prior")
     if given.fit:
-        errors, path = fit(prior, given.data), locate("brain64-prior").with_suffix(".json")
-        card = json.loads(path.read_text())
-        card["errors"] = replace(errors, gain=torch.full_like(errors.gain, GAIN)).to_data()
-        path.write_text(json.dumps(card, indent=1) + "\n")
+        errors = fit(prior, given.data)
+        gain = torch.full_like(errors.gain, GAIN)
+        write_errors("brain64-prior", replace(errors, gain=gain))
         return
     if given.choose:
         errors = fit(prior, given.data)

@@ -7,7 +7,6 @@ are kept in ``docs/benchmarks-population.json`` by the weights; a stopped run re
 error model on validation people, and ``... DATA --fit`` writes it to the card.
 """
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from tests.benchmarks.fit_errors import SIGMAS, with_gain
 from tests.benchmarks.heads import stored
-from tests.benchmarks.motion import people, scores
+from tests.benchmarks.motion import command, people, scores, write_errors
 from tests.benchmarks.population_page import page
 from uqrestore.baselines import total_variation
 from uqrestore.baselines.weights import default_weight
@@ -33,7 +32,7 @@ from uqrestore.operators.masks import cartesian
 from uqrestore.priors import LowRankGaussian
 from uqrestore.priors.low_rank import fit_low_rank
 from uqrestore.problem import Problem, simulate
-from uqrestore.zoo import load_card, load_prior, locate
+from uqrestore.zoo import load_card
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAME, SHAPE, DRAWS, LEVELS = "brain96-prior", (1, 96, 96), 9, 20
@@ -186,22 +185,12 @@ def run(prior: NetworkDenoiser, data: Path) -> Mapping[str, dict]:
 
 def main() -> None:
     """Measure what is missing and write the page, choose the gain, or write the error model."""
-    torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--choose", action="store_true")
-    parser.add_argument("--fit", action="store_true")
-    given = parser.parse_args()
-    prior = load_prior(NAME)
-    assert isinstance(prior, NetworkDenoiser)
+    given, prior = command(__doc__, NAME)
     if given.choose:
         choose(prior, given.data)
         return
     if given.fit:
-        errors, path = fit(prior, given.data), locate(NAME).with_suffix(".json")
-        card = json.loads(path.read_text())
-        card["errors"] = with_gain(errors, CHOSEN).to_data()
-        path.write_text(json.dumps(card, indent=1) + "\n")
+        write_errors(NAME, with_gain(fit(prior, given.data), CHOSEN))
         return
     rows = run(prior, given.data)
     (DOCS / "benchmarks-population.md").write_text(page(rows, load_card(NAME), DRAWS))

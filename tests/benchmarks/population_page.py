@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.low_dose_ct import spread
 from uqrestore.posterior.intervals import central_interval
 from uqrestore.zoo.card import PriorCard
 
@@ -36,23 +37,19 @@ def _table(rows: list[dict[str, Any]]) -> str:
     ]
     for name in rows[0]["scores"]:
         numbers = {
-            method: _by_person(rows, name, method, "psnr") for method in _methods(rows, name)
+            method: _by_person(rows, name, method, "psnr") for method in rows[0]["scores"][name]
         }
         ours = numbers[OURS]
         rival = max((numbers[method] for method in RIVALS), key=lambda values: values.mean())
-        ssd = _spread(numbers["ssd"]) if "ssd" in numbers else "-"
+        ssd = spread(numbers["ssd"]) if "ssd" in numbers else "-"
         held = 100 * _by_person(rows, name, OURS, "coverage")
         ratio = _by_person(rows, name, OURS, "spread_over_error")
         lines.append(
-            f"| {name} | {' | '.join(_spread(numbers[method]) for method in RIVALS)} | {ssd} | "
-            f"**{_spread(ours)}** | {_spread(ours - rival)} | {(ours > rival).sum()} of "
-            f"{len(ours)} | {_spread(held)} | {_spread(ratio, 2)} |"
+            f"| {name} | {' | '.join(spread(numbers[method]) for method in RIVALS)} | {ssd} | "
+            f"**{spread(ours)}** | {spread(ours - rival)} | {(ours > rival).sum()} of "
+            f"{len(ours)} | {spread(held)} | {spread(ratio, 2)} |"
         )
     return "\n".join(lines)
-
-
-def _methods(rows: list[dict[str, Any]], name: str) -> list[str]:
-    return list(rows[0]["scores"][name])
 
 
 def _by_person(rows: list[dict[str, Any]], name: str, method: str, key: str) -> np.ndarray:
@@ -61,11 +58,6 @@ def _by_person(rows: list[dict[str, Any]], name: str, method: str, key: str) -> 
     for row in rows:
         people.setdefault(row["person"], []).append(row["scores"][name][method][key])
     return np.array([np.mean(values) for values in people.values()])
-
-
-def _spread(values: np.ndarray, digits: int = 1) -> str:
-    """Return mean and standard deviation over people."""
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
 
 PAGE = """# A prior of 134 people on new people

@@ -132,6 +132,15 @@ def test_rounding_adds_the_variance_of_a_step_and_loses_information(std: float) 
         model.check(torch.tensor([1.0, 0.4]))
 
 
+@pytest.mark.parametrize("step", [1e-3, 1e-5, 1e-7, 1e-9])
+def test_steps_far_below_the_noise_are_gaussian_in_single_precision_too(step: float) -> None:
+    y, s = torch.tensor([0.15, 0.13, 0.1]), torch.tensor([0.1, 0.13, 0.4])
+    fine, plain = Quantised(step, 0.05), Gaussian(0.05)
+    torch.testing.assert_close(fine.score(y, s), plain.score(y, s), rtol=2e-3, atol=2e-3)
+    expected = plain.log_likelihood(y, s) + np.log(step)
+    torch.testing.assert_close(fine.log_likelihood(y, s), expected, rtol=0, atol=2e-3)
+
+
 def test_noise_level_given_residuals_is_conjugate() -> None:
     model, noise = UncertainGaussian(0.5, 4.0), SampleNoise(0, range(4000))
     y = torch.tensor([0.3, -0.8, 0.1], dtype=torch.float64).expand(4000, 3)

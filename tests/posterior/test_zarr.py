@@ -96,4 +96,6 @@ def test_both_parts_of_a_complex_image_are_channels(tmp_path: Path) -> None:
         export_ome_zarr(file, tmp_path / "a.posterior.ome.zarr")
     with pytest.raises(PosteriorError, match="nothing"):
         export_ome_zarr(file, tmp_path / "b.ome.zarr", maps=("nothing",))
+    with pytest.raises(PosteriorError, match="no maps to write; name some"):
+        export_ome_zarr(file, tmp_path / "b.ome.zarr", maps=())
     assert not (tmp_path / "b.ome.zarr").exists()

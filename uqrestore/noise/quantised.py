@@ -14,6 +14,9 @@ from uqrestore.noise.streams import SampleNoise
 BINS = 8
 """Steps on either side of the signal in sums over all measurements: six standard deviations, where
 these are at most a step."""
+FINE = 1e-3
+"""Step, in standard deviations, below which the probability is the density times the step: the
+difference of two nearly equal numbers would be rounding in single precision."""
 OFF = 1e-3
 """Distance from a multiple of the step, in steps, that rounding of numbers explains."""
 
@@ -48,13 +51,18 @@ class Quantised(NoiseModel):
         flipped = low + high > 0
         low, high = torch.where(flipped, -high, low), torch.where(flipped, -low, high)
         upper = torch.special.log_ndtr(high)
-        return upper + torch.log1p(-torch.exp(torch.special.log_ndtr(low) - upper))
+        exact = upper + torch.log1p(-torch.exp(torch.special.log_ndtr(low) - upper))
+        width = as_like(self.step, signal) / as_like(self.std, signal)
+        density = -((low + high) / 2).square() / 2 - 0.5 * math.log(2 * math.pi)
+        return torch.where(width < FINE, density + width.log(), exact)
 
     def score(self, y: Tensor, signal: Tensor) -> Tensor:
         low, high = self._edges(y, signal)
         total = self.log_likelihood(y, signal)
         ends = [(-0.5 * end.square() - total).exp() for end in (low, high)]
-        return (ends[0] - ends[1]) / (math.sqrt(2 * math.pi) * as_like(self.std, signal))
+        step, std = as_like(self.step, signal), as_like(self.std, signal)
+        exact = (ends[0] - ends[1]) / (math.sqrt(2 * math.pi) * std)
+        return torch.where(step < FINE * std, (y - signal) / std.square(), exact)
 
     def information(self, signal: Tensor) -> Tensor:
         """Return the Fisher information: that of Gaussian noise, less what rounding loses."""

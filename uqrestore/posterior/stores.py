@@ -76,6 +76,8 @@ def export_ome_zarr(
         import zarr
 
         file.require_sound()
+        if not maps:
+            raise PosteriorError(f"{folder}: no maps to write; name some, such as 'mmse'.")
         found = {label: volume for name in maps for label, volume in _channels(file, name)}
         image = xr.DataArray(np.stack(list(found.values())), dims=AXES)
         root = zarr.open_group(temporary, mode="w", zarr_format=3)
