@@ -34,15 +34,16 @@ def _rope_table(
     """Cosine and sine ``(token, 1, head, e/4)`` of position times frequency, rows then columns.
 
     Positions are cell centres; ``box`` tokens, or the longer side of the grid where it is 0, span
-    [-1, 1]. Frequencies run from pi to 10 pi, dealt out to the heads in turn.
+    [-1, 1]. Frequencies run from pi to 10 pi, dealt out to the heads in turn. Angles are in double
+    precision, so that a network in double precision is right to all of its digits.
     """
     count = heads * head_width // 8
-    frequencies = torch.exp(
-        torch.linspace(math.log(math.pi), math.log(10 * math.pi), count + 1)[:-1]
-    )
+    ends = math.log(math.pi), math.log(10 * math.pi)
+    frequencies = torch.exp(torch.linspace(*ends, count + 1, dtype=torch.float64)[:-1])
     frequencies = frequencies.reshape(head_width // 8, heads).T
-    centres = [(2 * torch.arange(n) + 1 - n) / (box or max(grid)) for n in grid]
+    places = [2 * torch.arange(n, dtype=torch.float64) + 1 - n for n in grid]
+    centres = [place / (box or max(grid)) for place in places]
     rows, columns = torch.meshgrid(*centres, indexing="ij")
     angle = torch.cat([place.reshape(-1, 1, 1) * frequencies for place in (rows, columns)], dim=-1)
-    angle = angle[:, None].to(device)
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    angle = angle[:, None]
+    return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
