@@ -23,6 +23,8 @@ from tests.benchmarks.physics_plugin import exact, most_probable, plug_in
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.wrapped import Counting
 from uqrestore.methods import draw_jointly, local_laplace
+from uqrestore.methods.fitted_joint import draw_fitted_in_detail
+from uqrestore.methods.local_laplace import COORDINATES
 from uqrestore.noise import Poisson, SampleNoise, UncertainGaussian
 from uqrestore.operators.nonlinear import UncertainOperator
 from uqrestore.priors import ClosedForm, GaussianPrior
@@ -81,6 +83,9 @@ def sample(case: Case, y: Tensor, prior: Denoiser) -> tuple[Tensor, dict[str, Te
     """Draw images, and parameters if some are unknown, in single precision: twice as fast."""
     problem = GeneralProblem(case.operator, y, case.noise).to(torch.float32)
     noise = SampleNoise(1, range(DRAWS), slices=range(len(y)))
+    if case.fitted:
+        images, found = draw_fitted_in_detail(problem, prior, noise, **case.options)
+        return images, {name: v for name, v in found.items() if name != COORDINATES}
     options = {**OPTIONS, **case.options}
     unknown = isinstance(case.operator, UncertainOperator) or isinstance(
         case.noise, UncertainGaussian

@@ -64,6 +64,7 @@ class Case:
         other: Name of that problem.
         scenes: Number of images.
         correlation: Between the channels of the field.
+        fitted: Whether ``fitted_gaussian`` draws, as in the pipelines, not ``local_laplace``.
     """
 
     title: str
@@ -74,6 +75,7 @@ class Case:
     other: str = ""
     scenes: int = SCENES
     correlation: float = 0.8
+    fitted: bool = False
 
 
 def cases() -> dict[str, Case]:
@@ -180,12 +182,14 @@ def unknown_parameters() -> dict[str, Case]:
             {"leaps": 2, "moves": 8},
         ),
         "maps": Case(
-            "8 coil maps known to 0.1, complex field of 16 x 16, 8 centre lines and 2 more",
+            "8 coil maps known to 0.1, complex field of 16 x 16, 8 centre lines and 2 more, "
+            "`fitted_gaussian` with 24 levels",
             UncertainMaps(coils, 0.1),
             Gaussian(0.05),
-            {"leaps": 4},
-            scenes=12,
+            {"levels": 24},
+            scenes=48,
             correlation=0.0,
+            fitted=True,
         ),
     }
 

@@ -178,7 +178,9 @@ def page(rows: Rows, chains: Rows, scores: Rows) -> str:
         "together). Beside each coverage the RMSE of the mean. Where one parameter is unknown the "
         f"exact posterior is a sum over {GRID} values of it, each with a Gaussian posterior; the "
         "error of the mean of the draws is in units of what chance leaves with "
-        f"{DRAWS} draws, and the variance is relative to the exact one.",
+        f"{DRAWS} draws, and the variance is relative to the exact one. Chance alone puts the RMSE "
+        f"of a mean of {DRAWS} draws {percent((1 + 1 / DRAWS) ** 0.5 - 1)} above that of the "
+        "posterior mean; plug-in means have none of it.",
         "",
         "| unknown | images | coverage | RMSE | of the parameters | plug-in at centre | RMSE | "
         "plug-in, most probable | RMSE | mean error | variance |",

@@ -64,7 +64,7 @@ chi-square of 5 to 14, and draws follow the maps.
 """
 
 
-def real_scan(data: Path, acceleration: int) -> tuple[CoilScan, float]:
+def real_scan(data: Path, acceleration: int, centre: int = REAL_CENTRE) -> tuple[CoilScan, float]:
     """Return the real scan of 4 coils, 256 x 256, and the scale to its own units.
 
     Lines as in the comparison with BART that the goals were set by.
@@ -76,8 +76,8 @@ def real_scan(data: Path, acceleration: int) -> tuple[CoilScan, float]:
     covariance = _noise_covariance(images)
     whitener = torch.linalg.inv(torch.linalg.cholesky(covariance))
     full = torch.einsum("ij,jrc->irc", whitener, full)
-    mask = lines(side, acceleration, REAL_CENTRE, 0)
-    maps = espirit_maps(full * mask, center=REAL_CENTRE, crop=0.0).to(torch.complex64)
+    mask = lines(side, acceleration, centre, 0)
+    maps = espirit_maps(full * mask, center=centre, crop=0.0).to(torch.complex64)
     truth = _combined(full, maps)
     zero_filled = _combined(full * mask, maps).abs()
     inside = zero_filled > 0.1 * torch.quantile(zero_filled.flatten(), 0.995)
@@ -159,13 +159,13 @@ def rivals(scan: CoilScan) -> dict[str, dict[str, float]]:
             start = time.perf_counter()
             image = solve(scan, weight)
             seconds = time.perf_counter() - start
-            row = {**figures(_fitted(image, scan), scan), "weight": weight, "seconds": seconds}
+            row = {**figures(fitted(image, scan), scan), "weight": weight, "seconds": seconds}
             if name not in best or row["psnr"] > best[name]["psnr"]:
                 best[name] = row
     return best
 
 
-def _fitted(image: Tensor, scan: CoilScan) -> Tensor:
+def fitted(image: Tensor, scan: CoilScan) -> Tensor:
     """Scale an image to the reference by least squares, for the scale of rivals is their own."""
     size, truth, head = image.abs(), scan.truth.abs(), scan.head
     factor = (size * truth)[head].sum() / size[head].square().sum()
@@ -176,7 +176,7 @@ def _bart(command: str, scan: CoilScan) -> Tensor:
     kspace, maps, _ = _arrays(scan)
     with tempfile.TemporaryDirectory() as folder:
         for name, values in (("k", kspace), ("s", maps)):
-            _write_cfl(Path(folder) / name, values.transpose(1, 2, 0)[:, :, None, :])
+            write_cfl(Path(folder) / name, values.transpose(1, 2, 0)[:, :, None, :])
         subprocess.run(
             ["bart", *command.split(), "k", "s", "x"], cwd=folder, check=True, capture_output=True
         )
@@ -190,7 +190,7 @@ def _arrays(scan: CoilScan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return kspace.numpy(), operator.maps.numpy(), operator.mask.numpy()
 
 
-def _write_cfl(path: Path, values: np.ndarray) -> None:
+def write_cfl(path: Path, values: np.ndarray) -> None:
     sizes = " ".join(map(str, [*values.shape, *[1] * (16 - values.ndim)]))
     path.with_suffix(".hdr").write_text(f"# Dimensions\n{sizes}\n")
     values.astype(np.complex64).ravel(order="F").tofile(path.with_suffix(".cfl"))

@@ -241,12 +241,51 @@ def test_drawn_maps_measure_as_fourier_sampling_with_these_maps(rows: int, phase
 
 
 def test_errors_of_maps_have_the_standard_deviation_that_is_stated() -> None:
+    """Of two coils one direction is left: a half of the variance."""
     g = Generator().manual_seed(0)
     part = CoilFourier(mask(g, 12, 13), torch.ones(2, 12, 13, dtype=torch.complex128))
-    uncertain = UncertainMaps(part, 0.2)
+    uncertain = UncertainMaps(part, 0.02)
     away = uncertain.values(normal(g, 2000, uncertain.count))["maps"]
     away = away - uncertain.values(torch.zeros(uncertain.count).double())["maps"]
-    torch.testing.assert_close(away.std(), torch.tensor(0.2).double(), rtol=0.02, atol=0)
+    torch.testing.assert_close(away.std(), torch.tensor(0.02 / 2**0.5).double(), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("rows", [5, 4])
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("real", [False, True])
+def test_the_jacobian_of_maps_is_that_of_automatic_differentiation(
+    real: bool, before: bool, rows: int
+) -> None:
+    g = Generator().manual_seed(0)
+    maps = coils(g, 3, rows, 6)
+    maps[:, 1, 2] = 0
+    part = CoilFourier(mask(g, rows, 6), maps, phase=normal(g, rows, 6) if real else None)
+    operator: UncertainOperator = UncertainMaps(part, 0.3)
+    if before:
+        inside = normal(g, *part.in_shape)
+        operator = operator @ Inpainting(inside > 0)
+    joint = Joint(operator)
+    point, v = normal(g, 2, *joint.in_shape), normal(g, 2, *joint.in_shape)
+    w = normal(g, 2, *joint.out_shape)
+    along, back = joint.products(point)
+    slow_along, slow_back = NonlinearOperator.products(joint, point)
+    torch.testing.assert_close(along(v), slow_along(v))
+    torch.testing.assert_close(back(w), slow_back(w))
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_drawn_maps_leave_size_and_phase_to_the_image(real: bool) -> None:
+    """An image of twice the size with maps of half of it is no other explanation."""
+    g = Generator().manual_seed(0)
+    first = coils(g, 3, 5, 6)
+    part = CoilFourier(mask(g, 5, 6), first, phase=torch.zeros(5, 6) if real else None)
+    uncertain = UncertainMaps(part, 0.3)
+    drawn = torch.complex(*uncertain.values(normal(g, uncertain.count))["maps"])
+    torch.testing.assert_close(drawn.norm(dim=0), first.norm(dim=0))
+    along = (first.conj() * drawn).sum(0)
+    assert (along.real > 0).all()
+    assert bool((along.imag.abs() < 1e-12).all()) != real
+    assert (drawn - first).abs().mean() > 0.1
 
 
 def test_a_phase_of_pi_turns_the_sign() -> None:

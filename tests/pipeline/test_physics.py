@@ -66,6 +66,8 @@ def test_noise_operators_and_parameters_can_be_named(tmp_path: Path) -> None:
         ({"linearise": 2}, "linearise: the measurement is linear with Gaussian noise; remove it."),
         ({"noise_std": 0.1, "linearise": 2, "unknown": {"name": "gain"}, "method": LAPLACE},
          "linearise: takes parameters as known, but gain is unknown; remove it."),
+        ({"noise_std": 0.1, "unknown": {"name": "gain"}, "refine_maps": 2, "method": LAPLACE},
+         "refine_maps: is for linear measurements with Gaussian noise, but gain is unknown"),
         ({"noise_std": 0.1, "unknown": {"name": "gian"}, "method": LAPLACE}, "unknown.name: "
          "there is "
          "no unknown parameter 'gian'"),

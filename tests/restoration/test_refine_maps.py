@@ -11,12 +11,17 @@ from tests.restoration.test_data_fit import pipeline
 from tests.restoration.test_from_kspace import MAPS, SIZE, acquired, complex_prior, full_scan
 from tests.restoration.test_from_kspace import truth as true_image
 from uqrestore.operators import CoilFourier
+from uqrestore.operators.nonlinear import UncertainMaps
 from uqrestore.pipeline import change
+from uqrestore.pipeline.parts import MethodPart, UnknownPart
+from uqrestore.posterior import PosteriorFile, read_operator
+from uqrestore.posterior.data_fit import chi_squares
 from uqrestore.restoration.measure import acquire_slices
 from uqrestore.restoration.options import RunOptions
 from uqrestore.restoration.prepare import PreparedScan, prepare_scan
 from uqrestore.restoration.prior_cache import PriorCache
 from uqrestore.restoration.refine_maps import refine_coil_maps
+from uqrestore.restoration.restore import restore
 from uqrestore.scans import RawScan, undersampled
 
 __all__ = ["complex_prior"]  # a fixture
@@ -67,3 +72,31 @@ def test_maps_of_the_scan_and_pipelines_without_rounds_are_left_alone(
     acquisition = acquire_slices(given, ready)
     asked = change(given, refine_maps=rounds)
     assert refine_coil_maps(asked, ready, acquisition, "cpu", print) is acquisition
+
+
+def test_maps_are_drawn_about_the_refined_ones(complex_prior: Path, tmp_path: Path) -> None:
+    raw, lines = undersampled(full_scan(maps=False), FEW), []
+    joint = change(
+        pipeline(complex_prior),
+        method=MethodPart(name="fitted_gaussian", levels=8),
+        draws=4,
+        unknown=UnknownPart(name="maps", std=0.1),
+        refine_maps=1,
+    )
+    out = restore(joint, raw, tmp_path / "a.h5", notify=lines.append)
+    assert [line for line in lines if line.startswith("coil maps: refined with draws")]
+    with PosteriorFile(out) as file:
+        fit, theta = chi_squares(file), file["parameters/theta"].values[0, :, 0]
+    assert fit is not None
+    operator = read_operator(out)
+    assert isinstance(operator, UncertainMaps)
+    maps = operator.select(0).values(torch.from_numpy(theta))["maps"]
+    drawn = torch.complex(*maps.unbind(1)).numpy()
+    first = acquire_slices(pipeline(complex_prior), prepared(complex_prior, raw)).operator
+    assert isinstance(first, CoilFourier)
+    lines_alone = first.maps[0].numpy()
+    assert fit.mean() < 0.5 * (1 + misfit(raw, lines_alone))
+    assert misfit(raw, drawn.mean(0)) < 0.5 * (1 + misfit(raw, lines_alone))
+    assert np.abs(drawn.std(0)).mean() > 0.002
+    sizes = np.linalg.norm(drawn, axis=1), np.linalg.norm(lines_alone, axis=0)
+    np.testing.assert_allclose(sizes[0], np.broadcast_to(sizes[1], sizes[0].shape), atol=1e-4)

@@ -1,6 +1,7 @@
 """Multi-coil compressed sensing (SENSE): coil maps, a Fourier transform, a mask."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -155,12 +156,36 @@ class CoilFourier(IterativeOperator):
         self, x: Image, change: Complex[Tensor, "*batch coil row column"]
     ) -> KSpace:
         """Measure with the coil maps ``maps + change``."""
+        maps = self._maps + self._carrier * change
+        return self._measure(maps * self._unpack(x).unsqueeze(-3))
+
+    def products_changed(
+        self, x: Image, change: Complex[Tensor, "*batch coil row column"]
+    ) -> tuple[Callable[[Image, Tensor], KSpace], Callable[[KSpace], tuple[Image, Tensor]]]:
+        """Return the Jacobian of :meth:`forward_changed` by image and change, and its transpose."""
+        carrier, image = self._carrier, self._unpack(x).unsqueeze(-3)
+        maps, seen = self._maps + carrier * change, carrier * image
+
+        def along(moved: Image, changed: Tensor) -> KSpace:
+            return self._measure(maps * self._unpack(moved).unsqueeze(-3) + seen * changed)
+
+        def back(y: KSpace) -> tuple[Image, Tensor]:
+            kspace = as_complex(y.movedim(-4, -3))
+            coils = ifft2c(times(kspace, self._sample.unsqueeze(-3)), self._sign)
+            combined = (maps.conj() * coils).sum(-3)
+            combined = combined if self.phase is None else combined.real
+            return self._pack(combined), seen.conj() * coils
+
+        return along, back
+
+    @functools.cached_property
+    def _carrier(self) -> Tensor:
+        """What maps are multiplied by besides the image: signs of the transform, and the phase."""
         carrier = torch.ones_like(self.mask, dtype=self.maps.dtype)
         carrier = carrier if self._sign is None else carrier * self._sign
         if self.phase is not None:
             carrier = carrier * torch.exp(1j * self.phase).to(carrier.dtype)
-        maps = self._maps + carrier.unsqueeze(-3) * change
-        return self._measure(maps * self._unpack(x).unsqueeze(-3))
+        return carrier.unsqueeze(-3)
 
     def _measure(self, coils: Tensor) -> KSpace:
         """Transform and sample coil images."""

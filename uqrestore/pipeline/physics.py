@@ -33,8 +33,9 @@ def physics_fault(pipeline: RestorePipeline) -> tuple[tuple[str, ...], str] | No
             return ("linearise",), "the measurement is linear with Gaussian noise; remove it."
         return None
     why = " and ".join(found)
+    of_maps = pipeline.noise is None and pipeline.unknown and pipeline.unknown.name == "maps"
     for key in ("predictor", "baseline", "refine_maps"):
-        if getattr(pipeline, key):
+        if getattr(pipeline, key) and not (key == "refine_maps" and of_maps):
             return (key,), f"is for linear measurements with Gaussian noise, but {why}; remove it."
     method = find_named(pipeline.method.name, METHODS, "method")
     general = bool(getattr(method, "general", False))

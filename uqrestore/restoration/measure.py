@@ -55,13 +55,12 @@ def measure_slices(
     """
     if prepared.kspace is not None:
         placement = prepared.model.placement
-        measured = acquisition_from_kspace(
+        return acquisition_from_kspace(
             prepared.kspace,
             prepared.slices,
             placement,
             complex_image=prepared.in_shape[0] == 2,
         )
-        return measured if pipeline.unknown is None else _with_unknown(pipeline, measured)
     assert pipeline.operator is not None  # as prepare_scan requires
     assert prepared.truth is not None
     operator = build_operator(pipeline.operator, prepared.in_shape, prepared.slices)
@@ -86,7 +85,7 @@ def measure_slices(
     return acquire_general(operator, prepared.truth, model, **about)
 
 
-def _with_unknown(pipeline: RestorePipeline, measured: Acquisition) -> GeneralAcquisition:
+def with_unknown_parameters(pipeline: RestorePipeline, measured: Acquisition) -> GeneralAcquisition:
     """Return measured k-space with the unknown parameters of a pipeline."""
     return GeneralAcquisition(
         with_unknown(pipeline.unknown, measured.operator),

@@ -31,7 +31,7 @@ from uqrestore.posterior.data_fit import WARNING, chain_warning, chi_squares, fi
 from uqrestore.problem import GeneralProblem, Problem
 from uqrestore.restoration.draw import beside, draw, draw_in_detail, judged_as_a_whole
 from uqrestore.restoration.linear_rounds import linearised
-from uqrestore.restoration.measure import measure_slices
+from uqrestore.restoration.measure import measure_slices, with_unknown_parameters
 from uqrestore.restoration.options import DEFAULTS, RunOptions
 from uqrestore.restoration.predict import predicted_moments
 from uqrestore.restoration.prepare import prepare_scan
@@ -104,6 +104,8 @@ def restore(
     acquisition = measure_slices(pipeline, prepared)
     if pipeline.refine_maps and isinstance(acquisition, Acquisition):
         acquisition = refine_coil_maps(pipeline, prepared, acquisition, options.device, say)
+    if pipeline.unknown is not None and isinstance(acquisition, Acquisition):
+        acquisition = with_unknown_parameters(pipeline, acquisition)
     reference = reference_images(pipeline, prepared, acquisition, cache)
     verdict = verdict_with_operator(pipeline, prepared, acquisition, cache, options.device)
     baselines = baseline_images(pipeline.baselines, acquisition, say)

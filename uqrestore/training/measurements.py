@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.error_model import fit_error_model
 from uqrestore.diffusion.windowed import WindowedDenoiser
 from uqrestore.methods import METHODS
 from uqrestore.networks.weights import load_tensors, save_json, save_tensors
@@ -30,6 +32,8 @@ DRAWS = 4
 """Draws of each measurement for the Gaussian prior, where they are cheap once it is conditioned."""
 START_STD = 0.5
 """Standard deviation of the images before anything is known of them, in network units."""
+ERROR_SIGMAS = torch.logspace(math.log10(0.003), math.log10(20), 24).tolist()
+"""Noise levels at which the errors of the network of a round are measured."""
 PLAN = "measurements.json"
 
 Block = tuple[range, Problem]
@@ -103,7 +107,7 @@ def learn_from_measurements(
         val = _cut(held, config.data.shape[1:], torch.Generator().manual_seed(0))
         source = draws_source(kept, config)
         weights = train(one, source, val, place, device=device, report=report, notify=notify)
-        prior = partial(_learned, one, weights, device)
+        prior = partial(_learned, one, weights, val, device)
     assert weights is not None
     return weights
 
@@ -232,10 +236,21 @@ def _check(
     save_json(path, stated)
 
 
-def _learned(config: TrainConfig, weights: Path, device: torch.device | str) -> Denoiser:
-    """Return the network of a round."""
+def _learned(
+    config: TrainConfig, weights: Path, held: Images, device: torch.device | str
+) -> Denoiser:
+    """Return the network of a round, with an error model for methods that need one.
+
+    Draws stand in for images in it: nobody has seen the images, and under the right prior the two
+    have one distribution.
+    """
     network = build_denoiser(config).to(device).eval()
     network.load_state_dict(load_tensors(weights))
+    generator = torch.Generator().manual_seed(config.seed)
+    with torch.no_grad():
+        network.errors = fit_error_model(
+            network, held.to(device), ERROR_SIGMAS, generator, batch_size=AT_ONCE
+        )
     return network
 
 

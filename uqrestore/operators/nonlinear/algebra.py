@@ -11,7 +11,7 @@ from torch import Tensor
 from uqrestore.operators._checks import Index, Shape, require
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.nonlinear.base import NonlinearOperator, is_homogeneous, jvp, vjp
-from uqrestore.operators.nonlinear.uncertain import UncertainOperator
+from uqrestore.operators.nonlinear.uncertain import Products, UncertainOperator
 
 Operator = LinearOperator | NonlinearOperator
 
@@ -163,6 +163,20 @@ class UncertainComposed(UncertainOperator):
 
     def forward_at(self, x: Tensor, theta: Tensor) -> Tensor:
         return self._outer.forward_at(self.parts[1].forward(x), theta)
+
+    def products_at(self, x: Tensor, theta: Tensor) -> Products | None:
+        before = self.parts[1]
+        if not isinstance(before, LinearOperator):
+            return None
+        if (found := self._outer.products_at(before(x), theta)) is None:
+            return None
+        along, back = found
+
+        def transposed(v: Tensor) -> tuple[Tensor, Tensor]:
+            moved, turned = back(v)
+            return before.adjoint(moved), turned
+
+        return lambda moved, turned: along(before(moved), turned), transposed
 
     def values(self, theta: Tensor) -> Mapping[str, Tensor]:
         return self._outer.values(theta)

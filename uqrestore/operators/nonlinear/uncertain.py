@@ -6,7 +6,7 @@ the fraction ``r`` about its centre ``c``.
 
 import abc
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -16,7 +16,16 @@ from torch import Tensor
 
 from uqrestore.operators._checks import Index, Shape, require
 from uqrestore.operators.base import LinearOperator
-from uqrestore.operators.nonlinear.base import NonlinearOperator, is_homogeneous, jvp, vjp
+from uqrestore.operators.nonlinear.base import (
+    NonlinearOperator,
+    Product,
+    is_homogeneous,
+    jvp,
+    vjp,
+)
+
+Products = tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], tuple[Tensor, Tensor]]]
+"""Products of a Jacobian: with changes of image and parameters, and back with a measurement."""
 
 
 class UncertainOperator(NonlinearOperator):
@@ -43,6 +52,10 @@ class UncertainOperator(NonlinearOperator):
     @abc.abstractmethod
     def forward_at(self, x: Tensor, theta: Float[Tensor, "*batch parameter"]) -> Tensor:
         """Measure images with parameters in their standard normal coordinates."""
+
+    def products_at(self, x: Tensor, theta: Tensor) -> Products | None:  # noqa: ARG002
+        """Return the Jacobian by image and parameters, and its transpose, if written down."""
+        return None
 
     @abc.abstractmethod
     def values(self, theta: Float[Tensor, "*batch parameter"]) -> Mapping[str, Tensor]:
@@ -212,6 +225,21 @@ class Joint(OfPart):
         if isinstance(self.part, UncertainOperator):
             return self.part.forward_at(image, theta)
         return self.part.forward(image)
+
+    def products(self, x: Tensor) -> tuple[Product, Product]:
+        image, theta = self.split(x)
+        found = None
+        if isinstance(self.part, UncertainOperator):
+            found = self.part.products_at(image, theta)
+        if found is None:
+            return super().products(x)
+        along, back = found
+
+        def transposed(v: Tensor) -> Tensor:
+            moved, turned = back(v)
+            return torch.cat([moved.flatten(-len(self.part.in_shape)), turned], -1)
+
+        return lambda v: along(*self.split(v)), transposed
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         if self.count:
