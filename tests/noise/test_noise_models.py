@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from uqrestore.noise import (
     NOISE_MODELS,
     Gaussian,
     NoiseModel,
+    NoncentralChi,
     Poisson,
     Quantised,
     Rician,
@@ -31,6 +33,12 @@ CASES: dict[str, tuple[NoiseModel, Density]] = {
     "poisson": (
         Poisson(gain=0.5, background=1.0),
         lambda y, s: scipy.stats.poisson.logpmf(np.round(y / 0.5), (s + 1) / 0.5),
+    ),
+    "noncentral_chi": (
+        NoncentralChi(0.7, 8),
+        lambda y, s: (
+            scipy.stats.ncx2.logpdf((y / 0.7) ** 2, 16, (s / 0.7) ** 2) + np.log(2 * y / 0.49)
+        ),
     ),
     "rician": (Rician(0.7), lambda y, s: scipy.stats.rice.logpdf(y, s / 0.7, scale=0.7)),
     "uncertain_gaussian": (
@@ -93,7 +101,7 @@ def test_draws_have_the_mean_the_variance_and_the_information(
     torch.testing.assert_close(y.var(0), variance, rtol=3 * sixth, atol=0)
     score, information = model.score(y, SIGNAL), model.information(SIGNAL)
     assert (score.mean(0).abs() < sixth * information.sqrt()).all()
-    approximate = 0.2 if isinstance(model, Rician) else 0.0
+    approximate = 0.07 if isinstance(model, Rician | NoncentralChi) else 0.0
     torch.testing.assert_close(score.var(0), information, rtol=3 * sixth + approximate, atol=0)
 
 
@@ -106,6 +114,37 @@ def test_noise_given_its_variances_is_that_of_students_distribution() -> None:
     assert scipy.stats.kstest(again.flatten() / 0.7, "t", args=(5,)).pvalue > 0.01
     sizes = torch.stack([y, again]).abs().flatten(1).argsort(1).argsort(1).double()
     assert float(sizes.corrcoef()[0, 1]) > 0.06  # outliers stay outliers
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("coils", [1, 2, 8, 32, 128])
+def test_magnitudes_of_any_number_of_coils_and_any_signal(coils: int, dtype: torch.dtype) -> None:
+    """Also where the Bessel functions overflow, and at no signal, as of one coil in closed form."""
+    model = NoncentralChi(0.5, coils)
+    signal = torch.tensor([0.0, 1e-3, 0.3, 2.0, 30.0, 1e3, 1e5], dtype=dtype)
+    y = model.simulate(signal.expand(50, -1), SampleNoise(0, range(50)))
+    rtol = {torch.float32: 2e-5, torch.float64: 1e-11}[dtype]
+    order, u = coils - 1, (y * signal / 0.25).double().numpy()
+    if coils == 1:
+        plain = Rician(0.5)
+        torch.testing.assert_close(
+            model.log_likelihood(y, signal), plain.log_likelihood(y, signal), rtol=rtol, atol=1e-5
+        )
+    with np.errstate(invalid="ignore"):  # both are 0 where the order is far above u
+        ratio = scipy.special.ive(order + 1, u) / scipy.special.ive(order, u)
+    known = np.isfinite(ratio)
+    assert known.mean() > 0.4
+    expected = (y.double().numpy() * ratio - signal.double().numpy()) / 0.25
+    found = model.score(y, signal).double().numpy()
+    scale = np.broadcast_to(signal.double().numpy() / 0.25 + 1, found.shape)[known]
+    assert np.abs((found[known] - expected[known]) / scale).max() < 20 * rtol
+    assert torch.isfinite(model.log_likelihood(y, signal)).all()
+    assert (found[:, 0] == 0).all()
+    mean, std = y.double().mean(0), y.double().std(0)
+    torch.testing.assert_close(model.mean(signal).double(), mean, rtol=0, atol=float(std.max()))
+    torch.testing.assert_close(
+        model.variance(signal)[-1].double(), torch.tensor(0.25).double(), rtol=0.05, atol=0
+    )
 
 
 @pytest.mark.parametrize("std", [0.02, 0.2, 0.99, 1.01, 4.0])
@@ -189,6 +228,12 @@ def test_units_of_the_image_are_those_that_are_given() -> None:
         (lambda: Poisson().check(torch.tensor([1.0, -2.0])), "poisson: 1 measurements are negat"),
         (lambda: Poisson(0.5).check(torch.tensor([1.0, 0.7])), "not whole numbers of counts, such"),
         (lambda: Rician(1.0).check(torch.tensor([-1.0])), "rician: 1 measurements are negative"),
+        (
+            lambda: NoncentralChi(1.0, 2).check(torch.tensor([-1.0])),
+            "noncentral_chi: 1 measurements are negative",
+        ),
+        (lambda: NoncentralChi(1.0, 0), "coils must be a whole number from 1 to 128, got 0"),
+        (lambda: NoncentralChi(1.0, 2.5), "coils must be a whole number"),  # type: ignore
         (lambda: Gaussian(-1.0), "gaussian: std must be finite and at least 0"),
         (lambda: Poisson(gain=0.0), "poisson: gain must be finite and above 0"),
         (lambda: Poisson(background=-1.0), "background must be at least 0"),

@@ -49,7 +49,7 @@ def test_noise_operators_and_parameters_can_be_named(tmp_path: Path) -> None:
          "beer_lambert is "
          "not linear; state it, or a noise model."),
         ({"noise": {"model": "poison"}, "method": LAPLACE}, "noise.model: there is no noise model "
-         "'poison'; it can be gaussian, poisson, quantised, rician, student_t, "
+         "'poison'; it can be gaussian, noncentral_chi, poisson, quantised, rician, student_t, "
          "uncertain_gaussian. Did you mean 'poisson'?"),
         ({"noise": {"model": "rician"}, "method": LAPLACE}, "noise: rician needs std; add it."),
         ({"noise": {"model": "rician", "std": -1}, "method": LAPLACE}, "noise: rician: std must be "

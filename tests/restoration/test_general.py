@@ -156,16 +156,18 @@ def test_a_notebook_shows_noise_and_parameters(gain: Path) -> None:
         assert "gaussian, std" in text
 
 
-def test_magnitudes_are_drawn_by_their_own_noise(tmp_path: Path) -> None:
-    out = restore(
-        tiny_pipeline(tmp_path, **RICIAN), tiny_scan(), tmp_path / "out.h5", RunOptions(slices=1)
-    )
+@pytest.mark.parametrize("more", [{}, {"model": "noncentral_chi", "coils": 3}])
+def test_magnitudes_are_drawn_by_their_own_noise(tmp_path: Path, more: dict[str, object]) -> None:
+    stated = RICIAN | {"noise": RICIAN["noise"] | more}
+    pipeline = tiny_pipeline(tmp_path, **stated)
+    out = restore(pipeline, tiny_scan(), tmp_path / "out.h5", RunOptions(slices=1))
     assert validate(out) == []
     with PosteriorFile(out) as file:
         noise, intensity = file.noise_model(), file.intensity
         assert noise is not None
         # Stated in network intensity, kept in the unit of the scan.
-        assert noise.parameters() == {"std": pytest.approx(0.3 * intensity.scale)}
+        coils = {"coils": 3} if more else {}
+        assert noise.parameters() == {"std": pytest.approx(0.3 * intensity.scale), **coils}
         assert file.parameters == {}
         assert chain_warning(file) == ""
         fit = chi_squares(file)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from uqrestore.noise.base import NoiseModel
 from uqrestore.noise.gaussian import Gaussian, UncertainGaussian
+from uqrestore.noise.noncentral_chi import NoncentralChi
 from uqrestore.noise.poisson import Poisson
 from uqrestore.noise.quantised import Quantised
 from uqrestore.noise.rician import Rician
@@ -27,6 +28,7 @@ from uqrestore.noise.student_t import StudentT
 
 NOISE_MODELS: Mapping[str, type[NoiseModel]] = {
     "gaussian": Gaussian,
+    "noncentral_chi": NoncentralChi,
     "poisson": Poisson,
     "quantised": Quantised,
     "rician": Rician,
@@ -43,6 +45,7 @@ __all__ = [
     "CoherentNoise",
     "Gaussian",
     "NoiseModel",
+    "NoncentralChi",
     "Poisson",
     "Quantised",
     "Rician",
