@@ -260,7 +260,7 @@ def test_the_jacobian_of_maps_is_that_of_automatic_differentiation(
     maps = coils(g, 3, rows, 6)
     maps[:, 1, 2] = 0
     part = CoilFourier(mask(g, rows, 6), maps, phase=normal(g, rows, 6) if real else None)
-    operator: UncertainOperator = UncertainMaps(part, 0.3)
+    operator: NonlinearOperator = UncertainMaps(part, 0.3)
     if before:
         inside = normal(g, *part.in_shape)
         operator = operator @ Inpainting(inside > 0)

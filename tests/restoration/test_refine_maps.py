@@ -78,9 +78,9 @@ def test_maps_are_drawn_about_the_refined_ones(complex_prior: Path, tmp_path: Pa
     raw, lines = undersampled(full_scan(maps=False), FEW), []
     joint = change(
         pipeline(complex_prior),
-        method=MethodPart(name="fitted_gaussian", levels=8),
+        method=MethodPart.model_validate({"name": "fitted_gaussian", "levels": 8}),
         draws=4,
-        unknown=UnknownPart(name="maps", std=0.1),
+        unknown=UnknownPart.model_validate({"name": "maps", "std": 0.1}),
         refine_maps=1,
     )
     out = restore(joint, raw, tmp_path / "a.h5", notify=lines.append)
