@@ -157,7 +157,8 @@ def page(record: dict[str, dict]) -> str:
         f"**{samples['seen']:,} of 400,000 training samples** (and {samples['before']:,} in runs "
         "before, most of them without the last step), against methods with the unconditional "
         "complex prior `mr-windows`. Its weights are not bundled. Eight slices of one person "
-        "(ROBEX) whom no training saw, 64 x 64 at 3 mm; 8 coils, a smooth phase that no method knows, noise of "
+        "(ROBEX) whom no training saw, 64 x 64 at 3 mm; 8 coils, a smooth phase that no method "
+        "knows, noise of "
         f"{NOISE:g} of the brightest tissue for each real component; {DRAWS} draws. PSNR is of "
         "the complex image (peak 1); *real part* is that of the real part once the true phase is "
         "taken off. Eight slices of one person are few.",
