@@ -100,3 +100,12 @@ def test_maps_are_drawn_about_the_refined_ones(complex_prior: Path, tmp_path: Pa
     assert np.abs(drawn.std(0)).mean() > 0.002
     sizes = np.linalg.norm(drawn, axis=1), np.linalg.norm(lines_alone, axis=0)
     np.testing.assert_allclose(sizes[0], np.broadcast_to(sizes[1], sizes[0].shape), atol=1e-4)
+
+
+def test_a_linear_measurement_is_not_made_of_one_with_unknown_maps(complex_prior: Path) -> None:
+    raw = undersampled(full_scan(maps=False), FEW)
+    unknown = UnknownPart.model_validate({"name": "maps"})
+    method = MethodPart(name="fitted_gaussian")
+    joint = change(pipeline(complex_prior), method=method, unknown=unknown)
+    with pytest.raises(ValueError, match="a linear measurement with Gaussian noise is needed here"):
+        acquire_slices(joint, prepared(complex_prior, raw))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from uqrestore.diffusion.denoiser import FunctionDenoiser
+from uqrestore.networks.weights import load_tensors
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import Identity, Inpainting
 from uqrestore.operators.random.medical import CartesianKSpace
@@ -96,6 +97,16 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert calls == [(1, 64, COUNT), (1, COUNT, COUNT), (2, 64, COUNT)]
     again = learn_from_measurements(config(), measured(), tmp_path / "parts")
     assert again.read_bytes() == whole
+
+
+def test_draws_of_later_rounds_have_an_error_model(tmp_path: Path) -> None:
+    plan = {"rounds": 2, "gaussian_rounds": 2, "rank": 8}
+    method = {"name": "fitted_gaussian", "levels": 3, "iterations": 5}
+    learn_from_measurements(config(measurements={**plan, "method": method}), measured(), tmp_path)
+    files = sorted((tmp_path / "round-2" / "draws").glob("*.safetensors"))
+    drawn = torch.cat([load_tensors(file)["draws"] for file in files])
+    assert drawn.shape == (COUNT, *SHAPE)
+    assert torch.isfinite(drawn).all()
 
 
 def test_another_run_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ def acquire_slices(pipeline: RestorePipeline, prepared: PreparedScan) -> Acquisi
         ValueError: If it is not, and as :func:`measure_slices`.
     """
     measured = measure_slices(pipeline, prepared)
+    if pipeline.unknown is not None and isinstance(measured, Acquisition):
+        measured = with_unknown_parameters(pipeline, measured)
     if not isinstance(measured, Acquisition):
         raise ValueError(
             f"a linear measurement with Gaussian noise is needed here, but {pipeline.title!r} has "
@@ -48,6 +50,9 @@ def measure_slices(
     pipeline: RestorePipeline, prepared: PreparedScan
 ) -> Acquisition | GeneralAcquisition:
     """Return the measurement of prepared slices: simulated, or the k-space that was measured.
+
+    Unknown parameters of measured k-space are added by :func:`with_unknown_parameters`, once its
+    coil maps have been refined.
 
     Raises:
         ScanError: If k-space is not sampled densely enough for coil maps.

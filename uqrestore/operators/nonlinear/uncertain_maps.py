@@ -71,13 +71,10 @@ class UncertainMaps(OfPart, UncertainOperator):
         return self.part.forward_changed(x, self._change(theta))
 
     def products_at(self, x: Tensor, theta: Tensor) -> Products:
-        change = self._change(theta)
-        moved = self.part.maps + self._across(self._error(theta))
-        along, back = self.part.products_changed(x, change)
-        size, norm = self._size, _norm(moved)
-        unit = moved / torch.where(norm > 0, norm, 1)
+        unit, norm = self._direction(theta)
+        along, back = self.part.products_changed(x, self._size * unit - self.part.maps)
         dual = unit.conj().resolve_conj()
-        factor = torch.where(norm > 0, size / torch.where(norm > 0, norm, 1), 0).to(unit.dtype)
+        factor = (self._size / norm).to(unit.dtype)
 
         def turned(v: Tensor) -> Tensor:
             """Derivative of maps of constant norm; it is its own transpose."""
@@ -96,10 +93,13 @@ class UncertainMaps(OfPart, UncertainOperator):
 
     def _change(self, theta: Tensor) -> Tensor:
         """Return how maps of these parameters differ from the first estimate."""
-        maps, size = self.part.maps, self._size
-        moved = maps + self._across(self._error(theta))
-        norm = _norm(moved)
-        return torch.where(size > 0, moved * size / torch.where(norm > 0, norm, 1) - maps, 0)
+        return self._size * self._direction(theta)[0] - self.part.maps
+
+    def _direction(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maps of unit norm, and the norm before; where there are no maps, 1."""
+        moved = self.part.maps + self._across(self._error(theta))
+        norm = torch.where(self._size > 0, _norm(moved), 1)
+        return moved / norm, norm
 
     def _across(self, error: Tensor) -> Tensor:
         """Project errors on what changes neither norm nor, of complex images, phase."""
