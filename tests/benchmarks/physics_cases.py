@@ -48,6 +48,8 @@ SLOW: Mapping[str, Any] = {
     "sigmas": [*(20 * 0.05 ** (i / 27) for i in range(28)), 0.3, 0.1, 0.03, 0.0],
 }
 """Most levels above the standard deviation of the images, where parameters can move."""
+CLIPPED: Mapping[str, Any] = {**SLOW, "leaps": 64, "about": "prior"}
+"""Options for values that may be clipped or not, where the model at the mode is too narrow."""
 Instead = Callable[[GaussianPrior, Tensor], ClosedForm]
 
 
@@ -111,7 +113,7 @@ def known_operators() -> dict[str, Case]:
             "saturation: values above 0.4 and below -0.2 clipped, noise 0.1",
             Saturation(SHAPE, -0.2, 0.4),
             Gaussian(0.1),
-            {**SLOW, "leaps": 24},
+            CLIPPED,
             assume(0.1),
             "no clipping",
         ),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.physics import DOCS, write
-from tests.benchmarks.physics_cases import SLOW
+from tests.benchmarks.physics_cases import CLIPPED
 from uqrestore.methods import local_laplace
 from uqrestore.noise import Gaussian, NoiseModel, Poisson, SampleNoise
 from uqrestore.operators import Radon
@@ -54,17 +54,18 @@ def fields() -> dict[str, Field]:
     scan = BeerLambert(rays.out_shape, 30.0) @ rays @ Affine(small, 0.0, 0.4)
     return {
         "saturation-8": Field(
-            "saturation, 8 x 8, 32 levels of 24 leaps",
+            "saturation, 8 x 8",
             Saturation(small, -0.2, 0.4),
             Gaussian(0.1),
-            options={**SLOW, "leaps": 24},
+            options=CLIPPED,
         ),
         "ct-8": Field("Poisson CT, 30 photons a ray, 8 x 8", scan, Poisson()),
         "saturation-16": Field(
-            "saturation, 16 x 16, 32 levels of 24 leaps",
+            "saturation, 16 x 16",
             Saturation(large, -0.2, 0.4),
             Gaussian(0.1),
-            options={**SLOW, "leaps": 24},
+            steps=3000,
+            options=CLIPPED,
         ),
         "counts-16": Field(
             "photons behind each pixel, 5 on average, 16 x 16",

@@ -101,6 +101,51 @@ def test_moments_are_those_of_the_posterior_on_a_grid(name: str) -> None:
     assert_moments(draws, mean, covariance)
 
 
+@pytest.mark.parametrize("name", ["counts", "saturation", "outliers"])
+def test_trajectories_about_the_local_prior_have_the_same_moments(name: str) -> None:
+    problem = GeneralProblem(*CASES[name])
+    x, prior = grid()
+    mean, covariance = moments(x, prior + problem.log_likelihood(x))
+    options = {**OPTIONS, "levels": 24, "leaps": 12, "about": "prior"}
+    draws = local_laplace(problem, PRIOR, SampleNoise(0, range(DRAWS)), **options)
+    assert_moments(draws, mean, covariance)
+
+
+def test_clipped_fields_have_the_moments_of_gibbs_sampling() -> None:
+    """Of 4 x 5 pixels, where many may be clipped or not: exact conditionals, pixel by pixel."""
+    prior = gaussian_field((1, 4, 5))
+    operator, std = Saturation((1, 4, 5), -0.2, 0.4), 0.1
+    problem = GeneralProblem.simulate(operator, prior.draw(SampleNoise(3, [0]))[0], Gaussian(std))
+    mean, variance = gibbs(prior, problem.y.flatten(), std)
+    sigmas = [*(20 * 0.05 ** (i / 27) for i in range(28)), 0.3, 0.1, 0.0]
+    options: dict[str, Any] = {"sigmas": sigmas, "leaps": 32, "about": "prior"}
+    draws = local_laplace(problem, prior, SampleNoise(1, range(600)), **options).flatten(1)
+    floor = (variance.mean() / 600).sqrt()
+    assert (draws.mean(0) - mean).square().mean().sqrt() < 1.3 * floor
+    assert 0.93 < draws.var(0).mean() / variance.mean() < 1.07
+
+
+def gibbs(prior: GaussianPrior, y: Tensor, std: float) -> tuple[Tensor, Tensor]:
+    """Return the moments of pixels clipped at -0.2 and 0.4, by exact draws of one at a time."""
+    generator = torch.Generator().manual_seed(0)
+    precision, centre = prior.covariance.inverse(), prior.mean.flatten()
+    values = torch.linspace(-2.4, 2.4, 481).double()
+    fit = -((y[:, None] - values.clamp(-0.2, 0.4)) ** 2) / (2 * std**2)
+    x, kept = y.expand(100, -1).clone(), []
+    for sweep in range(250):
+        for i in range(len(y)):
+            own = precision[i, i]
+            pull = (x - centre) @ precision[i] - own * (x[:, i] - centre[i])
+            at = centre[i] - pull / own
+            log = fit[i] - 0.5 * own * (values - at[:, None]) ** 2
+            weights = (log - log.amax(1, keepdim=True)).exp()
+            x[:, i] = values[torch.multinomial(weights, 1, generator=generator)[:, 0]]
+        if sweep >= 50:
+            kept.append(x.clone())
+    drawn = torch.cat(kept)
+    return drawn.mean(0), drawn.var(0)
+
+
 def test_linear_gaussian_draws_are_exact_with_one_level() -> None:
     problem = Problem(Matrix(ROWS[:2], SHAPE), torch.tensor([0.8, -0.3]).double(), 0.1)
     exact = PRIOR.posterior(problem)

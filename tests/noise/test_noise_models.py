@@ -233,7 +233,6 @@ def test_units_of_the_image_are_those_that_are_given() -> None:
             "noncentral_chi: 1 measurements are negative",
         ),
         (lambda: NoncentralChi(1.0, 0), "coils must be a whole number from 1 to 128, got 0"),
-        (lambda: NoncentralChi(1.0, 2.5), "coils must be a whole number"),  # type: ignore
         (lambda: Gaussian(-1.0), "gaussian: std must be finite and at least 0"),
         (lambda: Poisson(gain=0.0), "poisson: gain must be finite and above 0"),
         (lambda: Poisson(background=-1.0), "background must be at least 0"),
@@ -253,11 +252,13 @@ def test_bad_input_is_refused_in_one_line(make: Callable[[], object], message: s
 @pytest.mark.usefixtures("as_users_run_it")
 def test_problems_of_the_wrong_kind_are_refused() -> None:
     operator, y = Saturation((1, 2, 2), 0, 1), torch.zeros(1, 2, 2)
-    wrong: Any = (operator, 0.1)
+    wrong: Any = (operator, 0.1, 2.5)
     with pytest.raises(ValueError, match="saturation is not linear; write GeneralProblem"):
         Problem(wrong[0], y)
     with pytest.raises(ValueError, match="noise_model must be one of"):
         GeneralProblem(operator, y, wrong[1])
+    with pytest.raises(ValueError, match="coils must be a whole number from 1 to 128"):
+        NoncentralChi(1.0, wrong[2])
 
 
 @pytest.mark.parametrize("model", [Gaussian(0.1), Rician(0.1), StudentT(0.1, 3.0)])

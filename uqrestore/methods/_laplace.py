@@ -12,6 +12,11 @@ Gauss-Newton step. A trajectory rotates :math:`(u - m, v)` with :math:`v \sim N(
 is exact for the Laplace model, and is kicked by :math:`H^{-1} \nabla \varphi` between rotations.
 Where the likelihood is Gaussian and ``f`` linear, a quarter turn is an independent exact draw.
 
+Where the information of a measurement changes along a trajectory, as at a value that may be clipped
+or not, the model at the mode is as narrow as the narrower of the two, and trajectories are short.
+They can turn about the local prior instead, with :math:`H = C^{-1}`, in leaps as short as the noise
+asks for.
+
 References:
     Beskos et al., "Hybrid Monte Carlo on Hilbert spaces", Stochastic Processes and their
     Applications 121:2201-2230, 2011, section 3.
@@ -116,36 +121,49 @@ class LocalPosterior:
         return u, pull
 
     def draw(
-        self, state: Tensor | None, found: tuple[Tensor, Tensor], noise: SampleNoise, leaps: int
+        self,
+        state: Tensor | None,
+        found: tuple[Tensor, Tensor] | None,
+        noise: SampleNoise,
+        leaps: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Move vectors by one trajectory; also return which moved, and residuals of their solves.
 
         Args:
             state: Current vectors; None starts at the mode.
-            found: What :meth:`mode` found.
+            found: What :meth:`mode` found; None turns about the local prior.
             noise: Random streams.
             leaps: Kicks of a trajectory.
         """
-        problem, (mode, pull) = self.problem, found
-        linear, _ = self.linearised(mode)
+        problem = self.problem
+        mode, pull = (self.mean, torch.zeros_like(self.mean)) if found is None else found
+        linear = None if found is None else self.linearised(mode)[0]
 
         def excess(u: Tensor) -> Tensor:
+            value = problem.log_likelihood(u)
+            if linear is None:
+                return value
             power = linear.forward(u - mode).flatten(u.ndim - 1).square().sum(-1)
-            return problem.log_likelihood(u) + 0.5 * power - (u * pull).sum(-1)
+            return value + 0.5 * power - (u * pull).sum(-1)
 
         def force(u: Tensor) -> tuple[Tensor, Tensor]:
             """Return the gradient of the excess, and its product with the inverse of ``H``."""
             score = problem.noise_model.score(problem.y, problem.operator.forward(u))
             if problem.row_mask is not None:
                 score = torch.where(problem.row_mask, score, 0)
-            slope = vjp(problem.operator, u, score) + linear.normal(u - mode) - pull
+            slope = vjp(problem.operator, u, score)
+            if linear is None:
+                return slope, self.covariance(slope)
+            slope = slope + linear.normal(u - mode) - pull
             wide = self.covariance(slope)
             return slope, wide - self.solve(linear, linear.forward(wide))[0]
 
-        white = noise.normal(problem.operator.out_shape, problem.y)
-        spread = self.spread()
-        v, _, rest = self.solve(linear, white - linear.forward(spread))
-        v = v + spread
+        v = self.spread()
+        rest = v.new_zeros(v.shape[:-1])
+        if linear is not None:
+            white = noise.normal(problem.operator.out_shape, problem.y)
+            step, _, rest = self.solve(linear, white - linear.forward(v))
+            v = v + step
         u = start = mode if state is None else state
         angle = math.pi / 2 / leaps
         cos, sin = math.cos(angle), math.sin(angle)

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -43,6 +43,7 @@ def local_laplace(
     starts: int = 1,
     leaps: int = 3,
     moves: int = 6,
+    about: Literal["mode", "prior"] = "mode",
     data_std: float = 0.5,
 ) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw posterior samples for any differentiable operator and any noise model.
@@ -85,6 +86,9 @@ def local_laplace(
         leaps: Kicks of a trajectory; more are accepted more often where the posterior is far from
             Gaussian. One suffices for linear Gaussian problems.
         moves: Moves of parameters with the image integrated out, at each level; 0 for none.
+        about: What trajectories turn about: the Laplace model at the ``mode``, or the local
+            ``prior``, which suits operators whose Jacobian jumps, such as saturation; its leaps
+            have to be as short as the noise, but cost one product each and no solve.
         data_std: Standard deviation of the images, for scales of rounding only.
 
     Returns:
@@ -112,6 +116,7 @@ def local_laplace(
         starts=starts,
         leaps=leaps,
         moves=moves,
+        about=about,
         data_std=data_std,
     )[0]
 
@@ -196,6 +201,7 @@ def _draw(
     starts: int,
     leaps: int,
     moves: int,
+    about: Literal["mode", "prior"],
     data_std: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return images, and the draws of unknown parameters by name."""
@@ -237,11 +243,14 @@ def _draw(
         posterior = LocalPosterior(flat, mean, covariance, spread, data_products, start)
         if state is None:
             others = [join(noise.like(x), 0 * joint.split(mean)[1]) for _ in range(starts - 1)]
-        mode, pull = posterior.best_mode(newton, others)
-        others = [pull] if starts > 1 else []
-        # Far from linear parameters need more steps than one level takes, so they go on from here.
-        start = join(torch.zeros_like(local.mean), joint.split(mode)[1])
-        state, moved, rest = posterior.draw(state, (mode, pull), noise, leaps)
+        found = None
+        if state is None or about == "mode":
+            found = mode, pull = posterior.best_mode(newton, others)
+            others = [pull] if starts > 1 else []
+            # Far from linear parameters need more steps than one level takes: they go on from here.
+            start = join(torch.zeros_like(local.mean), joint.split(mode)[1])
+            state = mode if state is None else state
+        state, moved, rest = posterior.draw(state, found if about == "mode" else None, noise, leaps)
         accepted.append(moved.to(x))
         residual = torch.maximum(residual, rest)
         if moves and can_collapse(problem):

@@ -63,6 +63,9 @@ class InvFussion(Backbone):
         guess_classes: Classes of images, each with a Gaussian model of its own.
         pass_guess: Add the estimate to the output as well, times a factor learned for each noise
             level that starts at zero, so that the network has only to correct it.
+        refines: Take the estimate of a pass before in place of the linear one
+            (:meth:`uqrestore.networks.measurement.Measurement.about`); further passes with the
+            same weights refine it.
         components: Principal components of the posterior to put out after the image, each of the
             channels of the image (:mod:`uqrestore.diffusion.nppc`).
         component_rounds: With a linear estimate, the components of its posterior
@@ -97,6 +100,7 @@ class InvFussion(Backbone):
         guess_rank: int = 0,
         guess_classes: int = 0,
         pass_guess: bool = False,
+        refines: bool = False,
         components: int = 0,
         component_rounds: int = 0,
         head_width: int = 32,
@@ -144,6 +148,13 @@ class InvFussion(Backbone):
         )
         self.linear_guess = options.make(image_shape)
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
+        if refines and not guess:
+            raise ValueError(
+                "refines is on but guess is 0: the first pass starts from the linear estimate; "
+                "give guess its number of conjugate gradient steps, such as 18."
+            )
+        self.refines = refines
+        self.refined = nn.Parameter(torch.zeros(cond_width)) if refines else None
         self.final = FinalStep(cond_width, final_steps, sigma_data) if final_steps else None
         self.components, self.component_rounds = components, component_rounds
         inputs = (3 if guess else 2) + (components if component_rounds else 0)
@@ -186,6 +197,9 @@ class InvFussion(Backbone):
             pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std.to(x.dtype)
             estimate = measurement.estimate
         cond = self.conditioning(c_noise, label, noise_std, augment)
+        if measurement is not None and measurement.refined:
+            assert self.refined is not None  # of no other network is the measurement refined
+            cond = cond + self.refined.to(cond.dtype)
         inputs = [x, pinv_y]
         if self.linear_guess is not None:
             mean = self.linear_guess.mean.expand_as(x)
