@@ -48,7 +48,8 @@ def test_a_step_draws_from_the_gaussian_posterior_exactly(monkeypatch: pytest.Mo
 
     def step(noise: SampleNoise) -> torch.Tensor:
         start = mean.reshape(1, 2, 5, 4).expand(*noise.shape, 2, 5, 4)
-        return _draw(problem, start, c, noise, weights, 200, torch.tensor(0.0))[0]
+        std = problem.noise_std_as(start)
+        return _draw(problem, start, c, noise, std, weights, 200)[0]
 
     found_mean, found = moments(step)
     gain = prior @ a.mT @ torch.linalg.inv(a @ prior @ a.mT + 0.01 * torch.eye(len(a)).double())

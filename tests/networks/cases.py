@@ -55,7 +55,6 @@ CASES: dict[str, Callable[[], Backbone]] = {
         final_steps=2,
         guess=3,
         pass_guess=True,
-        refines=True,
         head_width=8,
         labels=3,
         cond_width=16,

@@ -35,7 +35,7 @@ def test_the_output_starts_at_exactly_zero(network: Backbone) -> None:
 
 OPERATOR = (
     *("degrade", "value", "attention.norm", "direct", "norm_seen"),
-    *("choose", "strength", "inject", "pass_guess", "final.factor"),
+    *("choose", "strength", "inject", "pass_guess", "final.power"),
 )
 """What an operator-conditioned layer needs a measurement to learn."""
 

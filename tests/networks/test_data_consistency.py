@@ -5,9 +5,8 @@ import torch
 from torch import Tensor
 
 from tests.networks.cases import awake
-from uqrestore.diffusion.preconditioning import Preconditioning
 from uqrestore.networks.attention import AttentionSpec
-from uqrestore.networks.data_consistency import ConsistentLayer, FinalStep, solve_regularised
+from uqrestore.networks.data_consistency import ConsistentLayer, solve_regularised
 from uqrestore.networks.hdit import Level, TransformerLayer
 from uqrestore.networks.measurement import Measurement, spectral_bound
 from uqrestore.operators import (
@@ -98,24 +97,6 @@ def test_corrections_minimise_misfit_plus_distance() -> None:
         torch.testing.assert_close(gradients[place].flatten(), gradient)
         step = torch.linalg.solve(normal + strength[at] * torch.eye(len(normal)), gradient)
         torch.testing.assert_close(corrections[place].flatten(), chosen[at].flatten() + step)
-
-
-def test_the_last_step_is_the_posterior_mean_of_white_errors() -> None:
-    operator, step, std, sigma = coils(1)[:1], FinalStep(8, 60, 0.5).double(), 0.2, 0.4
-    truth, estimate = randn(1, *SHAPE), randn(1, *SHAPE, seed=1)
-    x, out = randn(1, *SHAPE, seed=2), randn(1, *SHAPE, seed=3)
-    problem = simulate(operator, truth, noise_std=std, seed=0)
-    measurement = Measurement.of(problem, (1,), lambda _: estimate, invert=False)
-    level = torch.tensor([sigma], dtype=torch.float64)
-    found = step(out, x, level.log() / 4, randn(1, 8), measurement)
-    skip, c_out, c_in, _ = Preconditioning(0.5).scalings(level)
-    before, after = (skip / c_in * x + c_out * f for f in (out, found))
-    error = 0.3 * (sigma * 0.5) ** 2 / (sigma**2 + 0.5**2)
-    bound = spectral_bound(operator)
-    system = dense(operator)[0] + (std**2 / bound + 1e-6) / error * torch.eye(120)
-    pulled = operator.adjoint(problem.y - operator(before)) / bound
-    wanted = before.flatten() + torch.linalg.solve(system, pulled.flatten())
-    torch.testing.assert_close(after.flatten(), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_images_are_the_same_whatever_else_is_in_the_batch() -> None:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -132,22 +132,6 @@ class PreparedProblem(Problem):
     network: nn.Module
     batch: Shape
     measurement: Measurement
-
-    def about(self, images: Tensor) -> "PreparedProblem":
-        """Return the problem with an estimate of the network in place of the linear one.
-
-        Args:
-            images: Clean images of a call before, ``(*batch, *in_shape)``.
-
-        Raises:
-            ValueError: If the network was not trained to take its own estimates.
-        """
-        if not getattr(self.network, "refines", False):
-            raise ValueError(
-                f"{type(self.network).__name__} was not built to refine its own estimates; set "
-                "network.refines and loss.refinements in its training, or make one pass."
-            )
-        return replace(self, measurement=self.measurement.about(images))
 
 
 class NetworkDenoiser(nn.Module):

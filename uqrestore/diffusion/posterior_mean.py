@@ -43,7 +43,6 @@ def posterior_moments(
     *,
     sigma: float = PURE_NOISE_SIGMA,
     base: Denoiser | None = None,
-    passes: int = 1,
 ) -> PosteriorMoments:
     r"""Return posterior mean and components from one call of a conditional denoiser.
 
@@ -60,11 +59,6 @@ def posterior_moments(
         sigma: Noise level of the call, in network intensity.
         base: Denoiser of the mean, in a second call, where the components of ``denoiser`` were
             trained on the error of a frozen one.
-        passes: Calls of a network that refines its own estimates, each given that of the one
-            before.
-
-    Raises:
-        ValueError: If a network with several passes was not trained for them.
 
     References:
         Elata et al., "InvFussion", 2025, arXiv:2504.01689, section 4, for the mean;
@@ -72,11 +66,6 @@ def posterior_moments(
     """
     pure = noise.normal(problem.in_shape, problem.y)[0]
     level = torch.tensor(sigma, dtype=pure.dtype, device=pure.device)
-    if isinstance(denoiser, NetworkDenoiser) and passes > 1:
-        prepared = denoiser.prepare(problem, problem.problem_shape)
-        for _ in range(passes - 1):
-            prepared = prepared.about(denoiser(sigma * pure, level, prepared))
-        problem = prepared
     if isinstance(denoiser, NetworkDenoiser):
         mean, raw = denoiser.with_components(sigma * pure, level, problem)
     else:

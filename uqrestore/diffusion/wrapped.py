@@ -78,13 +78,8 @@ class Checked(WrappedDenoiser):
         self._method, self._problem = method, problem
         self.calls = 0
 
-    def __call__(self, x: Tensor, sigma: float, problem: Problem | None = None) -> Tensor:
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the denoiser's estimate of the clean image.
-
-        Args:
-            x: Noisy images.
-            sigma: Their noise level.
-            problem: Of this call alone, in place of the one of every call.
 
         Raises:
             FloatingPointError: If it holds NaN or infinity.
@@ -92,7 +87,7 @@ class Checked(WrappedDenoiser):
         self.calls += 1
         level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         # A zero-shot prior is called with two arguments, so that plain functions will do.
-        given = self._problem if problem is None else problem
+        given = self._problem
         clean = self.inner(x, level) if given is None else self.inner(x, level, given)
         if not torch.isfinite(clean).all():
             largest = float(x.detach().abs().max())

@@ -21,11 +21,11 @@ def weighed_std(problem: Problem) -> Tensor:
     std, dims = problem.noise_std_like(problem.y), len(problem.operator.out_shape)
     if (std > 0).all():
         return std
-    small = NOISE_FREE * expand_to(_row_size(problem.operator, problem.y), dims)
+    small = NOISE_FREE * expand_to(row_size(problem.operator, problem.y), dims)
     return torch.where(std > 0, std, small)
 
 
-def _row_size(operator: LinearOperator, like: Tensor) -> Tensor:
+def row_size(operator: LinearOperator, like: Tensor) -> Tensor:
     """Estimate the root mean square norm of the measured rows of ``A``, ``(*problem,)``."""
     probes = torch.randn(PROBES, *operator.in_shape, generator=torch.Generator().manual_seed(0))
     lone = [1] * len(operator.problem_shape)

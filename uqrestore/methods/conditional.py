@@ -6,7 +6,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.denoiser import Denoiser, PreparedProblem
+from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.samplers import Sampler, sample
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked, prepare, uncounted
@@ -32,7 +32,6 @@ def conditional(
     start: Literal["noise", "mean"] = "noise",
     project: bool = True,
     epsilon_scale: float = 1.0,
-    carry: bool = False,
 ) -> Float[Tensor, " sample *problem_and_image"]:
     r"""Draw from the posterior of a conditional denoiser.
 
@@ -68,19 +67,15 @@ def conditional(
             denoisers need 1: the variance :math:`\lambda` of a direction becomes
             :math:`((\lambda + \sigma_0^2) / \lambda)^{1 - 1/s}` times too large. Determined on
             images of known truth (``python -m tests.benchmarks.detail``).
-        carry: Give each call the estimate of the one before, for a network that refines its own
-            estimates (``refines``): self-conditioning.
 
     Returns:
         Images in network intensity.
 
     Raises:
-        ValueError: If an option is out of range, or ``carry`` is on for a network that was not
-            trained for it.
+        ValueError: If an option is out of range.
 
     References:
         Karras et al., NeurIPS 2022, Algorithm 1. arXiv:2206.00364
-        Chen et al., "Analog Bits", ICLR 2023, for ``carry``. arXiv:2208.04202
         Ning et al., "Elucidating the Exposure Bias in Diffusion Models", ICLR 2024, for
         ``epsilon_scale``. arXiv:2308.15321
     """
@@ -90,20 +85,11 @@ def conditional(
     grid = karras_sigmas(steps, sigma_min, sigma_max, rho).tolist() if sigmas is None else sigmas
     levels = noise_levels(steps, sigmas=grid)
     given = prepare(denoiser, problem, noise.shape)
-    if carry and not isinstance(given, PreparedProblem):
-        raise ValueError(
-            "carry is on but the denoiser is no network, which could refine its own estimates; "
-            "leave carry out."
-        )
-    network = Checked(denoiser, "conditional")
+    network = Checked(denoiser, "conditional", given)
     projects = project and problem.operator.exact_pinv
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        nonlocal given
-        clean = network(x, sigma, given)
-        if carry and isinstance(given, PreparedProblem):
-            given = given.about(clean)
-        clean = clean / epsilon_scale + (1 - 1 / epsilon_scale) * x
+        clean = network(x, sigma) / epsilon_scale + (1 - 1 / epsilon_scale) * x
         return problem.project(clean) if projects else clean
 
     x = levels[0] * noise.normal(problem.in_shape, problem.y)

@@ -15,7 +15,7 @@ from uqrestore.diffusion.error_model import ErrorCovariance, ErrorModel, error_m
 from uqrestore.diffusion.schedules import noise_levels
 from uqrestore.diffusion.wrapped import Checked
 from uqrestore.methods._method import method, require_range
-from uqrestore.methods._noise_free import NOISE_FREE
+from uqrestore.methods._noise_free import NOISE_FREE, row_size
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import LinearOperator
 from uqrestore.operators._cg import conjugate_gradient, expand_to
@@ -96,11 +96,14 @@ def fitted_gaussian(
     )
     denoise, weights = Checked(denoiser, "fitted_gaussian"), fourier_diagonal(problem)
     x = grid[0] * noise.normal(problem.in_shape, problem.y)
-    stopped, least = 0, LEVEL_SHARE * _flat(problem.operator).to(x)
+    stopped, rows = 0, row_size(problem.operator, problem.y)
+    noise_std, least = problem.noise_std_as(x), LEVEL_SHARE * _flat(problem.operator).to(x) * rows
+    noise_std = torch.where(noise_std > 0, noise_std, NOISE_FREE * rows)
     for sigma, sigma_next in pairwise(grid):
         mean = denoise(x, sigma)
         covariance = errors.at(sigma, mean)
-        x, used = _draw(problem, mean, covariance, noise, weights, iterations, sigma * least)
+        std = torch.hypot(noise_std, sigma * least)
+        x, used = _draw(problem, mean, covariance, noise, std, weights, iterations)
         stopped += used == iterations
         if sigma_next:
             x = x + sigma_next * noise.like(x)
@@ -168,9 +171,9 @@ def _draw(
     mean: Tensor,
     covariance: ErrorCovariance,
     noise: SampleNoise,
+    noise_std: Float[Tensor, "*problem"],
     weights: Tensor,
     iterations: int,
-    least: Tensor,
 ) -> tuple[Tensor, int]:
     r"""Draw from :math:`N(D, C)` conditioned on the measurement.
 
@@ -179,11 +182,6 @@ def _draw(
     diagonal is split to both sides of the system. The iterations of the slowest solve come with it.
     """
     operator, dims = problem.operator, len(problem.in_shape)
-    noise_std, rows = problem.noise_std_as(mean), operator.measured_rows().to(mean).clamp(min=1)
-    pixels = torch.Size(operator.in_shape).numel()
-    row_size = (weights.mean((-3, -2, -1)) * pixels / rows).sqrt()
-    noise_std = torch.where(noise_std > 0, noise_std, NOISE_FREE * row_size)
-    noise_std = torch.hypot(noise_std, least * row_size)
     variance = expand_to(noise_std.square(), dims)
     pixel = covariance.std.square().mean((-2, -1), keepdim=True)
     diagonal = 1 / (1 + covariance.amplitude.square() * pixel * weights / variance)
@@ -200,6 +198,7 @@ def _draw(
         return diagonal * v + scaled.root_transposed(operator.normal(scaled.root(v)) / variance)
 
     right = scaled.root_transposed(operator.adjoint(residual) / variance)
+    rows = operator.measured_rows().to(mean).clamp(min=1)
     missed = residual.flatten(-len(operator.out_shape)).square().sum(-1).div(rows).sqrt()
     tol = (noise_std / missed.clamp(min=1e-30)).clamp(max=TOLERANCE)
     found, used = conjugate_gradient(apply, right, dims=dims, tol=tol, max_iter=iterations)

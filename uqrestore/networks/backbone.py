@@ -28,7 +28,6 @@ class Backbone(nn.Module, ABC):
         inverts: Whether a conditional network is given ``A^+ y``, which may take many iterations,
             rather than ``A^T y``.
         any_size: Whether it makes images of any size; ``image_shape`` is then one of them.
-        refines: Whether it takes its own estimate of a pass before in place of the linear one.
     """
 
     image_shape: tuple[int, int, int]
@@ -38,7 +37,6 @@ class Backbone(nn.Module, ABC):
     takes_augmentation: bool = False
     inverts: bool = True
     any_size: bool = False
-    refines: bool = False
 
     @property
     def linear_estimate(self) -> LinearEstimator | None:

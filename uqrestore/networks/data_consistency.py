@@ -14,8 +14,6 @@ from uqrestore.networks.layers import Tokens, zero_init
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators._cg import expand_to
 
-SHARE = 0.3
-"""Variance of the error of an output before training, as a share of that for white images."""
 START = 0.1
 """Regularisation before training, as a share of the largest eigenvalue of ``A^T A``."""
 
@@ -87,52 +85,6 @@ class ConsistentLayer(nn.Module):
         return F.pad(back, margin) if any(margin) else back
 
 
-class FinalStep(nn.Module):
-    r"""The step that brings the output of a network to the measurement.
-
-    .. math:: \hat x + (A^T A + v / r)^{-1} A^T (y - A \hat x)
-
-    where :math:`v` is the variance of the measurement noise and :math:`r` that of the error of
-    :math:`\hat x`: a share of what white noise and images of white pixels leave,
-    :math:`\sigma^2 \sigma_d^2 / (\sigma^2 + \sigma_d^2)`, times a factor learned for each noise
-    level.
-
-    Args:
-        cond_width: Channels of the condition.
-        steps: Applications of ``A^T A`` for the inverse.
-        sigma_data: Data scale of the preconditioning.
-    """
-
-    def __init__(self, cond_width: int, steps: int, sigma_data: float) -> None:
-        super().__init__()
-        self.steps, self.sigma_data = steps, sigma_data
-        self.factor = nn.Linear(cond_width, 1)
-        nn.init.zeros_(self.factor.weight)
-        nn.init.constant_(self.factor.bias, math.log(SHARE))
-
-    def forward(
-        self, out: Tensor, x: Tensor, c_noise: Tensor, cond: Tensor, measurement: Measurement
-    ) -> Tensor:
-        """Change the output of a network for scaled images ``x``, both in the sorted order."""
-        sigma, data = expand_to((4 * c_noise).exp(), 3), self.sigma_data
-        total = sigma.square() + data**2
-        skipped, c_out = x * data**2 / total.sqrt(), sigma * data / total.sqrt()
-        noise = measurement.noise_std
-        noise = noise if measurement.order is None else noise[measurement.order]
-        factor = self.factor(cond.to(self.factor.weight.dtype))[:, 0].exp()
-        variance = c_out[:, 0, 0, 0].square() * factor
-        strength = (noise.square() + 1e-6) / variance
-        image = (skipped + c_out * out).to(measurement.pinv_y.dtype)
-        linear_estimate = measurement.estimate
-        if linear_estimate is not None:
-            linear_estimate = (
-                linear_estimate if measurement.order is None else linear_estimate[measurement.order]
-            )
-            image = image - linear_estimate
-        moved = consistent(image, strength.clamp(1e-4, 1e3), measurement, self.steps)[0]
-        return out + (moved - image) / c_out
-
-
 def consistent(
     images: Float[Tensor, "batch channel row column"],
     strength: Float[Tensor, " batch"],
@@ -156,7 +108,7 @@ def consistent(
         if part.blank:
             done.append(torch.stack([own, torch.zeros_like(own)]))
             continue
-        gradient = misfit - _Symmetric.apply(own, part.scaled_normal)
+        gradient = misfit - symmetric(part.scaled_normal, own)
         step = solve_regularised(part.scaled_normal, gradient, own_strength, steps)
         done.append(torch.stack([own + step, gradient]))
     return torch.cat(done, dim=1)
@@ -181,6 +133,11 @@ def solve_regularised(
         steps: Applications of :math:`N`; 0 divides by the middle of the spectrum.
     """
     return _Solve.apply(b, strength, normal, steps)  # type: ignore[return-value]
+
+
+def symmetric(apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a symmetric map; its backward pass is the map, and keeps nothing."""
+    return _Symmetric.apply(x, apply)  # type: ignore[return-value]
 
 
 class _Symmetric(torch.autograd.Function):

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import Conditioning
-from uqrestore.networks.data_consistency import ConsistentLayer, FinalStep
+from uqrestore.networks.data_consistency import ConsistentLayer
 from uqrestore.networks.feature_degradation import FdlInput
+from uqrestore.networks.final_step import FinalStep
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.joint_attention import BlindLayer, JointAttention, JointLayer
 from uqrestore.networks.layers import FeedForward, zero_init
@@ -51,7 +52,8 @@ class InvFussion(Backbone):
             operators whose ``A^+`` has no closed form, such as coils.
         fdl_steps: Steps of the inverse in a ``consistent`` layer.
         final_steps: Steps of the inverse in a last step towards the measurement
-            (:class:`uqrestore.networks.data_consistency.FinalStep`); 0 leaves it out.
+            (:class:`uqrestore.networks.final_step.FinalStep`), for which the network also puts out
+            how uncertain each pixel is; 0 leaves it out.
         sigma_data: Data scale of the preconditioning, which the last step needs.
         any_size: Make images of any size: positions are in units of ``image_shape``, attention is
             local, images are padded to whole tokens, and the linear estimate has a model that is
@@ -63,9 +65,6 @@ class InvFussion(Backbone):
         guess_classes: Classes of images, each with a Gaussian model of its own.
         pass_guess: Add the estimate to the output as well, times a factor learned for each noise
             level that starts at zero, so that the network has only to correct it.
-        refines: Take the estimate of a pass before in place of the linear one
-            (:meth:`uqrestore.networks.measurement.Measurement.about`); further passes with the
-            same weights refine it.
         components: Principal components of the posterior to put out after the image, each of the
             channels of the image (:mod:`uqrestore.diffusion.nppc`).
         component_rounds: With a linear estimate, the components of its posterior
@@ -100,7 +99,6 @@ class InvFussion(Backbone):
         guess_rank: int = 0,
         guess_classes: int = 0,
         pass_guess: bool = False,
-        refines: bool = False,
         components: int = 0,
         component_rounds: int = 0,
         head_width: int = 32,
@@ -148,18 +146,12 @@ class InvFussion(Backbone):
         )
         self.linear_guess = options.make(image_shape)
         self.pass_guess = zero_init(nn.Linear(cond_width, 1)) if pass_guess else None
-        if refines and not guess:
-            raise ValueError(
-                "refines is on but guess is 0: the first pass starts from the linear estimate; "
-                "give guess its number of conjugate gradient steps, such as 18."
-            )
-        self.refines = refines
-        self.refined = nn.Parameter(torch.zeros(cond_width)) if refines else None
         self.final = FinalStep(cond_width, final_steps, sigma_data) if final_steps else None
         self.components, self.component_rounds = components, component_rounds
         inputs = (3 if guess else 2) + (components if component_rounds else 0)
+        outputs = channels + (1 if final_steps else 0)
         self.trunk = Hourglass(
-            inputs * channels, channels, levels, make_layer, components * channels
+            inputs * channels, outputs, levels, make_layer, components * channels
         )
         if component_rounds:
             assert self.trunk.more_out is not None
@@ -197,9 +189,6 @@ class InvFussion(Backbone):
             pinv_y, noise_std = measurement.pinv_y.to(x.dtype), measurement.noise_std.to(x.dtype)
             estimate = measurement.estimate
         cond = self.conditioning(c_noise, label, noise_std, augment)
-        if measurement is not None and measurement.refined:
-            assert self.refined is not None  # of no other network is the measurement refined
-            cond = cond + self.refined.to(cond.dtype)
         inputs = [x, pinv_y]
         if self.linear_guess is not None:
             mean = self.linear_guess.mean.expand_as(x)
@@ -209,22 +198,23 @@ class InvFussion(Backbone):
         if linear is not None:
             inputs.append(linear.unit)
         out = self._walk(inputs, cond, measurement)
-        clean, change = out.tensor_split([self.image_shape[0]], dim=1)
+        channels = self.image_shape[0]
+        ends = [channels, channels + (self.final is not None)]
+        clean, log_std, change = out.tensor_split(ends, dim=1)
         if self.pass_guess is not None:
             clean = clean + self.pass_guess(cond)[..., None, None] * estimate
         if self.final is not None and measurement is not None:
-            clean = self._finish(clean, x, c_noise, cond, measurement)
+            clean = self._finish((clean, log_std, x, c_noise, cond), measurement)
         if linear is not None:
             change = linear.scale * (linear.unit + change)
         return torch.cat([clean, change], dim=1)
 
-    def _finish(
-        self, out: Tensor, x: Tensor, c_noise: Tensor, cond: Tensor, measurement: Measurement
-    ) -> Tensor:
+    def _finish(self, inputs: Sequence[Tensor], measurement: Measurement) -> Tensor:
         """Take the last step on images sorted by their kind of operator, and sort them back."""
         assert self.final is not None
-        with torch.autocast(x.device.type, enabled=False):
-            given = [t.to(x.dtype) for t in (out, x, c_noise, cond)]
+        kind = measurement.pinv_y.dtype
+        with torch.autocast(inputs[0].device.type, enabled=False):
+            given = [t.to(kind) for t in inputs]
             if measurement.order is None:
                 return self.final(*given, measurement)
             return self.final(*(t[measurement.order] for t in given), measurement)[

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -127,11 +127,9 @@ class Measurement:
         order: Which image of the batch stands at each place of the sorted one; None: as it is.
         pinv_y: ``A^+ y``, shape ``(flat batch, *in_shape)``, in the order of the batch.
         noise_std: Standard deviation of the measurement noise, ``(flat batch,)``, likewise.
-        estimate: Estimate of the images, shaped as ``pinv_y``, for networks that take one: linear,
-            or that of a pass of the network before.
+        estimate: Linear estimate of the images, shaped as ``pinv_y``, for networks that take one.
         components: Components of the linear-Gaussian posterior times their standard deviations,
             ``(flat batch, component, *in_shape)``, in the order of the batch.
-        refined: Whether the estimate is that of the network.
     """
 
     parts: tuple[Part, ...]
@@ -140,11 +138,6 @@ class Measurement:
     noise_std: Tensor
     estimate: Tensor | None = None
     components: Tensor | None = None
-    refined: bool = False
-
-    def about(self, images: Float[Tensor, "*batch channel row column"]) -> "Measurement":
-        """Return the same with images of the network, in the order of the batch, as estimate."""
-        return replace(self, estimate=images.reshape(self.pinv_y.shape), refined=True)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -153,7 +146,7 @@ class Measurement:
 
     @functools.cached_property
     def misfits(self) -> tuple[Tensor, ...]:
-        """Gradient ``A^T (y - A m)`` of each part at the estimate, over the bound of it."""
+        """Gradient ``A^T (y - A m)`` of each part at the linear estimate, over the bound of it."""
         estimate = self.estimate
         if estimate is None:
             estimate = torch.zeros_like(self.pinv_y)

@@ -67,12 +67,9 @@ class LossConfig(Part):
             noise, as samplers do: only the null space of the operator is then learned.
         regression: Train the posterior mean alone, by the plain squared error of one call at pure
             noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
-        refinements: Shares of the steps in which the network is given its own estimate after one
-            pass, after two, and so on, in place of the linear one, for ``network.refines``; the
-            passes before the last are not differentiated.
     """
 
-    newer = frozenset({"kind", "refinements"})
+    newer = frozenset({"kind"})
 
     kind: Literal["edm", "flow", "bridge"] = "edm"
     sigma_data: Positive = 0.5
@@ -84,21 +81,11 @@ class LossConfig(Part):
     components: ComponentsConfig = ComponentsConfig()
     project: bool = False
     regression: bool = False
-    refinements: tuple[Share, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _published_levels(cls, raw: object) -> object:
         return {**LEVELS.get(raw.get("kind"), {}), **raw} if isinstance(raw, dict) else raw
-
-    @model_validator(mode="after")
-    def _check_shares(self) -> "LossConfig":
-        if sum(self.refinements) > 1:
-            raise ValueError(
-                f"refinements are shares of the steps but {list(self.refinements)} sum to "
-                f"{sum(self.refinements):g}; give at most 1 in all."
-            )
-        return self
 
     @property
     def preconditioning(self) -> "Preconditioning":

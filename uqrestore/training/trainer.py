@@ -17,7 +17,6 @@ from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Images, Source, step_generator
 from uqrestore.training.parallel import World
 from uqrestore.training.power_ema import PowerEma
-from uqrestore.training.refinement import refined
 from uqrestore.training.state import STATE, SavedState, save_state
 from uqrestore.training.validation import Probes
 from uqrestore.training.warm_start import start_from
@@ -149,11 +148,6 @@ class Trainer:
                 f"network.labels is {network.labels} but data.heights is {bins}: the classes are "
                 "bins of the height of a slice, so give both the same number, or neither."
             )
-        if bool(self.config.loss.refinements) != network.refines:
-            raise ValueError(
-                f"network.refines is {network.refines} but loss.refinements is "
-                f"{list(self.config.loss.refinements)}; give both, or neither."
-            )
         if network.takes_augmentation and self.config.data.augment != "edm":
             raise ValueError(
                 "network.augment_labels is on but data.augment is "
@@ -214,8 +208,7 @@ class Trainer:
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             augment = batch.augmentation if self.denoiser.network.takes_augmentation else None
-            problem = refined(self.denoiser, self.network, batch, config.loss, generator)
-            clean, raw = self.network(batch.x_t, batch.sigma, problem, batch.label, augment)
+            clean, raw = self.network(batch.x_t, batch.sigma, batch.problem, batch.label, augment)
         if config.loss.project and batch.problem is not None:
             clean = batch.problem.project(clean)
         if config.loss.regression:

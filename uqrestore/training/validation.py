@@ -14,9 +14,6 @@ from uqrestore.training.batch import build_distribution
 from uqrestore.training.config import ProblemConfig
 from uqrestore.training.data import Images, step_generator
 
-PASSES = 3
-"""Passes of a network that refines its own estimates."""
-
 PROBES = 64
 """Images a family: the standard error of their mean PSNR is about 0.3 dB, paired far less."""
 
@@ -68,8 +65,7 @@ class Probes:
 
         As in :func:`uqrestore.diffusion.posterior_mean.posterior_moments`, projected onto a
         measurement without noise. Where a noisy one was measured, the PSNR of the linear estimate
-        stands beside it, and of a network that refines its estimates that of the last of three
-        passes.
+        stands beside it.
         """
         device = next(denoiser.parameters()).device
         truth, noise = self.images.to(device), self.noise.to(device)
@@ -80,12 +76,6 @@ class Probes:
             if not problem.is_noisy:
                 mean = problem.project(mean)
             found[f"mmse_psnr_{name}"] = float(image_psnr(mean, truth).mean())
-            if denoiser.network.refines:
-                prepared = denoiser.prepare(problem, (len(truth),)).about(mean)
-                for _ in range(PASSES - 1):
-                    mean = problem.project(denoiser(sigma * noise, level, prepared))
-                    prepared = prepared.about(mean)
-                found[f"refined_psnr_{name}"] = float(image_psnr(mean, truth).mean())
             estimate = denoiser.network.linear_estimate
             if problem.is_noisy and estimate is not None:
                 linear = image_psnr(estimate(problem), truth)

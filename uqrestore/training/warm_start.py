@@ -13,13 +13,14 @@ WRAPPERS = (".own.", ".layer.")
 """Prefixes of the parts of a plain layer inside an operator-conditioned one."""
 
 PATCH_IN = "patch_in.project.weight"
+PATCH_OUT = "patch_out.weight"
 
 
 def start_from(denoiser: NetworkDenoiser, path: Path) -> list[str]:
     """Fill a network from a file of weights; return the names of the tensors it does not hold.
 
     A conditional network takes over the trunk of an unconditional prior, and one with more inputs
-    that of one with fewer: further input channels start at zero, and what only it has, such as
+    or outputs that of one with fewer: further channels start at zero, and what only it has, such as
     everything about the operator, stays as drawn.
 
     Args:
@@ -60,4 +61,10 @@ def _find(name: str, given: Mapping[str, Tensor], wanted: Tensor, pixels: int) -
             wider = torch.zeros(len(value), pixels, room, dtype=wanted.dtype)
             wider[..., :channels] = value.unflatten(1, (pixels, channels))
             return wider.flatten(1)
+    if name.endswith(PATCH_OUT) and value.shape[1:] == wanted.shape[1:]:
+        channels, room = len(value) // pixels, len(wanted) // pixels
+        if channels < room:
+            longer = torch.zeros(pixels, room, *wanted.shape[1:], dtype=wanted.dtype)
+            longer[:, :channels] = value.unflatten(0, (pixels, channels))
+            return longer.flatten(0, 1)
     return None
