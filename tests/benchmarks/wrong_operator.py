@@ -189,7 +189,7 @@ def main() -> None:
     """Measure what is missing and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", nargs="*", default=[], help="methods to measure again")
+    parser.add_argument("--only", nargs="*", help="methods to measure, again where known")
     options = parser.parse_args()
     torch.set_num_threads(1)
     gray = real_validation_slices(options.data)[list(SLICES)]
@@ -199,7 +199,7 @@ def main() -> None:
         problem = make()
         for name, draw in drawing[prior].items():
             key = f"{case}|{name}"
-            if key in record and name not in options.only:
+            if key in record if options.only is None else name not in options.only:
                 continue
             draws = draw(problem, SampleNoise(3, range(DRAWS), slices=range(len(truth))))
             record[key] = scores(draws, truth)

