@@ -73,7 +73,9 @@ def blurred(images: Tensor) -> Problem:
     """Measure images by a Gaussian blur."""
     operator = StridedBlur(gaussian_kernel((17, 17), BLUR), 1, (1, 64, 64))
     noise = SampleNoise(1, [0], slices=range(len(images)))
-    return simulate(stack_operators([operator] * len(images)), images, BLUR_NOISE, noise=noise)
+    return simulate(
+        stack_operators([operator] * len(images)), images, noise_std=BLUR_NOISE, noise=noise
+    )
 
 
 def with_width(problem: Problem, factor: float) -> Problem:

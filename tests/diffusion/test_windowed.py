@@ -6,10 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uqrestore.diffusion.windowed import WindowedDenoiser, blends
+from tests.networks.cases import CASES, awake
+from uqrestore.diffusion.denoiser import NetworkDenoiser
+from uqrestore.diffusion.windowed import WindowedDenoiser, blends, for_slices
 from uqrestore.methods import METHODS
 from uqrestore.noise import SampleNoise
-from uqrestore.operators import MaskedFourier
+from uqrestore.operators import Inpainting, MaskedFourier
 from uqrestore.priors import GaussianPrior
 from uqrestore.problem import Problem, simulate
 
@@ -93,3 +95,17 @@ def test_what_windows_cannot_do_is_refused() -> None:
     problem = Problem(MaskedFourier(torch.ones(SLICE, dtype=torch.bool)), torch.zeros(2, *SLICE))
     with pytest.raises(ValueError, match="sees a slice in pieces"):
         WindowedDenoiser(part, SLICE)(noisy(), torch.tensor(1.0), problem)
+
+
+def test_a_network_of_any_size_sees_slices_whole_and_others_in_windows() -> None:
+    network = NetworkDenoiser(awake(CASES["invfussion_consistent"]().double()))
+    rows, columns = (n + 5 for n in network.in_shape[-2:])
+    whole = for_slices(network, rows, columns)
+    assert isinstance(whole, NetworkDenoiser)
+    assert whole.in_shape == (1, rows, columns)
+    operator = Inpainting(torch.ones(1, rows, columns, dtype=torch.float64))
+    problem = simulate(operator, torch.zeros(2, 1, rows, columns, dtype=torch.float64))
+    assert whole(problem.y, torch.tensor(1.0).double(), problem).shape == (2, 1, rows, columns)
+    assert for_slices(network, *network.in_shape[-2:]) is network
+    part = stationary(WINDOW, 1.0)
+    assert isinstance(for_slices(part, *SLICE), WindowedDenoiser)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uqrestore.diffusion.denoiser import Denoiser
+from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser
 from uqrestore.diffusion.wrapped import WrappedDenoiser
 from uqrestore.operators.base import Shape
 from uqrestore.problem import Problem
@@ -16,6 +16,19 @@ OVERLAP = 0.25
 """Smallest relative overlap of neighbouring windows."""
 AT_ONCE = 100
 """Windows in one call, where no graph is kept: fewer leave a second thread without work."""
+
+
+def for_slices(denoiser: Denoiser, rows: int, columns: int) -> Denoiser:
+    """Return a denoiser of slices of a size: the network itself where it takes any, else windows.
+
+    Raises:
+        ValueError: If a slice is smaller than a window.
+    """
+    if tuple(denoiser.in_shape[-2:]) == (rows, columns):
+        return denoiser
+    if isinstance(denoiser, NetworkDenoiser) and denoiser.network.any_size:
+        return denoiser.resized(rows, columns)
+    return WindowedDenoiser(denoiser, (rows, columns))
 
 
 class WindowedDenoiser(WrappedDenoiser):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from uqrestore.diffusion.denoiser import Denoiser
-from uqrestore.diffusion.windowed import WindowedDenoiser
+from uqrestore.diffusion.windowed import WindowedDenoiser, for_slices
 from uqrestore.operators import MaskedFourier
 from uqrestore.pipeline import OperatorPart, RestorePipeline
 from uqrestore.pipeline.build import build_operator
@@ -109,11 +109,8 @@ def prepare_scan(
         prepared = _prepare_kspace(pipeline, scan, denoiser, card, options)
     else:
         prepared = _prepare_image(scan, denoiser, card, options)
-    rows, columns = prepared.model.images.shape[-2:]
-    if (rows, columns) == tuple(denoiser.in_shape[-2:]):
-        return prepared
     # Only for a prior of windows does fit_to_model return slices of another size.
-    return replace(prepared, denoiser=WindowedDenoiser(denoiser, (rows, columns)))
+    return replace(prepared, denoiser=for_slices(denoiser, *prepared.model.images.shape[-2:]))
 
 
 def _check_operator(pipeline: RestorePipeline, scan: Input) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from uqrestore.diffusion.denoiser import Denoiser, NetworkDenoiser, as_denoiser, precision
 from uqrestore.diffusion.external import ExternalDenoiser
-from uqrestore.diffusion.windowed import WindowedDenoiser
+from uqrestore.diffusion.windowed import for_slices
 from uqrestore.operators._arrays import Array
 from uqrestore.operators.base import LinearOperator
 from uqrestore.operators.nonlinear import NonlinearOperator
@@ -187,8 +187,8 @@ def _ready(
     rows, columns = problem.in_shape[-2:]
     if isinstance(prior, str):
         denoiser, card = load_denoiser(prior, device)
-        if card.of_windows and tuple(denoiser.in_shape[-2:]) != (rows, columns):
-            denoiser = WindowedDenoiser(denoiser, (rows, columns))
+        if card.of_windows:
+            denoiser = for_slices(denoiser, rows, columns)
     else:
         if isinstance(prior, torch.nn.Module) and _elsewhere(prior, device):
             prior = copy.deepcopy(prior).to(device)  # the caller's stays where it is
