@@ -13,7 +13,7 @@ from tests.training.test_start import PROBLEM
 from tests.training.test_training import SHAPE as TRAINED
 from tests.training.test_training import VAL, config, source
 from uqrestore.diffusion.denoiser import NetworkDenoiser
-from uqrestore.networks import UNet
+from uqrestore.networks import InvFussion, UNet
 from uqrestore.networks._joint_unet import JointSpatialAttention
 from uqrestore.networks.measurement import Measurement
 from uqrestore.operators import Inpainting
@@ -124,3 +124,13 @@ def test_both_are_one_switch_away_in_training(switch: dict[str, object], tmp_pat
     moved = {n for n, p in trainer.denoiser.named_parameters() if not torch.equal(p, before[n])}
     still = {name for name in before if name not in moved}
     assert not still, still
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_inputs_of_the_layer_that_a_network_does_not_have_are_refused() -> None:
+    wrong: Any = ("consistent", "rough")
+    options: dict[str, Any] = {"attention": (False, True), "joint": (False, True), **SMALL}
+    with pytest.raises(ValueError, match="'consistent' is unknown here; it can be raw, norm, proj"):
+        UNet(SHAPE, measurement_noise=True, fdl_input=wrong[0], **options)
+    with pytest.raises(ValueError, match=r"'rough' is unknown here; .* projected, consistent"):
+        InvFussion((1, 8, 8), fdl_input=wrong[1])

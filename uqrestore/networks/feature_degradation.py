@@ -1,6 +1,6 @@
 """The layer that sends activations of a network through the operator and back."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,15 @@ from uqrestore.networks.layers import Tokens
 from uqrestore.networks.measurement import Measurement, Part
 
 Stack = Float[Tensor, "stack batch channel row column"]
-FdlInput = Literal["raw", "norm", "projected", "consistent"]
+FdlInput = Literal["raw", "norm", "projected"]
 """What the layer is given: see :class:`uqrestore.networks.joint_attention.JointAttention`."""
+
+
+def check_input(fdl_input: str, also: tuple[str, ...] = ()) -> None:
+    """Raise ``ValueError`` unless a network knows what its layers should be given."""
+    known = (*get_args(FdlInput), *also)
+    if fdl_input not in known:
+        raise ValueError(f"fdl_input {fdl_input!r} is unknown here; it can be {', '.join(known)}.")
 
 
 class FeatureDegradation(nn.Module):

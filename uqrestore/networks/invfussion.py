@@ -6,6 +6,7 @@ The second version of the paper spells it InvFusion; it is the same method.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import Conditioning
 from uqrestore.networks.data_consistency import ConsistentLayer
-from uqrestore.networks.feature_degradation import FdlInput
+from uqrestore.networks.feature_degradation import FdlInput, check_input
 from uqrestore.networks.final_step import FinalStep
 from uqrestore.networks.hdit import Hourglass, Level, TransformerLayer, make_levels
 from uqrestore.networks.joint_attention import BlindLayer, JointAttention, JointLayer
@@ -89,7 +90,7 @@ class InvFussion(Backbone):
         depths: Sequence[int] = (1, 4),
         attention: Sequence[str] = ("neighborhood:7", "global"),
         joint: Sequence[bool] = (True, True),
-        fdl_input: FdlInput = "raw",
+        fdl_input: FdlInput | Literal["consistent"] = "raw",
         fdl_steps: int = 2,
         final_steps: int = 0,
         sigma_data: float = 0.5,
@@ -108,6 +109,7 @@ class InvFussion(Backbone):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_input(fdl_input, ("consistent",))
         channels, *sides = image_shape
         self.image_shape, self.labels = image_shape, labels
         self.takes_augmentation = augment_labels

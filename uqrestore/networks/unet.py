@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from uqrestore.networks._joint_unet import JointSpatialAttention
 from uqrestore.networks.backbone import Backbone
 from uqrestore.networks.conditioning import FLOOR
-from uqrestore.networks.feature_degradation import FdlInput
+from uqrestore.networks.feature_degradation import FdlInput, check_input
 from uqrestore.networks.measurement import Measurement
 
 
@@ -113,6 +113,7 @@ class UNet(Backbone):
         self, widths: Sequence[int], joint: Sequence[bool], channels: int, fdl_input: FdlInput
     ) -> None:
         """Replace the attention of the joint levels by attention that includes the operator."""
+        check_input(fdl_input)
         unet: Any = self.unet
         last = len(widths) - 1
         places = [
