@@ -2,8 +2,8 @@
 
 Images are measured by one operator and restored by another: coil maps estimated from few lines, a
 noise level or the width of a blur that is stated wrongly. Rows are kept in
-``docs/benchmarks-wrong-operator.json``; a stopped run resumes, rows of methods named by
-``--only`` are measured again, and ``docs/benchmarks-wrong-operator.md`` is the page.
+``docs/benchmarks-wrong-operator.json``, so that a stopped run resumes (``--again --only NAME``
+measures the rows of a method anew), and ``docs/benchmarks-wrong-operator.md`` is the page.
 """
 
 import argparse
@@ -43,6 +43,7 @@ ZERO_SHOT: Mapping[str, Mapping[str, int]] = {
     "local_gaussian": {},
     "fitted_gaussian": {},
 }
+OURS = "InvFussion"
 Draw = Callable[[Problem, SampleNoise], Tensor]
 
 
@@ -99,7 +100,7 @@ def methods(prior: str) -> dict[str, Draw]:
     else:
         given = {**grid, "sigma_min": 0.005, "rho": 50}
         network = cache(lambda: load_prior("brain64-invfussion"))
-    found["InvFussion"] = lambda p, n: METHODS["conditional"](p, network(), n, **given)
+    found[OURS] = lambda p, n: METHODS["conditional"](p, network(), n, **given)
     return found
 
 
@@ -154,7 +155,7 @@ def cases(images: Tensor, gray: Tensor) -> dict[str, tuple[str, Callable[[], Pro
 
 def page(record: Mapping[str, Mapping[str, float]]) -> str:
     """Write the page."""
-    names = ("InvFussion", *ZERO_SHOT)
+    names = (OURS, *ZERO_SHOT)
     text = [
         "# When the operator is wrong",
         "",
@@ -191,7 +192,8 @@ def main() -> None:
     """Measure what is missing and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", nargs="*", help="methods to measure, again where known")
+    parser.add_argument("--only", nargs="*", default=[*ZERO_SHOT, OURS], help="methods")
+    parser.add_argument("--again", action="store_true", help="measure known rows again")
     options = parser.parse_args()
     torch.set_num_threads(1)
     gray = real_validation_slices(options.data)[list(SLICES)]
@@ -201,7 +203,7 @@ def main() -> None:
         problem = make()
         for name, draw in drawing[prior].items():
             key = f"{case}|{name}"
-            if key in record if options.only is None else name not in options.only:
+            if name not in options.only or (key in record and not options.again):
                 continue
             draws = draw(problem, SampleNoise(3, range(DRAWS), slices=range(len(truth))))
             record[key] = scores(draws, truth)

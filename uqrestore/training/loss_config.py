@@ -67,9 +67,12 @@ class LossConfig(Part):
             noise, as samplers do: only the null space of the operator is then learned.
         regression: Train the posterior mean alone, by the plain squared error of one call at pure
             noise; the other noise levels are never seen and ``pure_noise`` counts as 1.
+        by_difficulty: Weigh images by how much their measurement leaves open
+            (:mod:`uqrestore.training.difficulty`), so that problems of all kinds count; for
+            networks with a linear estimate.
     """
 
-    newer = frozenset({"kind"})
+    newer = frozenset({"kind", "by_difficulty"})
 
     kind: Literal["edm", "flow", "bridge"] = "edm"
     sigma_data: Positive = 0.5
@@ -81,6 +84,7 @@ class LossConfig(Part):
     components: ComponentsConfig = ComponentsConfig()
     project: bool = False
     regression: bool = False
+    by_difficulty: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from uqrestore.training.batch import DrawOperator, draw_batch
 from uqrestore.training.components import ComponentsLoss, FrozenBase
 from uqrestore.training.config import TrainConfig
 from uqrestore.training.data import Drawn, Images, Source, step_generator
+from uqrestore.training.difficulty import difficulty_weights
 from uqrestore.training.parallel import World
 from uqrestore.training.power_ema import PowerEma
 from uqrestore.training.state import STATE, SavedState, save_state
@@ -148,6 +149,11 @@ class Trainer:
                 f"network.labels is {network.labels} but data.heights is {bins}: the classes are "
                 "bins of the height of a slice, so give both the same number, or neither."
             )
+        if self.config.loss.by_difficulty and network.linear_estimate is None:
+            raise ValueError(
+                "loss.by_difficulty weighs problems by the error of the linear estimate but the "
+                "network has none; give network.guess its steps, or leave by_difficulty out."
+            )
         if network.takes_augmentation and self.config.data.augment != "edm":
             raise ValueError(
                 "network.augment_labels is on but data.augment is "
@@ -205,7 +211,7 @@ class Trainer:
         generator = step_generator(config.seed, 1, self.seen)
         whole = draw_batch(config, self.source, self.draw_operator, generator)
         batch = whole.pick(self.world.share(config.batch)) if self.world.size > 1 else whole
-        batch = batch.to(self.device)
+        batch, estimate = batch.to(self.device), self.denoiser.network.linear_estimate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             augment = batch.augmentation if self.denoiser.network.takes_augmentation else None
             clean, raw = self.network(batch.x_t, batch.sigma, batch.problem, batch.label, augment)
@@ -217,6 +223,9 @@ class Trainer:
         else:
             weight = config.loss.preconditioning.weight(batch.sigma)
             per_image = weight * (clean - batch.truth).square().flatten(1).mean(1)
+            if config.loss.by_difficulty and estimate is not None:
+                given = batch, config.loss.sigma_data, generator
+                per_image = per_image * difficulty_weights(estimate, *given)
             edm = config.loss.kind == "edm"
             loss = self.uncertainty(per_image, batch.sigma) if edm else per_image.mean()
         if self.denoiser.components and batch.problem is not None:
