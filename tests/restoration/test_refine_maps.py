@@ -71,7 +71,9 @@ def test_maps_of_the_scan_and_pipelines_without_rounds_are_left_alone(
     ready, given = prepared(complex_prior, raw), pipeline(complex_prior)
     acquisition = acquire_slices(given, ready)
     asked = change(given, refine_maps=rounds)
-    assert refine_coil_maps(asked, ready, acquisition, "cpu", print) is acquisition
+    lines: list[str] = []
+    assert refine_coil_maps(asked, ready, acquisition, "cpu", lines.append) is acquisition
+    assert lines == ["coil maps: not refined, for the scan brings its own"][: min(rounds, 1)]
 
 
 def test_maps_are_drawn_about_the_refined_ones(complex_prior: Path, tmp_path: Path) -> None:

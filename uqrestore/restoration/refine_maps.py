@@ -17,6 +17,7 @@ from uqrestore.posterior.data_fit import GOOD
 from uqrestore.problem import Problem
 from uqrestore.restoration.draw import draw
 from uqrestore.restoration.prepare import PreparedScan
+from uqrestore.scans import RadialScan, RawScan
 
 DRAWS = range(REFINEMENT_STREAM, REFINEMENT_STREAM + 2)
 """Samples of a round; more would cost more time than they add accuracy. The first shows whether
@@ -49,12 +50,14 @@ def refine_coil_maps(
         acquisition: Their measurement; returned as it is where there are no estimated maps of
             several coils of a complex image on a Cartesian grid.
         device: Device of the prior.
-        notify: Called with a line on the data fit before and after.
+        notify: Called with a line on the data fit before and after, or on why maps stay.
     """
-    raw, coils = prepared.kspace, _coils(acquisition.operator)
-    if not pipeline.refine_maps or raw is None or getattr(raw, "maps", None) is not None:
+    if not pipeline.refine_maps:
         return acquisition
-    if coils is None or coils.phase is not None or coils.maps.shape[-3] == 1:
+    coils = _coils(acquisition.operator)
+    why_not = _nothing_to_refine(prepared.kspace, coils)
+    if coils is None or why_not:
+        notify(f"coil maps: not refined, for {why_not}")
         return acquisition
     maps, fits = coils.maps.clone(), []
     for place, index in enumerate(acquisition.slices):
@@ -124,6 +127,19 @@ def refined_problem(
         )
         problem = replace(problem, operator=_with_maps(problem.operator, maps))
     return problem, reached
+
+
+def _nothing_to_refine(raw: RawScan | RadialScan | None, coils: CoilFourier | None) -> str:
+    """Return why there are no maps to estimate again; empty where there are."""
+    if raw is None:
+        return "the measurement is simulated"
+    if getattr(raw, "maps", None) is not None:
+        return "the scan brings its own"
+    if coils is None:
+        return "only those of Cartesian k-space are"
+    if coils.phase is not None:
+        return "the prior is of real images, whose phase is estimated along with them"
+    return "there is one coil" if coils.maps.shape[-3] == 1 else ""
 
 
 def _coils(operator: LinearOperator) -> CoilFourier | None:
