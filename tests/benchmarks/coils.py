@@ -1,17 +1,18 @@
 """InvFussion for coils against zero-shot methods with the plain complex prior, on 8 coils.
 
-    python -m tests.benchmarks.coils DATA [--rivals]
+    python -m tests.benchmarks.coils DATA [--rivals] [--part slices|people|real]
 
-Eight real slices (ROBEX, 64 x 64 at 3 mm, not in any training), noise .01 of the brightest tissue,
-R = 4 and 8. The network is that of ``train-coils-invfussion`` with the weights beside this file.
-Its numbers and those of the rivals are kept in ``docs/benchmarks-coils.json`` and written into the
-page ``docs/benchmarks-coils.md``.
+Eight real slices (ROBEX, 64 x 64 at 3 mm, not in any training), one slice of each of 16 test people
+of IXI (96 x 96 at 2 mm), noise .01 of the brightest tissue, R = 4 and 8; and the real scan of
+``tests.benchmarks.raw``. The network is that of ``train-coils-invfussion`` with the weights beside
+this file. Its numbers and those of the rivals are kept in ``docs/benchmarks-coils.json`` and
+written into the page ``docs/benchmarks-coils.md``.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,25 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.brains import real_validation_slices
+from tests.benchmarks.coils_page import (
+    CASES,
+    DRAWS,
+    NOISE,
+    OURS,
+    PEOPLE,
+    REAL,
+    REAL_DRAWS,
+    REAL_STEPS,
+    SIGMA,
+    page,
+)
+from tests.benchmarks.heads import CoilScan, draw_scores
+from tests.benchmarks.motion import people
+from tests.benchmarks.raw import REFINEMENT, ROUNDS, figures, real_scan
 from tests.scans.rawfiles import coils, smooth_phase
-from uqrestore.cli.terminal import say
 from uqrestore.diffusion.denoiser import NetworkDenoiser
 from uqrestore.diffusion.posterior_mean import posterior_moments
+from uqrestore.diffusion.windowed import for_slices
 from uqrestore.methods import METHODS
 from uqrestore.networks.weights import load_tensors
 from uqrestore.noise import SampleNoise
@@ -32,6 +48,7 @@ from uqrestore.operators.masks import cartesian
 from uqrestore.pipeline import TrainPipeline
 from uqrestore.pipeline.check import load_pipeline
 from uqrestore.problem import Problem, simulate
+from uqrestore.restoration.refine_maps import refined_problem
 from uqrestore.training.trainer import build_denoiser
 from uqrestore.zoo import load_prior
 
@@ -39,26 +56,19 @@ ROOT = Path(__file__).parents[2]
 RECORD, PAGE = ROOT / "docs/benchmarks-coils.json", ROOT / "docs/benchmarks-coils.md"
 WEIGHTS = Path(__file__).parent / "coils-start.safetensors"
 SLICES = (6, 11, 14, 19, 22, 27, 31, 34)
-CASES = {"R = 4": (4, 5), "R = 8": (8, 4)}
-"""Acceleration and centre lines."""
-NOISE, DRAWS, SIGMA = 0.01, 4, 50.0
 STEPS = (14, 8, 4)
 SAMPLER: Mapping[str, Any] = {
-    "sampler": "dpmpp_3m", "rho": 7, "sigma_max": SIGMA, "sigma_min": 0.003,
+    "sampler": "dpmpp_3m", "rho": 7, "sigma_max": 10.0, "sigma_min": 0.01,
 }  # fmt: skip
-SEEN = (42_240, 218_208)
-"""Training samples behind the weights: without, and with the last step (`final_steps`)."""
 RIVALS = {"moment_matching": {"steps": 12}, "fitted_gaussian": {}, "local_gaussian": {}}
-WITH_PHASE = {"R = 4": (28.8, 26.1, 33.4), "R = 8": (23.9, 19.3, 26.1)}
-"""Earlier numbers with the phase known: linear estimate and one call of ``brain64-invfussion``,
-and moment matching with ``brain64-prior``."""
 
 
 def problem_of(images: Tensor, acceleration: int, centre: int) -> Problem:
     """Measure complex images with eight coils, each by lines of its own."""
-    maps = torch.tensor(coils((64, 64), 8)).to(torch.complex64)
+    shape = images.shape[-2], images.shape[-1]
+    maps = torch.tensor(coils(shape, 8)).to(torch.complex64)
     masks = [
-        cartesian((64, 64), acceleration, centre, torch.Generator().manual_seed(i))
+        cartesian(shape, acceleration, centre, torch.Generator().manual_seed(i))
         for i in range(len(images))
     ]
     operator = stack_operators([CoilFourier(mask, maps) for mask in masks])
@@ -73,7 +83,8 @@ def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
 
 def real_part_psnr(estimate: Tensor, truth: Tensor) -> Tensor:
     """Return the PSNR of the real part once the true phase is taken off."""
-    turn = torch.polar(torch.ones(64, 64), -torch.tensor(smooth_phase((64, 64))).float())
+    shape = truth.shape[-2], truth.shape[-1]
+    turn = torch.polar(torch.ones(shape), -torch.tensor(smooth_phase(shape)).float())
     error = torch.complex(*(estimate - truth).unbind(-3)) * turn
     return -10 * torch.log10(error.real.square().mean((-2, -1)))
 
@@ -106,7 +117,7 @@ def coil_network() -> NetworkDenoiser:
 def complex_images(gray: Tensor) -> Tensor:
     """Return slices of -1 to 1 as complex images with a smooth phase."""
     magnitude = (gray + 1) / 2
-    phase = torch.tensor(smooth_phase((64, 64))).float()
+    phase = torch.tensor(smooth_phase((gray.shape[-2], gray.shape[-1]))).float()
     return torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], dim=1)
 
 
@@ -117,13 +128,14 @@ def timed(make: Callable[[], Tensor]) -> tuple[Tensor, float]:
         return make(), time.process_time() - start
 
 
-def network_rows(images: Tensor) -> dict[str, dict]:
+def network_rows(images: Tensor, cases: Mapping[str, tuple[int, int]]) -> dict[str, dict]:
     """Measure the network: the mean in one call, and draws in few."""
-    denoiser, slices = coil_network(), range(len(images))
+    slices, (rows_of, columns) = range(len(images)), images.shape[-2:]
+    denoiser = coil_network().resized(rows_of, columns)
     estimate = denoiser.network.linear_estimate
     assert estimate is not None
     rows: dict[str, dict] = {}
-    for case, lines in CASES.items():
+    for case, lines in cases.items():
         problem = problem_of(images, *lines)
         linear, spent = timed(lambda p=problem: estimate(p)[None])
         rows[f"{case}|linear estimate"] = score(linear, images, 0, spent)
@@ -150,11 +162,44 @@ def network_rows(images: Tensor) -> dict[str, dict]:
     return rows
 
 
-def rival_rows(images: Tensor) -> Iterator[tuple[str, dict]]:
+def real_rows(data: Path) -> dict[str, dict]:
+    """Measure the network on the real scan, with maps refined by its own draws."""
+    rows: dict[str, dict] = {}
+    for case, acceleration in REAL.items():
+        scan, _ = real_scan(data, acceleration)
+        denoiser = coil_network().resized(*scan.truth.shape)
+        mean, spent = timed(
+            lambda p=scan.problem, d=denoiser: (
+                posterior_moments(d, p, SampleNoise(2, [0]), sigma=SIGMA).mean
+            )
+        )
+        one = figures(torch.complex(*mean), scan)
+        rows[f"{case}|InvFussion, one call"] = {**one, "seconds": spent}
+
+        def draw(p: Problem, count: Sequence[int], d: NetworkDenoiser = denoiser) -> Tensor:
+            noise = SampleNoise(0, count)
+            return METHODS["conditional"](p, d, noise, steps=REAL_STEPS, **SAMPLER)
+
+        def whole(scan: CoilScan = scan, draw: Callable[..., Tensor] = draw) -> Tensor:
+            refined = refined_problem(scan.problem, lambda p, n: draw(p, REFINEMENT[:n]), ROUNDS)
+            return draw(refined[0], range(REAL_DRAWS))
+
+        pairs, spent = timed(whole)
+        size = torch.view_as_complex(pairs.movedim(1, -1).contiguous()).abs().mean(0)
+        quality = figures(size.to(torch.complex64), scan)
+        title = f"InvFussion, mean of {REAL_DRAWS} draws, {REAL_STEPS} calls each"
+        rows[f"{case}|{title}"] = {**draw_scores(pairs, scan), **quality, "seconds": spent}
+    return rows
+
+
+def rival_rows(
+    images: Tensor, cases: Mapping[str, tuple[int, int]], names: Iterable[str]
+) -> Iterator[tuple[str, dict]]:
     """Measure the methods with the plain complex prior, one by one."""
-    prior = load_prior("mr-windows")
-    for name, options in RIVALS.items():
-        for case, lines in CASES.items():
+    prior = for_slices(load_prior("mr-windows"), images.shape[-2], images.shape[-1])
+    for name in names:
+        options = RIVALS[name]
+        for case, lines in cases.items():
             problem = problem_of(images, *lines)
             noise = SampleNoise(3, range(DRAWS), slices=range(len(images)))
             start = time.process_time()
@@ -163,73 +208,41 @@ def rival_rows(images: Tensor) -> Iterator[tuple[str, dict]]:
             yield f"{case}|{name}", row
 
 
-def page(record: dict[str, dict]) -> str:
-    """Write the page."""
-    text = [
-        "# InvFussion for coils",
-        "",
-        "`python -m tests.benchmarks.coils`: the network of `train-coils-invfussion` after "
-        f"**{sum(SEEN):,} training samples** (the first {SEEN[0]:,} without the last step), "
-        "against methods with the unconditional "
-        "complex prior `mr-windows`. Its weights are not bundled. Eight slices of one person "
-        "(ROBEX) whom no training saw, 64 x 64 at 3 mm; 8 coils, a smooth phase that no method "
-        "knows, noise of "
-        f"{NOISE:g} of the brightest tissue for each real component; {DRAWS} draws. PSNR is of "
-        "the complex image (peak 1); *real part* is that of the real part once the true phase is "
-        "taken off. Eight slices of one person are few.",
-        "",
-    ]
-    for case in CASES:
-        rows = [(k.split("|")[1], v) for k, v in record.items() if k.startswith(f"{case}|")]
-        cost = dict(rows).get("cost", {}).get("forward_over_trunk")
-        text += [
-            f"## {case}",
-            "",
-            "| method | PSNR | real part | spread over error | CPU seconds, 8 slices |",
-            "|---|---|---|---|---|",
-        ]
-        for name, row in rows:
-            if name == "cost":
-                continue
-            spread = row.get("spread_over_error")
-            shown = "" if spread is None else f"{spread:.2f}"
-            text.append(
-                f"| {name} | {row['psnr']:.2f} | {row['real_part']:.2f} | {shown} | "
-                f"{row['seconds']:.1f} |"
-            )
-        linear, one, moments = WITH_PHASE[case]
-        text += [
-            "",
-            f"With the phase given and a prior of real brains at 3 mm alone: {moments} dB of "
-            f"`moment_matching` with `brain64-prior`, {one} dB of one call and {linear} dB of the "
-            "linear estimate of `brain64-invfussion`, which never saw coils. They compare with "
-            "the column *real part*, but know more.",
-        ]
-        if cost is not None:
-            text.append(
-                f"A call of the network costs {cost:.2f} times one of its trunk without operator."
-            )
-        text.append("")
-    return "\n".join(text)
-
-
 def main() -> None:
     """Measure what is asked for and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--rivals", action="store_true")
+    parser.add_argument("--part", choices=("slices", "people", "real"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    images = complex_images(real_validation_slices(options.data)[list(SLICES)])
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    if options.rivals:
-        for name, row in rival_rows(images):
-            say(f"{name}: {row}")
-            record[name] = row
-            RECORD.write_text(json.dumps(record, indent=1) + "\n")
-    ours = network_rows(images)
-    record = ours | {k: v for k, v in record.items() if k.split("|")[1] in RIVALS}
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+    def keep(rows: Mapping[str, dict]) -> None:
+        cases = {key.split("|")[0] for key in rows}
+        if any(key.split("|")[1].startswith(OURS) for key in rows):  # with names of before
+            for key in [k for k in record if k.split("|")[0] in cases]:
+                if key.split("|")[1].startswith(OURS):
+                    del record[key]
+        record.update(rows)
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        PAGE.write_text(page(record))
+
+    if options.part in (None, "slices"):
+        images = complex_images(real_validation_slices(options.data)[list(SLICES)])
+        keep(network_rows(images, CASES))
+        if options.rivals:
+            for name, row in rival_rows(images, CASES, RIVALS):
+                keep({name: row})
+    if options.part in (None, "people"):
+        slices = people(options.data, "test", 1, 96).values()
+        images = complex_images(torch.cat(list(slices)))
+        keep(network_rows(images, PEOPLE))
+        if options.rivals:
+            for name, row in rival_rows(images, PEOPLE, ["fitted_gaussian", "moment_matching"]):
+                keep({name: row})
+    if options.part in (None, "real"):
+        keep(real_rows(options.data))
     PAGE.write_text(page(record))
 
 

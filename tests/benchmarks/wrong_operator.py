@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.brains import real_validation_slices
-from tests.benchmarks.coils import SLICES, coil_network, complex_images, problem_of, psnr
+from tests.benchmarks.coils import SAMPLER, SLICES, coil_network, complex_images, problem_of, psnr
 from tests.scans.rawfiles import coils
 from uqrestore.cli.terminal import say
 from uqrestore.diffusion.denoiser import Denoiser
@@ -93,14 +93,13 @@ def methods(prior: str) -> dict[str, Draw]:
         name: partial(lambda p, n, name, o: METHODS[name](p, plain(), n, **o), name=name, o=options)
         for name, options in ZERO_SHOT.items()
     }
-    grid = {"steps": 14, "sampler": "dpmpp_3m"}
     if prior == "mr-windows":
-        given = {**grid, "sigma_max": 50.0, "sigma_min": 0.003, "rho": 7}
+        given = dict(SAMPLER)
         network: Callable[[], Denoiser] = cache(coil_network)
     else:
-        given = {**grid, "sigma_min": 0.005, "rho": 50}
+        given = {"sampler": "dpmpp_3m", "sigma_min": 0.005, "rho": 50}
         network = cache(lambda: load_prior("brain64-invfussion"))
-    found[OURS] = lambda p, n: METHODS["conditional"](p, network(), n, **given)
+    found[OURS] = lambda p, n: METHODS["conditional"](p, network(), n, steps=14, **given)
     return found
 
 
