@@ -17,6 +17,8 @@ BANDS = 8
 """Spatial frequencies, from 0 to the corner of the spectrum, where a power is learned."""
 WIDEST = 4.0
 """Largest logarithm of the standard deviation of a pixel, either way."""
+SOLVED = 1e-5
+"""Relative residual at which the solve of an image ends."""
 FLOOR, LEAST = 1e-6, 1e-6
 """Variance of measurements without noise, in units of the largest eigenvalue of ``A^T A``, and the
 smallest regularisation."""
@@ -126,55 +128,28 @@ def solve(
 ) -> Float[Tensor, "batch channel row column"]:
     r"""Return :math:`(N + \lambda)^{-1} b` by conjugate gradients, of each image by itself.
 
-    The derivative is that of the exact inverse, by conjugate gradients as well: no iterate is kept.
+    The derivative is that of the steps themselves: that of the exact inverse would not see what few
+    steps leave of an image, and training would let the image drift there.
 
     Args:
-        normal: :math:`N`, symmetric and positive; its parameters may need gradients.
+        normal: :math:`N`, symmetric and positive.
         b: Right-hand sides.
         strength: :math:`\lambda`, one for each image.
-        steps: Steps, the same for all images, so that no image depends on its batch.
+        steps: Most steps. Each image stops by itself once its residual is small, for derivatives
+            of steps among rounding errors are none.
     """
-    with torch.no_grad():
-        found = _steps(normal, b, strength, steps)
-    if not torch.is_grad_enabled():
-        return found
-    residual = b - normal(found) - expand_to(strength, 3) * found
-    return _Implicit.apply(residual, found, normal, strength.detach(), steps)  # type: ignore[return-value]
-
-
-class _Implicit(torch.autograd.Function):
-    """The solution of a linear system, with the derivative by its residual."""
-
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx,
-        residual: Tensor,  # noqa: ARG004 - whose derivative is taken
-        found: Tensor,
-        normal: Callable[[Tensor], Tensor],
-        strength: Tensor,
-        steps: int,
-    ) -> Tensor:
-        ctx.given = normal, strength, steps  # type: ignore[attr-defined]
-        return found.clone()
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN001
-        normal, strength, steps = ctx.given
-        with torch.no_grad():
-            return _steps(normal, grads[0], strength, steps), None, None, None, None
-
-
-def _steps(normal: Callable[[Tensor], Tensor], b: Tensor, strength: Tensor, steps: int) -> Tensor:
-    """Take a number of conjugate gradient steps from 0."""
-    ridge, tiny = expand_to(strength, 3), torch.finfo(b.dtype).tiny
+    ridge = expand_to(strength, 3)
     x, residual, direction = torch.zeros_like(b), b, b
-    power = _power(residual)
+    first = power = _power(residual)
     for _ in range(steps):
+        active = power > SOLVED**2 * first
         image = normal(direction) + ridge * direction
-        length = power / (direction * image).sum((-3, -2, -1), keepdim=True).clamp(min=tiny)
+        curvature = (direction * image).sum((-3, -2, -1), keepdim=True)
+        length = torch.where(active, power, 0) / torch.where(active, curvature, 1)
         x, residual = x + length * direction, residual - length * image
         last, power = power, _power(residual)
-        direction = residual + power / last.clamp(min=tiny) * direction
+        ratio = torch.where(active, power, 0) / torch.where(active, last, 1)
+        direction = residual + ratio * direction
     return x
 
 
