@@ -239,7 +239,7 @@ def main() -> None:
         images = complex_images(torch.cat(list(slices)))
         keep(network_rows(images, PEOPLE))
         if options.rivals:
-            for name, row in rival_rows(images, PEOPLE, ["fitted_gaussian", "moment_matching"]):
+            for name, row in rival_rows(images, PEOPLE, ["fitted_gaussian"]):
                 keep({name: row})
     if options.part in (None, "real"):
         keep(real_rows(options.data))

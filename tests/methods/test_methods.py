@@ -426,3 +426,30 @@ def test_pigdm_is_not_blamed_for_a_wrong_noise_level() -> None:
     wrong = Problem(Matrix(rows, SHAPE), torch.ones(126).double(), 0.01)
     draws = METHODS["pigdm"](wrong, prior, SampleNoise(2, range(2)), steps=100)
     assert torch.isfinite(draws).all()
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize(
+    ("name", "option", "choices"),
+    [
+        ("conditional", "start", "'noise', 'mean'"),
+        ("conditional", "sampler", "'heun', 'dpmpp_2m', 'dpmpp_3m', 'euler'"),
+        ("daps", "width", "'posterior', 'sigma'"),
+        ("local_laplace", "about", "'mode', 'prior'"),
+        ("pigdm", "weight", "'consistent', 'one'"),
+        ("ssd_plus", "weight", "'stop', 'noise'"),
+    ],
+)
+def test_a_word_that_is_none_of_the_choices_is_refused(
+    name: str, option: str, choices: str
+) -> None:
+    problem = Problem(Inpainting(torch.ones(1, 4, 4)), torch.zeros(1, 4, 4))
+    calls: list[int] = []
+
+    def prior(x: Tensor, sigma: Tensor) -> Tensor:
+        calls.append(1)
+        return x / (1 + sigma**2)
+
+    with pytest.raises(ValueError, match=f"{name}: {option} must be one of {choices}, got 'foo'"):
+        METHODS[name](problem, prior, SampleNoise(0, range(1)), **{option: "foo"})
+    assert not calls

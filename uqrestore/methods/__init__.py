@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from uqrestore.methods._method import Method, method, require_noise_free, require_range
+from uqrestore.methods._checks import require_noise_free, require_range
+from uqrestore.methods._method import Method, method
 from uqrestore.methods.conditional import conditional, exact
 from uqrestore.methods.daps import daps
 from uqrestore.methods.ddnm import ddnm

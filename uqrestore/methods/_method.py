@@ -2,19 +2,24 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 import torch
 from torch import Tensor
 
-from uqrestore._shared.text import did_you_mean
 from uqrestore.diffusion.denoiser import Denoiser, as_denoiser, precision
 from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import WrappedDenoiser
-from uqrestore.noise import Gaussian, SampleNoise, UncertainGaussian
-from uqrestore.operators.nonlinear import UncertainOperator
+from uqrestore.methods._checks import (
+    check_inputs,
+    check_kinds,
+    require_choice,
+    require_finite,
+    require_name,
+)
+from uqrestore.noise import SampleNoise
 from uqrestore.problem import GeneralProblem, Problem
 
 Label = int | tuple[int, ...] | Literal["height"]
@@ -77,25 +82,27 @@ class Method:
         parameters = inspect.signature(self).parameters.values()
         accepted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         for option in options:
-            _require_name(option, accepted, f"{self.name} has no option")
+            require_name(option, accepted, f"{self.name} has no option")
         preset, label = options.pop("preset", None), options.pop("label", None)
         guidance = options.pop("guidance", 1.0)
         own = inspect.signature(self.function).parameters
         options = _schedule_as_options(self.name, options, whole="schedule" in own)
         if preset is not None:
-            _require_name(preset, self.presets, f"{self.name} has no preset")
+            require_name(preset, self.presets, f"{self.name} has no preset")
             options = {**self.presets[preset], **options}
+        for option, value in options.items():
+            require_choice(self.name, option, value, own)
         if "schedule" in own:
             parts = {key: options.pop(key) for key in SCHEDULE if key in options}
             options["schedule"] = dataclasses.replace(own["schedule"].default, **parts)
-        _check_kinds(self.name, problem, noise, self.general)
+        check_kinds(self.name, problem, noise, self.general)
         denoiser = as_denoiser(denoiser, problem.in_shape)
-        _check_inputs(self.name, problem, denoiser, noise)
+        check_inputs(self.name, problem, denoiser, noise)
         if (dtype := precision(denoiser)) is not None and dtype != problem.y.dtype:
             problem = problem.to(dtype)
         with torch.no_grad():
             denoiser = _with_label(denoiser, label, guidance)
-            return _finite(self.name, self.function(problem, denoiser, noise, **options))
+            return require_finite(self.name, self.function(problem, denoiser, noise, **options))
 
 
 def method(
@@ -110,103 +117,6 @@ def method(
     """
     known = {name.strip("_").replace("_", "-"): options for name, options in presets.items()}
     return lambda function: Method(function, known, general)
-
-
-def _finite(method: str, images: Tensor) -> Tensor:
-    bad = int((~torch.isfinite(images)).sum())
-    if bad:
-        raise FloatingPointError(
-            f"{method} diverged: {bad} of {images.numel()} values of its images are NaN or "
-            "infinite, though every answer of the network was finite; take more steps, or another "
-            "method, such as 'local_gaussian'."
-        )
-    return images
-
-
-def require_noise_free(method: str, problem: Problem | GeneralProblem) -> None:
-    """Raise if the measurement is noisy."""
-    if isinstance(problem, GeneralProblem):
-        model = problem.noise_model
-        if not isinstance(model, Gaussian) or bool((torch.as_tensor(model.std) > 0).any()):
-            raise ValueError(
-                f"{method} restores noise-free measurements but this has {model.name} noise; give "
-                "Gaussian(0.0), or choose 'ssd_plus' with weight='stop', or 'local_laplace'."
-            )
-    elif problem.is_noisy:
-        raise ValueError(
-            f"{method} restores noise-free measurements but noise_std is {_level(problem)}; choose "
-            "a method for noisy data, such as 'local_gaussian', 'moment_matching' or 'diffpir'."
-        )
-
-
-def require_known(method: str, problem: Problem | GeneralProblem) -> None:
-    """Raise if the operator or the noise has parameters to draw."""
-    for part in (problem.operator, problem.noise_model):
-        if isinstance(part, UncertainOperator | UncertainGaussian):
-            raise ValueError(
-                f"{method} draws no parameters but {part.name} has some; choose 'local_laplace', "
-                "or state them."
-            )
-
-
-def require_range(method: str, **options: tuple[float | int, float | int, float | int]) -> None:
-    """Raise unless each option lies in its range.
-
-    Args:
-        method: Name of the method, for the error.
-        options: ``name=(value, low, high)``.
-    """
-    for option, (value, low, high) in options.items():
-        if not low <= value <= high:
-            raise ValueError(f"{method}: {option} must be from {low:g} to {high:g}, got {value:g}.")
-
-
-def _level(problem: Problem) -> str:
-    levels = torch.as_tensor(problem.noise_std).flatten().tolist()
-    return ", ".join(f"{level:g}" for level in levels)
-
-
-def _require_name(name: str, known: Collection[str], what: str) -> None:
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise ValueError(f"{what} {name!r}; it can be {', '.join(sorted(known))}.{hint}")
-
-
-def _check_kinds(name: str, problem: object, noise: object, general: bool) -> None:
-    if isinstance(problem, GeneralProblem) and not general:
-        raise ValueError(
-            f"{name} restores linear problems with Gaussian noise but this one is "
-            f"{problem.operator.name} with {problem.noise_model.name} noise; choose "
-            "'local_laplace', or write Problem(operator, y, noise_std) if both are."
-        )
-    if not isinstance(problem, Problem | GeneralProblem):
-        raise ValueError(
-            f"{name} restores a Problem but got {type(problem).__name__}; write "
-            "Problem(operator, y, noise_std), or uqrestore.sample(operator, y, prior)."
-        )
-    if not isinstance(noise, SampleNoise):
-        batch = problem.problem_shape
-        slices = f", slices=range({batch[0]})" if batch else ""
-        raise ValueError(
-            f"{name} draws from the streams of a SampleNoise but got {noise!r:.40}; write "
-            f"SampleNoise(seed, range(samples){slices})."
-        )
-
-
-def _check_inputs(
-    name: str, problem: Problem | GeneralProblem, denoiser: Denoiser, noise: SampleNoise
-) -> None:
-    if noise.shape[1:] != problem.problem_shape:
-        raise ValueError(
-            f"{name}: the noise has streams of shape {noise.shape} but the problem has the batch "
-            f"{problem.problem_shape}; streams are (sample, *problem): give SampleNoise one slice "
-            "index per problem."
-        )
-    if tuple(denoiser.in_shape) != problem.in_shape:
-        raise ValueError(
-            f"{name}: the prior makes images of shape {tuple(denoiser.in_shape)} but the operator "
-            f"{problem.operator.name} acts on {problem.in_shape}."
-        )
 
 
 class _Labelled(WrappedDenoiser):

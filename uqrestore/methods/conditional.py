@@ -10,8 +10,9 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.samplers import Sampler, sample
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked, prepare, uncounted
+from uqrestore.methods._checks import require_range
 from uqrestore.methods._discrepancy import meet_discrepancy
-from uqrestore.methods._method import method, require_range
+from uqrestore.methods._method import method
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

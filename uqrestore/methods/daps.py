@@ -12,8 +12,9 @@ from torch import Tensor
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked
+from uqrestore.methods._checks import require_known, require_range
 from uqrestore.methods._langevin import Langevin, NonlinearLangevin
-from uqrestore.methods._method import method, require_known, require_range
+from uqrestore.methods._method import method
 from uqrestore.noise import Gaussian, SampleNoise
 from uqrestore.noise.base import as_like
 from uqrestore.problem import GeneralProblem, Problem

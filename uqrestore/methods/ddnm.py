@@ -10,7 +10,8 @@ from uqrestore.diffusion.ddim import EtaMode, effective_eta, move, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
-from uqrestore.methods._method import method, require_noise_free, require_range
+from uqrestore.methods._checks import require_noise_free, require_range
+from uqrestore.methods._method import method
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem
 

@@ -12,7 +12,8 @@ from uqrestore.diffusion.ddim import EtaMode, effective_eta, unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
-from uqrestore.methods._method import method, require_range
+from uqrestore.methods._checks import require_range
+from uqrestore.methods._method import method
 from uqrestore.methods._spectral import SpectralData
 from uqrestore.methods.ddnm import travel
 from uqrestore.noise import SampleNoise

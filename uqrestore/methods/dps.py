@@ -11,7 +11,8 @@ from uqrestore.diffusion.ddim import unit_start
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import Schedule
 from uqrestore.diffusion.wrapped import Checked
-from uqrestore.methods._method import method, require_known, require_range
+from uqrestore.methods._checks import require_known, require_range
+from uqrestore.methods._method import method
 from uqrestore.methods._moments import linearise
 from uqrestore.noise import Gaussian, SampleNoise
 from uqrestore.operators.nonlinear.base import vjp

@@ -14,7 +14,8 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.error_model import ErrorCovariance, ErrorModel, error_model
 from uqrestore.diffusion.schedules import noise_levels
 from uqrestore.diffusion.wrapped import Checked
-from uqrestore.methods._method import method, require_range
+from uqrestore.methods._checks import require_range
+from uqrestore.methods._method import method
 from uqrestore.methods._noise_free import NOISE_FREE, row_size
 from uqrestore.noise import SampleNoise
 from uqrestore.operators import LinearOperator

@@ -14,9 +14,10 @@ from torch import Tensor
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import geometric_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked
+from uqrestore.methods._checks import require_range
 from uqrestore.methods._collapsed import Collapsed, can_collapse
 from uqrestore.methods._laplace import LocalPosterior, warn_of_chains
-from uqrestore.methods._method import Method, method, require_range
+from uqrestore.methods._method import Method, method
 from uqrestore.methods._moments import Moments
 from uqrestore.methods._noise_free import weighed_std
 from uqrestore.noise import Gaussian, SampleNoise, UncertainGaussian

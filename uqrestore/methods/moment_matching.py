@@ -9,7 +9,8 @@ from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.samplers import Sampler, sample
 from uqrestore.diffusion.schedules import karras_sigmas, noise_levels
 from uqrestore.diffusion.wrapped import Checked
-from uqrestore.methods._method import method, require_range
+from uqrestore.methods._checks import require_range
+from uqrestore.methods._method import method
 from uqrestore.methods._moments import Moments
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import Problem

@@ -20,9 +20,10 @@ from uqrestore.diffusion.ddim import (
 from uqrestore.diffusion.denoiser import Denoiser
 from uqrestore.diffusion.schedules import ddpm_table, shortcut_times
 from uqrestore.diffusion.wrapped import Checked
+from uqrestore.methods._checks import require_noise_free, require_range
 from uqrestore.methods._gauss_newton import BackProjection
 from uqrestore.methods._injection import injecting
-from uqrestore.methods._method import method, require_noise_free, require_range
+from uqrestore.methods._method import method
 from uqrestore.methods._spectral import SpectralData
 from uqrestore.noise import SampleNoise
 from uqrestore.problem import GeneralProblem, Problem

@@ -13,8 +13,8 @@ from torch import Tensor
 from uqrestore.diffusion.denoiser import Denoiser, as_denoiser
 from uqrestore.diffusion.schedules import geometric_sigmas
 from uqrestore.diffusion.wrapped import Checked
+from uqrestore.methods._checks import require_range
 from uqrestore.methods._laplace import LocalPosterior
-from uqrestore.methods._method import require_range
 from uqrestore.noise import Gaussian, SampleNoise, UncertainGaussian
 from uqrestore.operators.nonlinear.uncertain import Joint
 from uqrestore.priors import ClosedForm
