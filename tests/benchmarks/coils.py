@@ -212,11 +212,12 @@ def main() -> None:
     """Measure what is asked for and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("--rivals", action="store_true")
+    parser.add_argument("--rivals", action="store_true", help="in place of the network")
     parser.add_argument("--part", choices=("slices", "people", "real"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    record.pop("samples", None)  # of a record of before
 
     def keep(rows: Mapping[str, dict]) -> None:
         cases = {key.split("|")[0] for key in rows}
@@ -230,18 +231,20 @@ def main() -> None:
 
     if options.part in (None, "slices"):
         images = complex_images(real_validation_slices(options.data)[list(SLICES)])
-        keep(network_rows(images, CASES))
         if options.rivals:
             for name, row in rival_rows(images, CASES, RIVALS):
                 keep({name: row})
+        else:
+            keep(network_rows(images, CASES))
     if options.part in (None, "people"):
         slices = people(options.data, "test", 1, 96).values()
         images = complex_images(torch.cat(list(slices)))
-        keep(network_rows(images, PEOPLE))
         if options.rivals:
             for name, row in rival_rows(images, PEOPLE, ["fitted_gaussian"]):
                 keep({name: row})
-    if options.part in (None, "real"):
+        else:
+            keep(network_rows(images, PEOPLE))
+    if options.part in (None, "real") and not options.rivals:
         keep(real_rows(options.data))
     PAGE.write_text(page(record))
 
