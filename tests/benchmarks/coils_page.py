@@ -8,7 +8,7 @@ PEOPLE = {"16 people, R = 4": (4, 8), "16 people, R = 8": (8, 6)}
 REAL = {"the real scan, R = 4": 4, "the real scan, R = 6": 6}
 REAL_DRAWS, REAL_STEPS = 8, 8
 NOISE, DRAWS, SIGMA = 0.01, 4, 50.0
-SEEN = (42_240, 218_208)
+SEEN = (42_240, 276_932)
 """Training samples behind the weights: without, and with the last step (`final_steps`)."""
 OURS = ("linear", "InvFussion", "cost")
 """Beginnings of the names of rows of the network, which stand first."""
