@@ -138,7 +138,7 @@ def network_rows(images: Tensor, cases: Mapping[str, tuple[int, int]]) -> dict[s
     for case, lines in cases.items():
         problem = problem_of(images, *lines)
         linear, spent = timed(lambda p=problem: estimate(p)[None])
-        rows[f"{case}|linear estimate"] = score(linear, images, 0, spent)
+        rows[f"{case}|first estimate"] = score(linear, images, 0, spent)
         noise = SampleNoise(2, [0], slices=slices)
         mean, spent = timed(
             lambda p=problem, n=noise: posterior_moments(denoiser, p, n, sigma=SIGMA).mean[None]
